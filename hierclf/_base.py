@@ -1,0 +1,381 @@
+"""What the softmax classifiers share: parameters, validation, fitting and prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from numbers import Integral, Real
+from typing import Any, ClassVar
+from warnings import warn
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from hierclf._batches import Rows, stratified_holdout
+from hierclf._compat import Interval, StrOptions, fit_context
+from hierclf._training import OPTIMIZERS, SoftmaxNet, build_net, resolve_device
+from hierclf._validation import (
+    check_hidden_layer_sizes,
+    check_labels,
+    combine_weights,
+    drop_zero_weights,
+    unchanged_on_failure,
+)
+from hierclf.hierarchy import Hierarchy, as_hierarchy
+from hierclf.hierarchy._nodes import plain_array, shorten
+from hierclf.nn.network import ACTIVATIONS, SoftmaxNetwork
+
+_Function = Callable[[SoftmaxNetwork, Any], torch.Tensor]
+_MAX_SEED = np.iinfo(np.int32).max
+
+
+class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A network trained by skorch whose head gives every node a probability."""
+
+    _head: ClassVar[str]
+
+    net_: SoftmaxNet
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "hierarchy": "no_validation",
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left"), None],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+        "warm_start": ["boolean"],
+        "callbacks": [list, tuple, None],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        hierarchy: Any = None,
+        *,
+        hidden_layer_sizes: Any = None,
+        activation: str = "relu",
+        dropout: float = 0.0,
+        optimizer: Any = "adamw",
+        learning_rate_init: float = 1e-3,
+        weight_decay: float = 1e-4,
+        batch_size: int = 128,
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        n_iter_no_change: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        class_weight: Any = None,
+        warm_start: bool = False,
+        callbacks: Any = None,
+        device: str = "cpu",
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.hierarchy = hierarchy
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.dropout = dropout
+        self.optimizer = optimizer
+        self.learning_rate_init = learning_rate_init
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.class_weight = class_weight
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+        """Train on rows and their labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The features. float32 and float64 train a network of that type; other
+            types become float64. A sparse matrix is never made dense.
+        y : array-like of shape (n_samples,)
+            Labels, each a leaf of the hierarchy.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights, not negative. Only their ratios count; a row of weight 0 is left
+            out.
+
+        Returns
+        -------
+        object
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X, y or a weight is not as described; the message names
+            it. The classifier is then as it was before.
+        """
+        with unchanged_on_failure(self):
+            self._fit(X, y, sample_weight)
+        return self
+
+    def _fit(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> None:
+        goes_on = self.warm_start and hasattr(self, "net_")
+        device = resolve_device(self.device)
+        network = {
+            "hidden_layer_sizes": check_hidden_layer_sizes(self.hidden_layer_sizes),
+            "activation": self.activation,
+            "dropout": self.dropout,
+            "head": self._head,
+        }
+        X, y = validate_data(
+            self, X, y, accept_sparse="csr", dtype=(np.float64, np.float32), reset=not goes_on
+        )
+        check_classification_targets(y)
+        if sample_weight is not None:
+            X, y, sample_weight = drop_zero_weights(X, y, sample_weight)
+
+        classes, codes = np.unique(y, return_inverse=True)
+        hierarchy = self._read_hierarchy(X, y)
+        check_labels(classes, hierarchy)
+        weight = combine_weights(self.class_weight, sample_weight, classes, codes, hierarchy)
+        hierarchy = hierarchy.prune(classes)
+        positions = hierarchy.node_indices(classes)
+
+        random_state = check_random_state(self.random_state)
+        seed, batch_seed = random_state.randint(_MAX_SEED, size=2).tolist()
+        if goes_on:
+            _check_goes_on(self, network, classes, hierarchy)
+            net = self.net_
+            net.set_params(
+                max_epochs=self.max_iter,
+                lr=self.learning_rate_init,
+                batch_size=self.batch_size,
+                verbose=self.verbose,
+            )
+        else:
+            dtype = X.dtype if device == "cpu" else np.dtype(np.float32)
+            network |= {"dtype": getattr(torch, dtype.name), "seed": seed}
+            network |= {"in_features": X.shape[1], "hierarchy": hierarchy}
+            net = build_net(
+                network,
+                optimizer=self.optimizer,
+                weight_decay=self.weight_decay,
+                early_stopping=self.early_stopping,
+                tol=self.tol,
+                n_iter_no_change=self.n_iter_no_change,
+                callbacks=deepcopy(list(self.callbacks or ())),
+                device=device,
+                lr=self.learning_rate_init,
+                batch_size=self.batch_size,
+                max_epochs=self.max_iter,
+                batch_seed=batch_seed,
+                warm_start=self.warm_start,
+                verbose=self.verbose,
+            )
+        train, valid = self._split(
+            X.astype(net.dtype, copy=False), positions[codes], weight, random_state
+        )
+        stopped = net.train_on(train, valid)
+        if not stopped and self.n_iter_no_change < self.max_iter and not self.early_stopping:
+            warn(
+                f"Training stopped at max_iter={self.max_iter} while the loss still improved. "
+                f"Raise max_iter, or set n_iter_no_change=max_iter for a fixed number of epochs.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+        self.classes_ = classes
+        self.hierarchy_ = hierarchy
+        self.net_ = net
+        self.loss_curve_ = net.history[:, "train_loss"]
+        self.n_iter_ = len(self.loss_curve_)
+        self._class_columns = np.searchsorted(hierarchy.leaf_indices, positions)
+
+    def _read_hierarchy(self, X: Any, y: NDArray[Any]) -> Hierarchy:
+        """Return the whole hierarchy, whatever form it was given in."""
+        if self.hierarchy is None:
+            return Hierarchy.flat(np.unique(y))
+        if hasattr(self.hierarchy, "fit"):
+            inducer = clone(self.hierarchy).fit(X, y)
+            return as_hierarchy(inducer.hierarchy_)
+        return as_hierarchy(self.hierarchy)
+
+    def _split(
+        self,
+        X: Any,
+        target: NDArray[np.intp],
+        weight: NDArray[Any] | None,
+        random_state: np.random.RandomState,
+    ) -> tuple[Rows, Rows | None]:
+        """Hold rows out for early stopping, if asked to."""
+
+        def take(rows: NDArray[np.intp]) -> Rows:
+            return Rows(X[rows], target[rows], None if weight is None else weight[rows])
+
+        if not self.early_stopping:
+            return Rows(X, target, weight), None
+        train, valid = stratified_holdout(target, self.validation_fraction, random_state)
+        if not len(valid):
+            raise ValueError(
+                "early_stopping=True holds out rows of classes that have at least two, and "
+                "every class has one; use early_stopping=False"
+            )
+        return take(train), take(valid)
+
+    def predict(self, X: Any, level: int | str | None = None) -> NDArray[Any]:
+        """Predict the likeliest class, or the likeliest node of a level.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The features.
+        level : int, "leaf" or "parent", optional
+            A level of ``hierarchy_``, 0 the top. None is "leaf".
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels. The likeliest node of a level need not be the ancestor of the
+            likeliest leaf, which :meth:`predict_path` gives.
+        """
+        log_proba, labels = self._level(level)
+        chosen = self._collect(X, lambda network, x: log_proba(network, x).argmax(dim=1))
+        predicted: NDArray[Any] = labels[chosen]
+        return predicted
+
+    def predict_log_proba(self, X: Any, level: int | str | None = None) -> NDArray[Any]:
+        """Compute the log-probability of every class, or of every node of a level.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The features.
+        level : int, "leaf" or "parent", optional
+            A level of ``hierarchy_``, 0 the top. None is "leaf".
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_nodes_of_the_level)
+            Natural logarithms; columns as in :meth:`predict_proba`.
+        """
+        log_proba, _ = self._level(level)
+        return self._collect(X, log_proba)
+
+    def predict_proba(self, X: Any, level: int | str | None = None) -> NDArray[Any]:
+        """Compute the probability of every class, or of every node of a level.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The features.
+        level : int, "leaf" or "parent", optional
+            A level of ``hierarchy_``, 0 the top. None is "leaf".
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_nodes_of_the_level)
+            Each row sums to 1. Leaves are in the order of ``classes_``, any other
+            level in that of ``hierarchy_.level(level)``. A node's probability is the
+            sum of its children's.
+        """
+        log_proba, _ = self._level(level)
+        return self._collect(X, lambda network, x: log_proba(network, x).exp())
+
+    def predict_node_proba(self, X: Any) -> NDArray[Any]:
+        """Compute the probability of every node.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The features.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_nodes)
+            Columns in the order of ``hierarchy_.nodes``.
+        """
+        return self._collect(X, lambda network, x: network(x).exp())
+
+    def predict_path(self, X: Any) -> NDArray[Any]:
+        """Predict the path from the top level to the likeliest class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The features.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_levels)
+            The ancestors of ``predict(X)``, top first, and the class itself; padded
+            as :meth:`Hierarchy.paths_from_leaves` does where it is no deeper.
+        """
+        return self.hierarchy_.paths_from_leaves(self.predict(X))
+
+    def _level(self, level: int | str | None) -> tuple[_Function, NDArray[Any]]:
+        """Return what gives a level's log-probabilities, and the labels of its columns."""
+        check_is_fitted(self)
+        hierarchy = self.hierarchy_
+        columns = hierarchy.level_indices("leaf" if level is None else level)
+        if np.array_equal(columns, hierarchy.leaf_indices):
+            columns, labels = self._class_columns, self.classes_
+        else:
+            labels = plain_array([hierarchy.nodes[column] for column in columns])
+        in_order = np.array_equal(columns, np.arange(len(hierarchy.leaves)))
+
+        def log_proba(network: SoftmaxNetwork, x: Any) -> torch.Tensor:
+            on_leaves = labels is self.classes_
+            nodes: torch.Tensor = network.leaf_log_proba(x) if on_leaves else network(x)
+            return nodes if on_leaves and in_order else nodes[:, columns]
+
+        return log_proba, labels
+
+    def _collect(self, X: Any, function: _Function) -> NDArray[Any]:
+        X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
+        return self.net_.collect(X.astype(self.net_.dtype, copy=False), function)
+
+
+def _check_goes_on(
+    estimator: BaseSoftmaxClassifier,
+    network: dict[str, Any],
+    classes: NDArray[Any],
+    hierarchy: Hierarchy,
+) -> None:
+    """Refuse a warm start that would need another network."""
+    if hierarchy != estimator.hierarchy_ or not np.array_equal(classes, estimator.classes_):
+        raise ValueError(
+            "warm_start=True goes on training the classes and the hierarchy of the last fit, "
+            f"which had the classes {shorten(estimator.classes_.tolist())}, and y has "
+            f"{shorten(classes.tolist())}"
+        )
+    for name, value in network.items():
+        before = estimator.net_.get_params(deep=False)[f"module__{name}"]
+        if before != value:
+            raise ValueError(
+                f"warm_start=True goes on training the same network: {name} was {before!r} "
+                f"and is now {value!r}"
+            )

@@ -1,0 +1,137 @@
+"""Rows of a data set cut into batches of tensors, and held out of training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hierclf.nn import CSRRows
+
+# The features, and each row's target and weight (None: all weigh the same).
+Batch = tuple[Tensor | CSRRows, tuple[Any, Tensor | None]]
+
+
+class Rows(torch.utils.data.Dataset[Any]):
+    """The rows of a data set, taken a batch at a time.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_rows, n_features)
+        The features.
+    target : ndarray of shape (n_rows,), optional
+        Position of each row's node in ``hierarchy.nodes``.
+    weight : ndarray of shape (n_rows,), optional
+        Weight of each row.
+    """
+
+    def __init__(
+        self, X: Any, target: NDArray[Any] | None = None, weight: NDArray[Any] | None = None
+    ) -> None:
+        self.X: Any = X if sp.issparse(X) else _as_tensor(X)
+        self.target = None if target is None else torch.from_numpy(target)
+        self.weight = None if weight is None else torch.from_numpy(weight)
+
+    def __len__(self) -> int:
+        return int(self.X.shape[0])
+
+    def take(self, rows: Tensor | slice, device: str, *, training: bool) -> Batch:
+        """Return some rows as tensors on a device, with their targets and weights."""
+        target, weight = (
+            None if part is None else part[rows].to(device) for part in (self.target, self.weight)
+        )
+        if isinstance(self.X, Tensor):
+            x: Tensor | CSRRows = self.X[rows].to(device)
+        else:
+            index = rows.numpy() if isinstance(rows, Tensor) else rows
+            x = _csr_rows(self.X[index], with_transpose=training).to(device)
+        return x, (target, weight)
+
+
+class Batches:
+    """Batches of a data set, shuffled anew on each pass if given a generator."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        batch_size: int,
+        device: str = "cpu",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.rows, self.batch_size = rows, batch_size
+        self.device, self.generator = device, generator
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        n_rows, generator = len(self.rows), self.generator
+        if generator is None:
+            for start in range(0, n_rows, self.batch_size):
+                block = slice(start, start + self.batch_size)
+                yield self.rows.take(block, self.device, training=False)
+        else:
+            order = torch.randperm(n_rows, generator=generator)
+            for rows in torch.split(order, self.batch_size):
+                yield self.rows.take(rows, self.device, training=True)
+
+
+def _as_tensor(X: NDArray[Any]) -> Tensor:
+    # A tensor cannot be read-only: one that shares a read-only array warns.
+    return torch.from_numpy(X if X.flags.writeable else X.copy())
+
+
+def _csr_rows(X: Any, *, with_transpose: bool) -> CSRRows:
+    transpose = None
+    if with_transpose:
+        by_column = X.tocsc()
+        columns = np.flatnonzero(np.diff(by_column.indptr))
+        starts = np.append(by_column.indptr[columns], by_column.nnz).astype(by_column.indices.dtype)
+        parts = (columns, starts, by_column.indices, by_column.data)
+        column_of, start_of, row_of, value_of = map(torch.from_numpy, parts)
+        transpose = column_of, start_of, row_of, value_of
+    indices = torch.from_numpy(X.indices)
+    offsets = torch.from_numpy(X.indptr.astype(X.indices.dtype, copy=False))
+    return CSRRows(indices, offsets, torch.from_numpy(X.data), transpose)
+
+
+def stratified_holdout(
+    target: NDArray[np.intp], fraction: float, rng: np.random.RandomState
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Split rows in two, each class in proportion and none missing from the first.
+
+    Unlike scikit-learn's stratified splits it takes classes of a single row, which
+    stay in the first part.
+
+    Parameters
+    ----------
+    target : ndarray of shape (n_rows,)
+        Class of each row.
+    fraction : float
+        Share of the rows that the second part gets, at least one row; less where
+        there are not enough classes of two rows or more.
+    rng : RandomState
+        Chooses the rows.
+
+    Returns
+    -------
+    train, valid : ndarray
+        Sorted row numbers. ``valid`` is empty if no class has two rows.
+    """
+    shuffled = rng.permutation(len(target))
+    by_class = shuffled[np.argsort(target[shuffled], kind="stable")]
+    _, starts, counts = np.unique(target[by_class], return_index=True, return_counts=True)
+    size = np.repeat(counts, counts)
+    rank = np.arange(len(target)) - np.repeat(starts, counts)
+    # Taking rows by rank / size from all classes at once takes each in proportion.
+    quantile = np.where(rank < size - 1, (rank + 0.5) / size, np.inf)
+    n_valid = min(max(1, round(fraction * len(target))), int(np.isfinite(quantile).sum()))
+    chosen = np.argsort(quantile, kind="stable")[:n_valid]
+    is_valid = np.zeros(len(target), dtype=bool)
+    is_valid[by_class[chosen]] = True
+    return np.flatnonzero(~is_valid), np.flatnonzero(is_valid)

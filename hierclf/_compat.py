@@ -1,0 +1,11 @@
+"""The underscore names of scikit-learn that we need, in one place.
+
+They are stable in practice and used by many packages, but not part of its public
+interface: when one moves, this is the file to mend.
+"""
+
+from sklearn.base import _fit_context as fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+
+__all__ = ["Interval", "StrOptions", "check_sample_weight", "fit_context"]

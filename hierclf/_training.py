@@ -1,0 +1,384 @@
+"""The bridge to skorch: the net, how an epoch runs, and when training stops.
+
+The only file that imports skorch. Its net differs from a stock
+:class:`skorch.NeuralNet` in three ways: batches are cut from whole arrays, sparse
+ones included; a row's target travels with its weight; and an epoch without
+batch-level callbacks runs a bare loop. Everything else, callbacks and history
+included, is skorch's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
+from torch import Tensor
+
+from hierclf._batches import Batch, Batches, Rows
+from hierclf.nn import FeatureLinear, LazyAdamW, PathCrossEntropy, SoftmaxNetwork
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "adamw": LazyAdamW,
+    "adam": torch.optim.Adam,
+    "sgd": torch.optim.SGD,
+}
+_BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
+# Values that one block of predictions may hold: small enough for a processor's cache.
+_PREDICTION_BLOCK = 1 << 18
+
+
+class _StopTraining(Exception):  # noqa: N818, a request, not an error
+    """A callback asked for the end of training."""
+
+
+class SoftmaxNet(NeuralNet):  # type: ignore[misc]
+    """A skorch net that trains a ``SoftmaxNetwork`` on :class:`Rows`.
+
+    ``forward`` and ``predict_proba`` give the log-probability of every node. With
+    ``warm_start`` the net keeps what training needs to go on (optimiser, callbacks,
+    random state), in memory and in a pickle; without, it keeps the weights alone.
+
+    Parameters
+    ----------
+    batch_seed : int
+        Seeds the order of the rows, and dropout.
+    **kwargs
+        Passed to :class:`skorch.NeuralNet`.
+    """
+
+    def __init__(self, *args: Any, batch_seed: int = 0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.batch_seed = batch_seed
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The float type that the network reads and returns."""
+        return np.dtype(str(self.module__dtype).removeprefix("torch."))
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Callback]]:
+        return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
+
+    def initialize(self) -> SoftmaxNet:
+        """Draw new weights and start a new order of the rows."""
+        self.generator_: Any = torch.Generator().manual_seed(self.batch_seed)
+        super().initialize()
+        return self
+
+    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> SoftmaxNet:
+        """Build the optimiser, and let only one that takes sparse gradients see them."""
+        super().initialize_optimizer(*args, **kwargs)
+        for module in self.module_.modules():
+            if isinstance(module, FeatureLinear):
+                module.sparse_grad = isinstance(self.optimizer_, LazyAdamW)
+        return self
+
+    def train_on(self, train: Rows, valid: Rows | None = None) -> bool:
+        """Train until a callback stops it or for ``max_epochs``.
+
+        Whatever else interrupts it is raised, after the epoch it broke into is
+        taken out of the history; the weights are those of the last whole batch.
+
+        Parameters
+        ----------
+        train, valid : Rows
+            What to learn from, and what to watch (optional).
+
+        Returns
+        -------
+        bool
+            Whether a callback stopped it.
+        """
+        if not (self.warm_start and self.initialized_):
+            self.initialize()
+        stopped = False
+        with self._seeded_dropout():
+            self.notify("on_train_begin", X=train, y=train.target)
+            try:
+                self.fit_loop((train, valid))
+            except _StopTraining:
+                stopped = True
+            except BaseException:
+                if self.history and "train_loss" not in self.history[-1]:
+                    self.history.pop()
+                raise
+            self.notify("on_train_end", X=train, y=train.target)
+        if not self.warm_start:
+            self.optimizer_: Any = None
+            self.generator_ = None
+            for _, callback in self.callbacks_:
+                if isinstance(callback, EarlyStopping):
+                    callback.best_model_weights_ = None
+        return stopped
+
+    @contextmanager
+    def _seeded_dropout(self) -> Iterator[None]:
+        """Seed torch's global generator, which dropout draws from, and restore it."""
+        seed = int(torch.randint(1 << 62, (), generator=self.generator_))
+        if not any(isinstance(module, torch.nn.Dropout) for module in self.module_.modules()):
+            yield  # nothing draws from it: leave it alone, other threads may use it
+            return
+        device = torch.device(self.device)
+        accelerators = [] if device.type == "cpu" else [device.index or 0]
+        kind = "cuda" if device.type == "cpu" else device.type
+        with torch.random.fork_rng(accelerators, device_type=kind):
+            torch.default_generator.manual_seed(seed)
+            if device.type != "cpu":
+                getattr(torch, device.type).manual_seed(seed)
+            yield
+
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
+        """Call the callbacks; a KeyboardInterrupt at an epoch's end is a request to stop.
+
+        That is how skorch's callbacks ask for it (EarlyStopping does). Anywhere else
+        it is the user's, and reaches them.
+        """
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except KeyboardInterrupt as request:
+            if method_name == "on_epoch_end":
+                raise _StopTraining from request
+            raise
+
+    def get_split_datasets(self, X: Any, y: Any = None, **_: Any) -> tuple[Rows, Rows | None]:
+        """Return the pair that :meth:`train_on` was given."""
+        train, valid = X
+        return train, valid
+
+    def get_dataset(self, X: Any, y: Any = None) -> Rows:
+        """Wrap features (and nothing else) for a forward pass."""
+        return X if isinstance(X, Rows) else Rows(X)
+
+    def get_iterator(self, dataset: Rows, training: bool = False) -> Batches:
+        """Return the batches of a pass, in a new random order each time if training."""
+        generator = self.generator_ if training else None
+        return Batches(dataset, self.batch_size, self.device, generator)
+
+    def train_step_single(self, batch: Batch, **_: Any) -> dict[str, Tensor]:
+        """Compute loss and gradient of a batch."""
+        self._set_training(True)
+        step = self._step(batch)
+        step["loss"].backward()  # type: ignore[no-untyped-call]
+        return step
+
+    def validation_step(self, batch: Batch, **_: Any) -> dict[str, Tensor]:
+        """Compute the loss of a batch."""
+        self._set_training(False)
+        with torch.no_grad():
+            return self._step(batch)
+
+    def _step(self, batch: Batch) -> dict[str, Tensor]:
+        x, (target, weight) = batch
+        path_log_proba = self.module_(x, target)
+        return {"loss": self.criterion_(path_log_proba, weight), "y_pred": path_log_proba}
+
+    def run_single_epoch(
+        self,
+        iterator: Batches | None,
+        training: bool,
+        prefix: str,
+        step_fn: Callable[..., dict[str, Tensor]],
+        **_: Any,
+    ) -> None:
+        """Pass once over the batches and record the mean loss per row.
+
+        skorch's way, with a notification before and after each batch, costs half as
+        much again as the training itself for a small network. It is taken only if a
+        callback has a batch-level hook.
+        """
+        if iterator is None:
+            return
+        watched = any(
+            getattr(type(callback), hook) is not getattr(Callback, hook)
+            for _, callback in self.callbacks_
+            for hook in _BATCH_HOOKS
+        )
+        if watched:
+            loss = self._watched_epoch(iterator, training, prefix, step_fn)
+        elif training:
+            loss = self._lean_epoch(iterator)
+        else:
+            losses = [step_fn(batch)["loss"] * _n_rows(batch) for batch in iterator]
+            loss = float(torch.stack(losses).sum())
+        loss /= len(iterator.rows)
+        if training and isinstance(self.optimizer_, LazyAdamW):
+            self.optimizer_.flush()
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"training diverged: the {prefix} loss of epoch {len(self.history)} is {loss}. "
+                f"Scale the features, or lower learning_rate_init (now {self.lr})."
+            )
+        self.history.record(prefix + "_loss", loss)
+        self.history.record(prefix + "_batch_count", len(iterator))
+
+    def _lean_epoch(self, iterator: Batches) -> float:
+        self._set_training(True)
+        optimizer = self.optimizer_
+        total = torch.zeros((), device=self.device)
+        for batch in iterator:
+            optimizer.zero_grad(set_to_none=True)
+            loss = self._step(batch)["loss"]
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            total += loss.detach() * _n_rows(batch)
+        return float(total)
+
+    def _watched_epoch(
+        self,
+        iterator: Batches,
+        training: bool,
+        prefix: str,
+        step_fn: Callable[..., dict[str, Tensor]],
+    ) -> float:
+        total = 0.0
+        for batch in iterator:
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch)
+            loss, n_rows = step["loss"].item(), _n_rows(batch)
+            self.history.record_batch(prefix + "_loss", loss)
+            self.history.record_batch(prefix + "_batch_size", n_rows)
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+            total += loss * n_rows
+        return total
+
+    def collect(self, X: Any, function: Callable[[SoftmaxNetwork, Any], Tensor]) -> NDArray[Any]:
+        """Apply a function of the network and some rows to all rows, block by block.
+
+        Parameters
+        ----------
+        X : ndarray or CSR matrix of shape (n_rows, n_features)
+            The features, in the network's dtype.
+        function : callable
+            Takes the network and a block of rows as tensors; one output row for each.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, ...)
+            The outputs of all blocks.
+        """
+        self._set_training(False)
+        widest = max(parameter.shape[-1] for parameter in self.module_.parameters())
+        widest = max(widest, len(self.module__hierarchy))
+        block_size = max(_PREDICTION_BLOCK // widest, 16)
+        with torch.inference_mode():
+            blocks = Batches(self.get_dataset(X), block_size, self.device)
+            outputs = [function(self.module_, x).cpu().numpy() for x, _ in blocks]
+        return np.concatenate(outputs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        if self.warm_start:
+            state["generator_"] = self.generator_ and self.generator_.get_state()
+        else:
+            state |= {"callbacks": None, "callbacks_": []}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if self.generator_ is not None:
+            random_state, self.generator_ = self.generator_, torch.Generator()
+            self.generator_.set_state(random_state)
+
+
+def _n_rows(batch: Batch) -> int:
+    _, (target, _) = batch
+    return len(target)
+
+
+def build_net(
+    network: dict[str, Any],
+    *,
+    optimizer: str | type[torch.optim.Optimizer],
+    weight_decay: float,
+    early_stopping: bool,
+    tol: float,
+    n_iter_no_change: int,
+    callbacks: Sequence[Any],
+    device: str,
+    **params: Any,
+) -> SoftmaxNet:
+    """Put together a net that is ready to be trained.
+
+    Parameters
+    ----------
+    network : dict
+        Parameters of :class:`hierclf.nn.SoftmaxNetwork`.
+    optimizer, weight_decay, early_stopping, tol, n_iter_no_change, callbacks, device
+        As for the classifiers, validated.
+    **params
+        Further parameters of :class:`SoftmaxNet`.
+
+    Returns
+    -------
+    SoftmaxNet
+        Not yet initialised.
+    """
+    options = {f"module__{name}": value for name, value in network.items()}
+    options["optimizer__weight_decay"] = weight_decay
+    if isinstance(optimizer, str):
+        # One kernel for all parameters: a quarter off a step of a small network.
+        options["optimizer__fused"] = torch.device(device).type in ("cpu", "cuda")
+        if optimizer == "sgd":
+            options |= {"optimizer__momentum": 0.9, "optimizer__nesterov": True}
+    stopping = EarlyStopping(
+        monitor="valid_loss" if early_stopping else "train_loss",
+        patience=n_iter_no_change,
+        threshold=tol,
+        threshold_mode="abs",
+        load_best=early_stopping,
+    )
+    return SoftmaxNet(
+        module=SoftmaxNetwork,
+        criterion=PathCrossEntropy,
+        optimizer=OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer,
+        callbacks=[("stopping", stopping), *callbacks],
+        device=device,
+        **options,
+        **params,
+    )
+
+
+def resolve_device(device: str) -> str:
+    """Return the device that ``device`` names, once it is there.
+
+    Parameters
+    ----------
+    device : {"cpu", "cuda", "mps", "auto"} or str
+        A name that torch knows, with an optional index; "auto" is the first
+        accelerator found, else the processor.
+
+    Returns
+    -------
+    str
+        A name for :class:`torch.device`.
+
+    Raises
+    ------
+    ValueError
+        If torch does not know the device or does not find it here.
+    """
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if device == "auto":
+        return next(kind for kind, is_there in available.items() if is_there)
+    kind, _, index = device.partition(":")
+    if kind not in available or (index and not index.isdecimal()):
+        raise ValueError(
+            f"unknown device {device!r}: use 'cpu', 'cuda', 'mps' or 'auto', "
+            f"with an index as in 'cuda:0' where there are several"
+        )
+    if not available[kind] or (kind == "cuda" and int(index or 0) >= torch.cuda.device_count()):
+        raise ValueError(
+            f"device {device!r} is not available here; use 'auto' for the best there is"
+        )
+    return device

@@ -1,0 +1,96 @@
+"""Checks of what a user gives to ``fit``, and what becomes of it before training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+
+from hierclf._compat import check_sample_weight
+from hierclf.hierarchy import Hierarchy
+
+
+@contextmanager
+def unchanged_on_failure(estimator: BaseEstimator) -> Iterator[None]:
+    """Put the attributes of an estimator back if anything is raised."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def check_hidden_layer_sizes(sizes: Any) -> tuple[int, ...]:
+    if sizes is None:
+        return (100,)
+    sizes = tuple(np.atleast_1d(sizes).tolist())
+    for size in sizes:
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise ValueError(
+                f"hidden_layer_sizes must hold integers of at least 1, got {size!r} in {sizes!r}"
+            )
+    return tuple(sizes)
+
+
+def drop_zero_weights(
+    X: Any, y: NDArray[Any], sample_weight: ArrayLike
+) -> tuple[Any, NDArray[Any], NDArray[Any]]:
+    """Check weights and leave out the rows that have none."""
+    weight = check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+    present = weight > 0
+    if not present.any():
+        raise ValueError("sample_weight is 0 for every row: there is nothing to learn from")
+    return (X, y, weight) if present.all() else (X[present], y[present], weight[present])
+
+
+def check_labels(classes: NDArray[Any], hierarchy: Hierarchy) -> None:
+    """Refuse labels that are not leaves."""
+    is_inner = ~np.isin(hierarchy.node_indices(classes), hierarchy.leaf_indices)
+    if is_inner.any():
+        label = classes[is_inner].tolist()[0]
+        raise ValueError(
+            f"the label {label!r} is not a leaf: it has the children "
+            f"{hierarchy.children(label)[:5]!r}. Every row needs the label of a leaf."
+        )
+
+
+def combine_weights(
+    class_weight: Any,
+    sample_weight: NDArray[Any] | None,
+    classes: NDArray[Any],
+    codes: NDArray[np.intp],
+    hierarchy: Hierarchy,
+) -> NDArray[Any] | None:
+    """Multiply class weights and sample weights, and scale them to a mean of 1."""
+    if class_weight is None and sample_weight is None:
+        return None
+    weight = np.ones(len(codes)) if sample_weight is None else sample_weight
+    if class_weight == "balanced":
+        counts = np.bincount(codes, weights=weight)
+        weight = weight / counts[codes]
+    elif class_weight is not None:
+        unknown = [key for key in class_weight if key not in hierarchy]
+        if unknown:
+            raise ValueError(
+                f"class_weight has keys that are no labels: {unknown[:5]!r}; "
+                f"labels are such as {classes.tolist()[:3]!r}"
+            )
+        of_class = np.array([class_weight.get(label, 1.0) for label in classes.tolist()], float)
+        if (of_class < 0).any() or not np.isfinite(of_class).all():
+            label = classes[~((of_class >= 0) & (of_class < np.inf))].tolist()[0]
+            raise ValueError(
+                f"class_weight must be finite and not negative, got {class_weight[label]!r} "
+                f"for {label!r}"
+            )
+        weight = weight * of_class[codes]
+    total = weight.sum()
+    if not total > 0:
+        raise ValueError("the class weights of all classes in y are 0: nothing to learn from")
+    scaled: NDArray[Any] = weight * (len(weight) / total)
+    return scaled

@@ -1,0 +1,234 @@
+"""From a list of edges to a checked graph with its nodes in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hierclf.hierarchy._nodes import ROOT, Node, arrange, as_list, clean_node, shorten
+
+
+class Graph(NamedTuple):
+    """A rooted directed acyclic graph; positions count `nodes`, the root is at -1."""
+
+    root: Node
+    nodes: tuple[Node, ...]
+    edge_parents: NDArray[np.intp]
+    edge_children: NDArray[np.intp]
+    depths: NDArray[np.intp]
+
+
+def read_pairs(edges: Iterable[Any]) -> list[tuple[Any, Any]]:
+    """Return edges as pairs, or raise with the position of the first that is none."""
+    if isinstance(edges, (str, bytes)) or not isinstance(edges, Iterable):
+        raise TypeError(f"edges must be an iterable of (parent, child) pairs, got {edges!r}")
+    if isinstance(edges, dict):
+        raise TypeError("edges must be (parent, child) pairs, got a dict: use Hierarchy.from_dict")
+    pairs = []
+    for i, edge in enumerate(as_list(edges)):
+        try:
+            if isinstance(edge, (str, bytes, set, frozenset, dict)):
+                raise TypeError
+            parent, child = edge
+        except (TypeError, ValueError):
+            raise ValueError(f"edge {i} is not a (parent, child) pair: {edge!r}") from None
+        pairs.append((parent, child))
+    return pairs
+
+
+def build_graph(
+    pairs: Iterable[tuple[Any, Any]],
+    *,
+    nodes: Iterable[Any] = (),
+    root: Node = None,
+    ordered: bool = True,
+) -> Graph:
+    """Check the edges, find the root and put the nodes in order.
+
+    Parameters
+    ----------
+    pairs : iterable of (parent, child)
+        The edges.
+    nodes : iterable of nodes, default=()
+        Nodes that may have no edge.
+    root : node, optional
+        The root; every other node without parents is hung under it.
+    ordered : bool, default=True
+        Whether the order of the edges means something; it does not in a set.
+
+    Returns
+    -------
+    Graph
+    """
+    ids: dict[Node, int] = {}
+    for node in nodes:
+        ids.setdefault(clean_node(node, "a node without edges"), len(ids))
+    parents, children = [], []
+    for parent, child in pairs:
+        where = f"in the edge {parent!r} -> {child!r}"
+        parents.append(ids.setdefault(clean_node(parent, where), len(ids)))
+        children.append(ids.setdefault(clean_node(child, where), len(ids)))
+    if ROOT in ids and root is None:
+        root = ROOT
+    if root is not None:
+        root = clean_node(root, "the root")
+        if ROOT in ids and root is not ROOT:
+            raise ValueError(f"{ROOT!r} cannot be a node below another root, {root!r}")
+        ids.setdefault(root, len(ids))
+    names = list(ids)
+    _refuse_loops_and_duplicates(names, parents, children)
+
+    has_parent = [False] * len(names)
+    for c in children:
+        has_parent[c] = True
+    tops = [i for i, below in enumerate(has_parent) if not below]
+    if root is None:
+        if len(tops) == 1:
+            root = names[tops[0]]
+        elif tops:
+            ids[ROOT] = len(names)
+            names.append(ROOT)
+            root = ROOT
+    top = None if root is None else ids[root]
+    if top is not None:
+        if top < len(has_parent) and has_parent[top]:
+            above = [names[p] for p, c in zip(parents, children, strict=True) if c == top]
+            raise ValueError(f"the root {root!r} cannot have parents, it has {shorten(above)}")
+        for i in tops:
+            if i != top:
+                parents.append(top)
+                children.append(i)
+        if not children:
+            raise ValueError(f"a hierarchy needs at least one node besides its root {root!r}")
+    elif not names:
+        raise ValueError("a hierarchy needs at least one edge, got none")
+
+    order, layers = _sort_nodes(names, parents, children, top, ordered)
+    return _to_arrays(names, parents, children, order, layers)
+
+
+def _refuse_loops_and_duplicates(
+    names: Sequence[Node], parents: Sequence[int], children: Sequence[int]
+) -> None:
+    p, c = np.array(parents, dtype=np.int64), np.array(children, dtype=np.int64)
+    loops = np.flatnonzero(p == c)
+    if len(loops):
+        raise ValueError(f"the node {names[p[loops[0]]]!r} is its own parent")
+    keys = p * len(names) + c
+    _, first = np.unique(keys, return_index=True)
+    if len(first) < len(keys):
+        again = np.setdiff1d(np.arange(len(keys)), first)[0]
+        raise ValueError(f"the edge {names[p[again]]!r} -> {names[c[again]]!r} is given twice")
+
+
+def _sort_nodes(
+    names: Sequence[Node],
+    parents: Sequence[int],
+    children: Sequence[int],
+    root: int | None,
+    ordered: bool,
+) -> tuple[list[int], list[int]]:
+    """Return the ids in order (the root first) and the size of each level.
+
+    A node leaves the queue when its last parent has, which makes its depth the longest path from
+    the root; each level is arranged by the first of the deepest parents, then among siblings.
+    """
+    below: list[list[int]] = [[] for _ in names]
+    missing = [0] * len(names)
+    for p, c in zip(parents, children, strict=True):
+        below[p].append(c)
+        missing[c] += 1
+    order: list[int] = []
+    sizes: list[int] = []
+    layer = [] if root is None else [root]  # without a root all nodes have parents
+    owner = [-1] * len(names)
+    depth = [-1] * (len(names) + 1)  # one more, for "no owner yet" at -1
+    while layer:
+        level = len(sizes)
+        for p in layer:
+            depth[p] = level
+        for p in layer:
+            for c in below[p]:
+                missing[c] -= 1
+                if depth[owner[c]] < level:
+                    owner[c] = p
+        order += layer
+        sizes.append(len(layer))
+        following: list[int] = []
+        for p in layer:
+            group = [c for c in below[p] if owner[c] == p and missing[c] == 0]
+            if len(group) > 1:
+                by_name = {names[c]: c for c in group}
+                what = f"the children of {names[p]!r}"
+                group = [by_name[n] for n in arrange(list(by_name), ordered=ordered, what=what)]
+            following += group
+        layer = following
+    if len(order) < len(names):
+        left = {i for i, m in enumerate(missing) if m > 0}
+        cycle = _find_cycle(left, parents, children)
+        shown = [repr(names[i]) for i in cycle]
+        if len(shown) > 12:
+            shown[6:-5] = ["..."]
+        text = " -> ".join(shown)
+        raise ValueError(f"the hierarchy has a cycle: {text}")
+    return order, sizes
+
+
+def _find_cycle(left: set[int], parents: Sequence[int], children: Sequence[int]) -> list[int]:
+    """Return a cycle, from parent to child and closed, among nodes that each have a parent left."""
+    up = {c: p for p, c in zip(parents, children, strict=True) if c in left and p in left}
+    seen: dict[int, int] = {}
+    node = min(left)
+    while node not in seen:
+        seen[node] = len(seen)
+        node = up[node]
+    cycle = list(seen)[seen[node] :][::-1]
+    start = cycle.index(min(cycle))
+    cycle = cycle[start:] + cycle[:start]
+    return [*cycle, cycle[0]]
+
+
+def _to_arrays(
+    names: Sequence[Node],
+    parents: Sequence[int],
+    children: Sequence[int],
+    order: Sequence[int],
+    layers: Sequence[int],
+) -> Graph:
+    position = np.empty(len(order), dtype=np.intp)
+    position[np.array(order)] = np.arange(-1, len(order) - 1)
+    edge_parents, edge_children = position[np.array(parents)], position[np.array(children)]
+    by_parent = np.lexsort((edge_children, edge_parents))
+    return Graph(
+        root=names[order[0]],
+        nodes=tuple(names[i] for i in order[1:]),
+        edge_parents=edge_parents[by_parent],
+        edge_children=edge_children[by_parent],
+        depths=np.repeat(np.arange(len(layers), dtype=np.intp), layers)[1:],
+    )
+
+
+def gather(
+    offsets: NDArray[np.intp], targets: NDArray[np.intp], rows: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the targets of several rows of a compressed adjacency, and how many each row has."""
+    starts = offsets[rows]
+    counts = offsets[rows + 1] - starts
+    shift = starts - (np.cumsum(counts) - counts)
+    return targets[np.repeat(shift, counts) + np.arange(counts.sum())], counts
+
+
+def closure(
+    offsets: NDArray[np.intp], targets: NDArray[np.intp], rows: NDArray[np.intp]
+) -> NDArray[np.bool_]:
+    """Return the mask of what can be reached from `rows`, themselves included."""
+    mask = np.zeros(len(offsets) - 1, dtype=bool)
+    mask[rows] = True
+    while len(rows):
+        reached, _ = gather(offsets, targets, rows)
+        rows = np.unique(reached[~mask[reached]])
+        mask[rows] = True
+    return mask

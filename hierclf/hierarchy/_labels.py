@@ -1,0 +1,354 @@
+"""Between labels, paths, indicators and probabilities of different levels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hierclf.hierarchy._graph import gather
+from hierclf.hierarchy._nodes import (
+    Node,
+    as_labels,
+    as_list,
+    is_hashable,
+    plain_array,
+    repeated,
+    shorten,
+)
+from hierclf.hierarchy._queries import Queries
+from hierclf.hierarchy._readers import clean_path, iter_rows
+
+# Values summed at a time: few enough to stay in the cache between reordering and summing.
+BLOCK = 2**17
+
+
+class Labels(Queries):
+    """A structure that converts labels and probabilities; see `Hierarchy`."""
+
+    # -- probabilities
+
+    def aggregate(self, proba: ArrayLike, classes: ArrayLike, level: int | str) -> NDArray[Any]:
+        """Return the probabilities of a level: of each node the sum of the classes below it.
+
+        Parameters
+        ----------
+        proba : array-like of shape (n, n_classes)
+            What `predict_proba` of any classifier returned.
+        classes : array-like of shape (n_classes,)
+            What the columns stand for: nodes at or below the level.
+        level : int, "leaf" or "parent"
+            As in `level`.
+
+        Returns
+        -------
+        ndarray of shape (n, len(hierarchy.level(level)))
+            In the float dtype of `proba`. A node that no class is below has probability 0.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit, a class is unknown, given twice or above the level, or there
+            is no such level.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": ["oak"]})
+        >>> h.aggregate([[0.5, 0.25, 0.25]], classes=["cat", "dog", "oak"], level=0)
+        array([[0.75, 0.25]])
+        """
+        proba = np.asarray(proba)
+        if proba.dtype.kind != "f":
+            proba = proba.astype(np.float64)
+        columns = self._columns_on_level(classes, level)
+        if proba.ndim != 2 or proba.shape[1] != len(columns):
+            raise ValueError(
+                f"proba must have one column for each of the {len(columns)} classes, "
+                f"its shape is {proba.shape}"
+            )
+        n_columns = len(self.level_indices(level))
+        result = np.zeros((len(proba), n_columns), dtype=proba.dtype)
+        if not len(columns):
+            return result
+        order = np.argsort(columns, kind="stable")
+        in_order = bool((order[1:] > order[:-1]).all())
+        starts = np.flatnonzero(np.diff(columns[order], prepend=-1))
+        targets = columns[order[starts]]
+        step = max(1, BLOCK // len(columns))
+        for row in range(0, len(proba), step):
+            block = proba[row : row + step]
+            if not in_order:
+                block = np.take(block, order, axis=1)
+            if len(starts) < len(columns):
+                block = np.add.reduceat(block, starts, axis=1)
+            result[row : row + step, targets] = block
+        return result
+
+    def _columns_on_level(self, classes: ArrayLike, level: int | str) -> NDArray[np.intp]:
+        """Return for each class the column of a level that it belongs to."""
+        on_level = self.level_indices(level)
+        k = self._level_number(level)
+        found = self.node_indices(classes)
+        if len(np.unique(found)) < len(found):
+            twice = [self.nodes[i] for i in repeated(found.tolist())]
+            raise ValueError(f"classes given twice: {shorten(twice)}")
+        at = found.copy()
+        if self.is_tree:  # where edge i ends in node i
+            lower = np.flatnonzero(self.depths[at] > k + 1)
+            while len(lower):
+                at[lower] = self.edge_parents[at[lower]]
+                lower = lower[self.depths[at[lower]] > k + 1]
+        columns = np.searchsorted(on_level, at)
+        above = on_level[np.minimum(columns, len(on_level) - 1)] != at
+        if above.any():
+            names = [self.nodes[i] for i in found[above].tolist()]
+            raise ValueError(f"classes above level {level!r}: {shorten(names)}")
+        return columns
+
+    # -- paths
+
+    @cached_property
+    def _shown(self) -> tuple[Node, ...]:
+        """The name of each id in path labels.
+
+        `from_paths` names a node by the tuple of its path where its own name is not unique; in a
+        path its own name will do.
+        """
+        shown = list(self._names)
+        for i, name in enumerate(self._names[1:], start=1):
+            if not isinstance(name, tuple) or len(name) != self.depths[i - 1]:
+                continue
+            path = self._only_path(i)
+            if path is not None and all(
+                part == shown[j] for part, j in zip(name, path[:-1], strict=False)
+            ):
+                siblings = {self._names[j] for j in self._child_ids(self._parent_ids(i)[0])}
+                if name[-1] not in siblings:
+                    shown[i] = name[-1]
+        return tuple(shown)
+
+    def paths_from_leaves(self, y: ArrayLike) -> NDArray[Any]:
+        """Return the paths to 1-D labels.
+
+        Parameters
+        ----------
+        y : array-like of shape (n,)
+            Nodes, inner ones too.
+
+        Returns
+        -------
+        ndarray of shape (n, n_levels)
+            Root side first, the root excluded: strings padded with "" where all names are strings,
+            numbers where all are numbers and nothing is padded, else objects padded with None. A
+            node that is the tuple of its path, as `from_paths` makes them, is shown by its last.
+
+        Raises
+        ------
+        ValueError
+            If labels are not in the hierarchy, or several paths lead to one (in a DAG).
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": []})
+        >>> h.paths_from_leaves(["dog", "plant"])
+        array([['animal', 'dog'],
+               ['plant', '']], dtype='<U6')
+        """
+        labels, rows = np.unique(self.node_indices(y) + 1, return_inverse=True)
+        paths = np.zeros((len(labels), self.n_levels), dtype=np.intp)
+        for row, i in enumerate(labels.tolist()):
+            path = self._only_path(i)
+            if path is None:
+                raise ValueError(
+                    f"several paths lead to {self._names[i]!r}, since the hierarchy is a DAG"
+                )
+            paths[row, : len(path)] = path
+        used, cells = np.unique(paths, return_inverse=True)
+        names = plain_array([self._shown[i] for i in used.tolist() if i])
+        if len(used) and used[0] == 0:
+            padding = "" if names.dtype.kind == "U" else None
+            dtype = names.dtype if names.dtype.kind == "U" else object
+            names = np.concatenate((np.array([padding], dtype=dtype), names.astype(dtype)))
+        result: NDArray[Any] = names[cells.reshape(paths.shape)][rows.reshape(-1)]
+        return result
+
+    def leaves_from_paths(self, Y: Any) -> NDArray[Any]:
+        """Return the deepest node of each path; the inverse of `paths_from_leaves`.
+
+        Parameters
+        ----------
+        Y : array-like of shape (n, n_levels), data frame, or list of lists
+            Names from the top level down. Rows may end early: lists may be ragged, and "", None
+            and NaN are padding.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Nodes: of a string or number dtype where all of them are, else objects.
+
+        Raises
+        ------
+        ValueError
+            If a row has no label, skips a level, or takes a step that is not in the hierarchy; the
+            message names row and step.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_paths([["animal", "cat"], ["plant", "oak"]])
+        >>> h.leaves_from_paths([["plant", "oak"], ["animal", ""]])
+        array(['oak', 'animal'], dtype='<U6')
+        """
+        known: dict[tuple[Any, ...], Node] = {}
+        labels = []
+        for number, row in iter_rows(Y):
+            try:
+                label = known.get(row)
+            except TypeError:  # an unhashable cell, which clean_path names
+                label = None
+            if label is None:
+                label = known[row] = self._names[self._walk(clean_path(row, number), number)]
+            labels.append(label)
+        return plain_array(labels)
+
+    def _walk(self, path: list[Node], row: int) -> int:
+        i = 0
+        for step, name in enumerate(path):
+            below = self._step(i, name)
+            if below is None:
+                children = [self._shown[c] for c in self._child_ids(i)]
+                place = repr(self._shown[i]) if i else "the root"
+                raise ValueError(
+                    f"row {row}, step {step}: {name!r} is not a child of {place}; "
+                    + (f"its children are {shorten(children)}" if children else "it is a leaf")
+                )
+            i = below
+        return i
+
+    def _step(self, i: int, name: Node) -> int | None:
+        steps = self._steps_down.get(i)
+        if steps is None:
+            children = self._child_ids(i)
+            steps = {self._names[c]: c for c in children}
+            steps.update((self._shown[c], c) for c in children)
+            self._steps_down[i] = steps
+        return steps.get(name)
+
+    @cached_property
+    def _steps_down(self) -> dict[int, dict[Node, int]]:
+        """The children of inner nodes by name, filled as paths are walked."""
+        return {}
+
+    # -- indicators
+
+    def to_indicator(self, labels: Iterable[Any]) -> NDArray[np.int8]:
+        """Return labels as an indicator matrix in which ancestors are set too.
+
+        Parameters
+        ----------
+        labels : array-like of shape (n,), or list of lists
+            One label or several for each row. A tuple that is a node is one label.
+
+        Returns
+        -------
+        ndarray of shape (n, n_nodes), dtype int8
+            Columns are `nodes`.
+
+        Raises
+        ------
+        ValueError
+            If labels are not in the hierarchy.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": []})
+        >>> h.to_indicator([["cat"], ["dog", "plant"], []])
+        array([[1, 0, 1, 0],
+               [1, 1, 0, 1],
+               [0, 0, 0, 0]], dtype=int8)
+        """
+        groups = [self._row_labels(item) for item in as_labels(labels)]
+        flat = [label for group in groups for label in group]
+        ids = self.node_indices(flat) + 1
+        rows = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+        n = len(self.nodes)
+        result = np.zeros((len(groups), n), dtype=np.int8)
+        while len(ids):
+            result[rows, ids - 1] = 1
+            above, counts = gather(self._up_offsets, self._up, ids)
+            rows = np.repeat(rows, counts)
+            cells = (rows * n + above - 1)[above > 0]
+            rows, positions = np.divmod(np.unique(cells), n)
+            new = result[rows, positions] == 0
+            rows, ids = rows[new], positions[new] + 1
+        return result
+
+    def _row_labels(self, item: Any) -> list[Any]:
+        if isinstance(item, (list, set, frozenset, tuple, np.ndarray)) and not (
+            is_hashable(item) and item in self._ids
+        ):
+            return as_list(item)
+        return [item]
+
+    def from_indicator(self, Y: Any) -> list[list[Node]]:
+        """Return the most specific nodes of each row; the inverse of `to_indicator`.
+
+        Parameters
+        ----------
+        Y : array-like or sparse matrix of shape (n, n_nodes)
+            0 and 1; columns are `nodes`, and a node is set only together with its ancestors.
+
+        Returns
+        -------
+        list of lists of nodes
+            In node order.
+
+        Raises
+        ------
+        ValueError
+            If the shape does not fit, a value is neither 0 nor 1, or a row has a node without its
+            parents; the message names row and nodes.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": []})
+        >>> h.from_indicator([[1, 0, 1, 0], [1, 1, 0, 0]])
+        [['cat'], ['animal', 'plant']]
+        """
+        if not (hasattr(Y, "nonzero") and hasattr(Y, "tocsr")):
+            Y = np.asarray(Y)
+            if not ((Y == 0) | (Y == 1)).all():
+                raise ValueError("an indicator matrix holds 0 and 1 only")
+        n = len(self.nodes)
+        if len(Y.shape) != 2 or Y.shape[1] != n:
+            raise ValueError(
+                f"the indicator matrix must have a column for each of the {n} nodes, "
+                f"its shape is {Y.shape}"
+            )
+        rows, positions = Y.nonzero()
+        width = n + 1
+        cells = np.sort(np.asarray(rows, dtype=np.int64) * width + positions + 1)
+        rows, ids = np.divmod(cells, width)
+        above, counts = gather(self._up_offsets, self._up, ids)
+        needed = np.repeat(rows, counts) * width + above
+        missing = (above > 0) & ~np.isin(needed, cells)
+        if missing.any():
+            bad = np.flatnonzero(missing)[0]
+            row = int(np.repeat(rows, counts)[bad])
+            node = self._names[np.repeat(ids, counts)[bad]]
+            raise ValueError(
+                f"row {row} has {node!r} but not its parent {self._names[above[bad]]!r}: rows must "
+                "be closed under ancestors. Are the columns in the order of hierarchy.nodes?"
+            )
+        keep = ~np.isin(cells, needed)
+        result: list[list[Node]] = [[] for _ in range(Y.shape[0])]
+        for row, i in zip(rows[keep].tolist(), ids[keep].tolist(), strict=True):
+            result[row].append(self._names[i])
+        return result

@@ -1,0 +1,25 @@
+"""The torch floor: tensors in, tensors out; usable without scikit-learn.
+
+``softmax``  hidden state -> log-probability of every node of a hierarchy
+``losses``   log-probabilities and targets -> a scalar
+``linear``   affine maps over dense and over sparse rows
+``network``  hidden layers joined to a softmax
+``optim``    optimisers for sparse gradients
+"""
+
+from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
+from hierclf.nn.losses import PathCrossEntropy
+from hierclf.nn.network import SoftmaxNetwork
+from hierclf.nn.optim import LazyAdamW
+from hierclf.nn.softmax import FlatSoftmax, HierarchicalSoftmax
+
+__all__ = [
+    "CSRRows",
+    "FeatureLinear",
+    "FlatSoftmax",
+    "HierarchicalSoftmax",
+    "LazyAdamW",
+    "Linear",
+    "PathCrossEntropy",
+    "SoftmaxNetwork",
+]

@@ -1,0 +1,123 @@
+"""The network that joins hidden layers to a softmax over a hierarchy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
+from hierclf.nn.softmax import FlatSoftmax, HierarchicalSoftmax
+
+if TYPE_CHECKING:
+    from hierclf.hierarchy import Hierarchy
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "identity": nn.Identity,
+    "logistic": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+}
+HEADS: dict[str, type[HierarchicalSoftmax] | type[FlatSoftmax]] = {
+    "hierarchical": HierarchicalSoftmax,
+    "flat": FlatSoftmax,
+}
+
+
+class SoftmaxNetwork(nn.Module):
+    """Hidden layers and a softmax over a hierarchy: rows in, log-probabilities out.
+
+    Parameters
+    ----------
+    in_features : int
+        Number of columns of the input.
+    hierarchy : Hierarchy
+        The classes.
+    head : {"hierarchical", "flat"}
+        Which softmax turns the last hidden state into probabilities.
+    hidden_layer_sizes : sequence of int
+        Sizes of the hidden layers; empty for a linear model.
+    activation : {"identity", "logistic", "tanh", "relu", "gelu"}
+        Follows each hidden layer.
+    dropout : float
+        Probability with which each hidden unit is dropped in training.
+    dtype : torch.dtype, optional
+        Type of the parameters.
+    seed : int
+        Seed of the initial weights. Hidden layers are drawn before the head, so
+        networks that differ in the head alone start from the same hidden layers.
+
+    Attributes
+    ----------
+    hidden : torch.nn.Sequential
+        The hidden layers.
+    head : HierarchicalSoftmax or FlatSoftmax
+        The softmax.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        hierarchy: Hierarchy,
+        *,
+        head: str = "hierarchical",
+        hidden_layer_sizes: Sequence[int] = (),
+        activation: str = "relu",
+        dropout: float = 0.0,
+        dtype: torch.dtype | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        linear: type[Linear] = FeatureLinear  # whichever layer comes first reads the features
+        layers: list[nn.Module] = []
+        for size in hidden_layer_sizes:
+            layers.append(linear(in_features, size, generator=generator, dtype=dtype))
+            layers.append(ACTIVATIONS[activation]())
+            if dropout:
+                layers.append(nn.Dropout(dropout))
+            linear, in_features = Linear, size
+        self.hidden = nn.Sequential(*layers)
+        self.head = HEADS[head](
+            in_features, hierarchy, linear=linear, generator=generator, dtype=dtype
+        )
+
+    def forward(self, x: Tensor | CSRRows, target: Tensor | None = None) -> Tensor:
+        """Compute the log-probability of every node, or of the steps to a target.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, in_features) or CSRRows
+            The rows.
+        target : Tensor of shape (batch,), int64, optional
+            Node of each row, as a position in ``hierarchy.nodes``.
+
+        Returns
+        -------
+        Tensor
+            Without a target of shape (batch, nodes), as the head's ``forward``; with
+            one of shape (batch, depth), as the head's ``path_log_proba``.
+        """
+        hidden = self.hidden(x)
+        if target is None:
+            log_proba: Tensor = self.head(hidden)
+            return log_proba
+        return self.head.path_log_proba(hidden, target)
+
+    def leaf_log_proba(self, x: Tensor | CSRRows) -> Tensor:
+        """Compute the log-probability of every leaf.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, in_features) or CSRRows
+            The rows.
+
+        Returns
+        -------
+        Tensor of shape (batch, leaves)
+            Columns in the order of ``hierarchy.leaves``.
+        """
+        return self.head.leaf_log_proba(self.hidden(x))
