@@ -203,6 +203,9 @@ def test_balanced_by_hand():
         (3, 5): [3, (4, 5)],
         (4, 5): [4, 5],
     }
+    # As few parts as will do, not as many as are allowed.
+    assert Hierarchy.balanced(range(12), 10).level(0) == ((0, 5), (6, 11))
+    assert Hierarchy.balanced(range(101), 10).level(0) == ((0, 49), (50, 100))
     assert Hierarchy.balanced(["b", 1, "a"], 2).leaves == ("b", 1, "a")  # cannot be sorted
 
 
@@ -260,7 +263,7 @@ def test_unsortable_siblings_keep_their_order():
     assert Hierarchy(h.edges).nodes == h.nodes
     assert pickle.loads(pickle.dumps(h)).nodes == h.nodes
     # "<" between sets is "subset of": sorting does not raise, and sorts nothing.
-    sets = [frozenset("bc"), frozenset("a"), frozenset("ab")]
+    sets = [frozenset("ab"), frozenset("a"), frozenset("c")]
     assert Hierarchy.flat(sets).nodes == tuple(sets)
     # In a DAG the order is that below the parent that places the siblings, so that it lasts.
     h = Hierarchy([("r", "p"), ("p", "q"), ("q", 1), ("q", "c"), ("p", "c")])
@@ -392,6 +395,11 @@ def test_common_ancestors_and_distances_against_networkx(h):
         if h.is_tree:
             assert lca == nx.lowest_common_ancestor(g, a, b)
             assert h.distance(a, b) == nx.shortest_path_length(g.to_undirected(), a, b)
+
+
+def test_equally_deep_common_ancestors_are_taken_in_node_order():
+    h = Hierarchy.from_dict({"r": ["b", "a"], "b": ["x", "y"], "a": ["x", "y"]})
+    assert h.lowest_common_ancestor("x", "y") == "a"
 
 
 @quick

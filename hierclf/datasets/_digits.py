@@ -67,7 +67,7 @@ def load_digits_hierarchy(
     ('closed loop',)
     """
     digits = load_digits()
-    target = digits.target.astype(str)
+    target = digits.target.astype("U1")
     if return_X_y:
         return digits.data, target
     return Bunch(
