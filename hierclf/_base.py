@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from warnings import warn
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
@@ -19,8 +20,16 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hierclf._batches import Rows, stratified_holdout
 from hierclf._compat import Interval, StrOptions, fit_context
-from hierclf._training import OPTIMIZERS, SoftmaxNet, build_net, resolve_device
+from hierclf._training import (
+    OPTIMIZERS,
+    SoftmaxNet,
+    argmax,
+    build_net,
+    resolve_device,
+    watch_loss,
+)
 from hierclf._validation import (
+    check_callbacks,
     check_hidden_layer_sizes,
     check_labels,
     combine_weights,
@@ -167,34 +176,34 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
         random_state = check_random_state(self.random_state)
         seed, batch_seed = random_state.randint(_MAX_SEED, size=2).tolist()
+        callbacks = [
+            watch_loss(self.early_stopping, self.tol, self.n_iter_no_change),
+            *deepcopy(check_callbacks(self.callbacks)),
+        ]
+        training = {
+            "lr": self.learning_rate_init,
+            "batch_size": self.batch_size,
+            "max_epochs": self.max_iter,
+            "verbose": self.verbose,
+        }
         if goes_on:
-            _check_goes_on(self, network, classes, hierarchy)
+            _check_goes_on(self, network, classes, hierarchy, device)
             net = self.net_
-            net.set_params(
-                max_epochs=self.max_iter,
-                lr=self.learning_rate_init,
-                batch_size=self.batch_size,
-                verbose=self.verbose,
-            )
+            net.go_on(callbacks, self.weight_decay, batch_seed, **training)
         else:
             dtype = X.dtype if device == "cpu" else np.dtype(np.float32)
             network |= {"dtype": getattr(torch, dtype.name), "seed": seed}
             network |= {"in_features": X.shape[1], "hierarchy": hierarchy}
             net = build_net(
                 network,
+                is_sparse=sp.issparse(X),
                 optimizer=self.optimizer,
                 weight_decay=self.weight_decay,
-                early_stopping=self.early_stopping,
-                tol=self.tol,
-                n_iter_no_change=self.n_iter_no_change,
-                callbacks=deepcopy(list(self.callbacks or ())),
+                callbacks=callbacks,
                 device=device,
-                lr=self.learning_rate_init,
-                batch_size=self.batch_size,
-                max_epochs=self.max_iter,
                 batch_seed=batch_seed,
                 warm_start=self.warm_start,
-                verbose=self.verbose,
+                **training,
             )
         train, valid = self._split(
             X.astype(net.dtype, copy=False), positions[codes], weight, random_state
@@ -213,6 +222,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         self.net_ = net
         self.loss_curve_ = net.history[:, "train_loss"]
         self.n_iter_ = len(self.loss_curve_)
+        self._optimizer = self.optimizer
         self._class_columns = np.searchsorted(hierarchy.leaf_indices, positions)
 
     def _read_hierarchy(self, X: Any, y: NDArray[Any]) -> Hierarchy:
@@ -232,6 +242,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         random_state: np.random.RandomState,
     ) -> tuple[Rows, Rows | None]:
         """Hold rows out for early stopping, if asked to."""
+        weight = None if weight is None else weight.astype(X.dtype, copy=False)
 
         def take(rows: NDArray[np.intp]) -> Rows:
             return Rows(X[rows], target[rows], None if weight is None else weight[rows])
@@ -262,8 +273,8 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             Labels. The likeliest node of a level need not be the ancestor of the
             likeliest leaf, which :meth:`predict_path` gives.
         """
-        log_proba, labels = self._level(level)
-        chosen = self._collect(X, lambda network, x: log_proba(network, x).argmax(dim=1))
+        scores, labels = self._level(level, of_leaves=SoftmaxNetwork.leaf_scores)
+        chosen = self._collect(X, lambda network, x: argmax(scores(network, x)))
         predicted: NDArray[Any] = labels[chosen]
         return predicted
 
@@ -334,27 +345,26 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             The ancestors of ``predict(X)``, top first, and the class itself; padded
             as :meth:`Hierarchy.paths_from_leaves` does where it is no deeper.
         """
-        return self.hierarchy_.paths_from_leaves(self.predict(X))
+        leaves = self.predict(X)
+        return self.hierarchy_.paths_from_leaves(leaves)
 
-    def _level(self, level: int | str | None) -> tuple[_Function, NDArray[Any]]:
+    def _level(
+        self, level: int | str | None, of_leaves: _Function = SoftmaxNetwork.leaf_log_proba
+    ) -> tuple[_Function, NDArray[Any]]:
         """Return what gives a level's log-probabilities, and the labels of its columns."""
         check_is_fitted(self)
         hierarchy = self.hierarchy_
         columns = hierarchy.level_indices("leaf" if level is None else level)
-        if np.array_equal(columns, hierarchy.leaf_indices):
-            columns, labels = self._class_columns, self.classes_
-        else:
+        if not np.array_equal(columns, hierarchy.leaf_indices):
             labels = plain_array([hierarchy.nodes[column] for column in columns])
-        in_order = np.array_equal(columns, np.arange(len(hierarchy.leaves)))
-
-        def log_proba(network: SoftmaxNetwork, x: Any) -> torch.Tensor:
-            on_leaves = labels is self.classes_
-            nodes: torch.Tensor = network.leaf_log_proba(x) if on_leaves else network(x)
-            return nodes if on_leaves and in_order else nodes[:, columns]
-
-        return log_proba, labels
+            return lambda network, x: network(x)[:, columns], labels
+        columns = self._class_columns
+        if np.array_equal(columns, np.arange(len(columns))):
+            return of_leaves, self.classes_
+        return lambda network, x: of_leaves(network, x)[:, columns], self.classes_
 
     def _collect(self, X: Any, function: _Function) -> NDArray[Any]:
+        check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
         return self.net_.collect(X.astype(self.net_.dtype, copy=False), function)
 
@@ -364,6 +374,7 @@ def _check_goes_on(
     network: dict[str, Any],
     classes: NDArray[Any],
     hierarchy: Hierarchy,
+    device: str,
 ) -> None:
     """Refuse a warm start that would need another network."""
     if hierarchy != estimator.hierarchy_ or not np.array_equal(classes, estimator.classes_):
@@ -372,8 +383,11 @@ def _check_goes_on(
             f"which had the classes {shorten(estimator.classes_.tolist())}, and y has "
             f"{shorten(classes.tolist())}"
         )
-    for name, value in network.items():
-        before = estimator.net_.get_params(deep=False)[f"module__{name}"]
+    net = estimator.net_
+    before_and_now = {name: (getattr(net, f"module__{name}"), network[name]) for name in network}
+    before_and_now["device"] = net.device, device
+    before_and_now["optimizer"] = estimator._optimizer, estimator.optimizer
+    for name, (before, value) in before_and_now.items():
         if before != value:
             raise ValueError(
                 f"warm_start=True goes on training the same network: {name} was {before!r} "

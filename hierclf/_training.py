@@ -25,7 +25,7 @@ from hierclf._batches import Batch, Batches, Rows
 from hierclf.nn import FeatureLinear, LazyAdamW, PathCrossEntropy, SoftmaxNetwork
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
-    "adamw": LazyAdamW,
+    "adamw": torch.optim.AdamW,
     "adam": torch.optim.Adam,
     "sgd": torch.optim.SGD,
 }
@@ -77,8 +77,38 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
         super().initialize_optimizer(*args, **kwargs)
         for module in self.module_.modules():
             if isinstance(module, FeatureLinear):
-                module.sparse_grad = isinstance(self.optimizer_, LazyAdamW)
+                # torch can neither clip a sparse gradient nor compute its norm.
+                module.sparse_grad = isinstance(
+                    self.optimizer_, LazyAdamW
+                ) and not self._overridden("on_grad_computed")
         return self
+
+    def _overridden(self, *hooks: str) -> bool:
+        """Tell whether a callback does something in any of some hooks."""
+        return any(
+            getattr(type(callback), hook) is not getattr(Callback, hook)
+            for _, callback in self.callbacks_
+            for hook in hooks
+        )
+
+    def go_on(
+        self, callbacks: Sequence[Any], weight_decay: float, batch_seed: int, **params: Any
+    ) -> None:
+        """Make a trained net ready to be trained further.
+
+        Parameters
+        ----------
+        callbacks, weight_decay, batch_seed, **params
+            Replace what :func:`build_net` was given. The seed counts only if the net
+            has kept the weights alone, and so starts a new order of the rows.
+        """
+        self.callbacks, self.warm_start = callbacks, True
+        self.initialize_callbacks()
+        if self.optimizer_ is None:
+            self.batch_seed = batch_seed
+            self.generator_ = torch.Generator().manual_seed(batch_seed)
+            self.initialize_optimizer()
+        self.set_params(optimizer__weight_decay=weight_decay, **params)
 
     def train_on(self, train: Rows, valid: Rows | None = None) -> bool:
         """Train until a callback stops it or for ``max_epochs``.
@@ -121,10 +151,10 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
     @contextmanager
     def _seeded_dropout(self) -> Iterator[None]:
         """Seed torch's global generator, which dropout draws from, and restore it."""
-        seed = int(torch.randint(1 << 62, (), generator=self.generator_))
         if not any(isinstance(module, torch.nn.Dropout) for module in self.module_.modules()):
             yield  # nothing draws from it: leave it alone, other threads may use it
             return
+        seed = int(torch.randint(1 << 62, (), generator=self.generator_))
         device = torch.device(self.device)
         accelerators = [] if device.type == "cpu" else [device.index or 0]
         kind = "cuda" if device.type == "cpu" else device.type
@@ -140,12 +170,17 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
         That is how skorch's callbacks ask for it (EarlyStopping does). Anywhere else
         it is the user's, and reaches them.
         """
-        try:
+        if method_name != "on_epoch_end":
             super().notify(method_name, **cb_kwargs)
-        except KeyboardInterrupt as request:
-            if method_name == "on_epoch_end":
-                raise _StopTraining from request
-            raise
+            return
+        request = None
+        for callback in (self, *(callback for _, callback in self.callbacks_)):
+            try:
+                callback.on_epoch_end(self, **cb_kwargs)
+            except KeyboardInterrupt as error:  # noqa: PERF203
+                request = error  # the others, which print or save, are told all the same
+        if request is not None:
+            raise _StopTraining from request
 
     def get_split_datasets(self, X: Any, y: Any = None, **_: Any) -> tuple[Rows, Rows | None]:
         """Return the pair that :meth:`train_on` was given."""
@@ -195,12 +230,7 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
         """
         if iterator is None:
             return
-        watched = any(
-            getattr(type(callback), hook) is not getattr(Callback, hook)
-            for _, callback in self.callbacks_
-            for hook in _BATCH_HOOKS
-        )
-        if watched:
+        if self._overridden(*_BATCH_HOOKS):
             loss = self._watched_epoch(iterator, training, prefix, step_fn)
         elif training:
             loss = self._lean_epoch(iterator)
@@ -215,20 +245,26 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
                 f"training diverged: the {prefix} loss of epoch {len(self.history)} is {loss}. "
                 f"Scale the features, or lower learning_rate_init (now {self.lr})."
             )
-        self.history.record(prefix + "_loss", loss)
+        if not self.history[-1]["batches"]:
+            self.history.new_batch()  # Checkpoint looks at the last batch of each epoch
+        name = prefix + "_loss"
+        best = min((row[name] for row in self.history[:-1] if name in row), default=math.inf)
+        self.history.record(name, loss)
+        self.history.record(name + "_best", loss < best)
         self.history.record(prefix + "_batch_count", len(iterator))
 
     def _lean_epoch(self, iterator: Batches) -> float:
         self._set_training(True)
         optimizer = self.optimizer_
-        total = torch.zeros((), device=self.device)
+        losses, sizes = [], []
         for batch in iterator:
             optimizer.zero_grad(set_to_none=True)
             loss = self._step(batch)["loss"]
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            total += loss.detach() * _n_rows(batch)
-        return float(total)
+            losses.append(loss.detach())
+            sizes.append(_n_rows(batch))
+        return float(torch.stack(losses).cpu().double() @ torch.tensor(sizes, dtype=torch.double))
 
     def _watched_epoch(
         self,
@@ -287,6 +323,13 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
             self.generator_.set_state(random_state)
 
 
+def argmax(log_proba: Tensor) -> Tensor:
+    """Return the column of the largest value of each row, the first of equals."""
+    if log_proba.device.type == "cpu":  # numpy's is two to ten times as fast as torch's
+        return torch.from_numpy(log_proba.contiguous().numpy().argmax(axis=1))
+    return log_proba.argmax(dim=1)
+
+
 def _n_rows(batch: Batch) -> int:
     _, (target, _) = batch
     return len(target)
@@ -295,11 +338,9 @@ def _n_rows(batch: Batch) -> int:
 def build_net(
     network: dict[str, Any],
     *,
+    is_sparse: bool,
     optimizer: str | type[torch.optim.Optimizer],
     weight_decay: float,
-    early_stopping: bool,
-    tol: float,
-    n_iter_no_change: int,
     callbacks: Sequence[Any],
     device: str,
     **params: Any,
@@ -310,8 +351,12 @@ def build_net(
     ----------
     network : dict
         Parameters of :class:`hierclf.nn.SoftmaxNetwork`.
-    optimizer, weight_decay, early_stopping, tol, n_iter_no_change, callbacks, device
+    is_sparse : bool
+        Whether the features are, and so the gradient of the layer that reads them can be.
+    optimizer, weight_decay, device
         As for the classifiers, validated.
+    callbacks : list
+        Callbacks that the net may change.
     **params
         Further parameters of :class:`SoftmaxNet`.
 
@@ -327,21 +372,38 @@ def build_net(
         options["optimizer__fused"] = torch.device(device).type in ("cpu", "cuda")
         if optimizer == "sgd":
             options |= {"optimizer__momentum": 0.9, "optimizer__nesterov": True}
-    stopping = EarlyStopping(
+        takes_sparse = is_sparse and optimizer == "adamw"
+        optimizer = LazyAdamW if takes_sparse else OPTIMIZERS[optimizer]
+    return SoftmaxNet(
+        module=SoftmaxNetwork,
+        criterion=PathCrossEntropy,
+        optimizer=optimizer,
+        callbacks=callbacks,
+        device=device,
+        **options,
+        **params,
+    )
+
+
+def watch_loss(early_stopping: bool, tol: float, n_iter_no_change: int) -> tuple[str, Callback]:
+    """Return the callback, with its name, that ends training when the loss stands still.
+
+    Parameters
+    ----------
+    early_stopping, tol, n_iter_no_change
+        As for the classifiers.
+
+    Returns
+    -------
+    (str, Callback)
+        It watches the held-out rows, and keeps the best weights, if ``early_stopping``.
+    """
+    return "stopping", EarlyStopping(
         monitor="valid_loss" if early_stopping else "train_loss",
         patience=n_iter_no_change,
         threshold=tol,
         threshold_mode="abs",
         load_best=early_stopping,
-    )
-    return SoftmaxNet(
-        module=SoftmaxNetwork,
-        criterion=PathCrossEntropy,
-        optimizer=OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer,
-        callbacks=[("stopping", stopping), *callbacks],
-        device=device,
-        **options,
-        **params,
     )
 
 

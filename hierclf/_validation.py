@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -29,13 +30,24 @@ def unchanged_on_failure(estimator: BaseEstimator) -> Iterator[None]:
 def check_hidden_layer_sizes(sizes: Any) -> tuple[int, ...]:
     if sizes is None:
         return (100,)
-    sizes = tuple(np.atleast_1d(sizes).tolist())
+    sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
     for size in sizes:
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
             raise ValueError(
                 f"hidden_layer_sizes must hold integers of at least 1, got {size!r} in {sizes!r}"
             )
-    return tuple(sizes)
+    return tuple(int(size) for size in sizes)
+
+
+def check_callbacks(callbacks: Iterable[Any] | None) -> list[Any]:
+    items = list(callbacks or ())
+    for item in items:
+        callback = item[1] if isinstance(item, tuple) and len(item) == 2 else item
+        if not hasattr(callback, "on_epoch_end"):
+            raise ValueError(
+                f"callbacks must hold skorch callbacks or (name, callback) pairs, got {item!r}"
+            )
+    return items
 
 
 def drop_zero_weights(
@@ -75,7 +87,8 @@ def combine_weights(
         counts = np.bincount(codes, weights=weight)
         weight = weight / counts[codes]
     elif class_weight is not None:
-        unknown = [key for key in class_weight if key not in hierarchy]
+        leaves = set(hierarchy.leaves)
+        unknown = [key for key in class_weight if key not in leaves]
         if unknown:
             raise ValueError(
                 f"class_weight has keys that are no labels: {unknown[:5]!r}; "

@@ -121,3 +121,18 @@ class SoftmaxNetwork(nn.Module):
             Columns in the order of ``hierarchy.leaves``.
         """
         return self.head.leaf_log_proba(self.hidden(x))
+
+    def leaf_scores(self, x: Tensor | CSRRows) -> Tensor:
+        """Rank the leaves of each row: :meth:`leaf_log_proba`, up to a constant per row.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, in_features) or CSRRows
+            The rows.
+
+        Returns
+        -------
+        Tensor of shape (batch, leaves)
+            Columns in the order of ``hierarchy.leaves``.
+        """
+        return self.head.leaf_scores(self.hidden(x))

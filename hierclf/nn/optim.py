@@ -21,6 +21,7 @@ class LazyAdamW(AdamW):
     decay, which in AdamW shrinks every row by :math:`1 - \eta\lambda` at every
     step, is caught up when a row is next touched or by :meth:`flush`, so nothing
     is lost: after ``flush`` each row has decayed exactly as often as in AdamW.
+    A parameter's gradient may be sparse at one step and dense at the next.
 
     Parameters
     ----------
@@ -68,14 +69,16 @@ class LazyAdamW(AdamW):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        sparse = [
-            (group, parameter, parameter.grad)
-            for group in self.param_groups
-            for parameter in group["params"]
-            if parameter.grad is not None and parameter.grad.is_sparse
-        ]
-        for _, parameter, _ in sparse:
-            parameter.grad = None  # hides it from the dense update
+        sparse = []
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                if parameter.grad.is_sparse:
+                    sparse.append((group, parameter, parameter.grad))
+                    parameter.grad = None  # hides it from the dense update
+                else:
+                    self._catch_up(parameter)
         super().step()
         for group, parameter, grad in sparse:
             self._move_rows(group, parameter, grad.coalesce())
@@ -86,19 +89,23 @@ class LazyAdamW(AdamW):
     def _move_rows(self, group: dict[str, Any], parameter: Tensor, grad: Tensor) -> None:
         rows, values = grad.indices()[0], grad.values()
         state = self.state[parameter]
-        if not state:
-            state["step"] = 0
+        if not state:  # as AdamW's own, which may come to use it
+            on_device = group["fused"] or group["capturable"]
+            state["step"] = torch.zeros((), device=parameter.device if on_device else "cpu")
             state["exp_avg"] = torch.zeros_like(parameter)
             state["exp_avg_sq"] = torch.zeros_like(parameter)
-            # The sum of log(1 - lr * weight_decay) over all steps, and its value
+        if "log_decay" not in state:
+            # The sum of log(1 - lr * weight_decay) over all sparse steps, and its value
             # when each row was last decayed: exact for any schedule of lr.
             state["log_decay"] = 0.0
             state["row_log_decay"] = torch.zeros(
                 len(parameter), 1, dtype=_widest(parameter), device=parameter.device
             )
+        lr, weight_decay, (beta1, beta2) = float(group["lr"]), group["weight_decay"], group["betas"]
+        if lr * weight_decay >= 1:
+            raise ValueError(f"lr * weight_decay must be below 1, not {lr} * {weight_decay}")
         state["step"] += 1
-        state["log_decay"] += log1p(-float(group["lr"]) * group["weight_decay"])
-        beta1, beta2 = group["betas"]
+        state["log_decay"] += log1p(-lr * weight_decay)
 
         exp_avg = state["exp_avg"].index_select(0, rows).lerp_(values, 1 - beta1)
         exp_avg_sq = state["exp_avg_sq"].index_select(0, rows)
@@ -106,25 +113,49 @@ class LazyAdamW(AdamW):
         state["exp_avg"].index_copy_(0, rows, exp_avg)
         state["exp_avg_sq"].index_copy_(0, rows, exp_avg_sq)
 
-        correction1 = 1 - beta1 ** state["step"]
-        correction2 = 1 - beta2 ** state["step"]
+        step = float(state["step"])  # in Python's precision: 1 - beta2**step is tiny at first
+        correction1, correction2 = 1 - beta1**step, 1 - beta2**step
         moved = parameter.index_select(0, rows)
-        if group["weight_decay"]:
+        if state["log_decay"]:
             pending = state["log_decay"] - state["row_log_decay"].index_select(0, rows)
             moved.mul_(pending.exp_().to(moved.dtype))
             state["row_log_decay"].index_fill_(0, rows, state["log_decay"])
         denominator = exp_avg_sq.div_(correction2).sqrt_().add_(group["eps"])
-        moved.addcdiv_(exp_avg, denominator, value=-float(group["lr"]) / correction1)
+        moved.addcdiv_(exp_avg, denominator, value=-lr / correction1)
         parameter.index_copy_(0, rows, moved)
 
     @torch.no_grad()
     def flush(self) -> None:
         """Catch up the weight decay of every row that is behind."""
-        for parameter, state in self.state.items():
-            if state.get("log_decay"):
-                pending = state["log_decay"] - state["row_log_decay"]
-                parameter.mul_(pending.exp_().to(parameter.dtype))
-                state["row_log_decay"].fill_(state["log_decay"])
+        for parameter in self.state:
+            self._catch_up(parameter)
+
+    @torch.no_grad()
+    def _catch_up(self, parameter: Tensor) -> None:
+        state = self.state.get(parameter, {})
+        if state.get("log_decay"):
+            pending = state["log_decay"] - state["row_log_decay"]
+            parameter.mul_(pending.exp_().to(parameter.dtype))
+            state["row_log_decay"].fill_(state["log_decay"])
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the state of another optimiser of the same parameters.
+
+        Parameters
+        ----------
+        state_dict : dict
+            What its ``state_dict`` returned.
+        """
+        super().load_state_dict(state_dict)
+        # It cast every tensor to its parameter's type; the decay is held in a wider one.
+        numbers = [n for group in state_dict["param_groups"] for n in group["params"]]
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        for number, parameter in zip(numbers, parameters, strict=True):
+            saved = state_dict["state"].get(number, {}).get("row_log_decay")
+            if saved is not None:
+                self.state[parameter]["row_log_decay"] = saved.to(
+                    parameter.device, _widest(parameter)
+                )
 
 
 def _widest(parameter: Tensor) -> torch.dtype:

@@ -1,11 +1,11 @@
 """Softmaxes over a hierarchy: hidden state -> log-probability of every node.
 
-Two heads with the same three methods: ``forward`` gives every node,
-``leaf_log_proba`` the leaves, ``path_log_proba`` the steps to a target, which is
-what training needs. All arithmetic is in log space and runs over real children
-only. Inside, logits are held node by row: a group of siblings is then a block of
-contiguous rows, and a softmax over the first axis runs at the full width of the
-processor however small the group.
+Two heads with the same methods: ``forward`` gives every node, ``leaf_log_proba`` the
+leaves, ``leaf_scores`` no more than it takes to choose among them, and
+``path_log_proba`` the steps to a target, which is what training needs. All arithmetic
+is in log space and runs over real children only. The hierarchical one holds logits
+node by row: a group of siblings is then a block of contiguous rows, and a softmax over
+the first axis runs at the full width of the processor however small the group.
 """
 
 from __future__ import annotations
@@ -138,6 +138,21 @@ class HierarchicalSoftmax(nn.Module):
         """
         return self._node_log_proba(hidden).index_select(0, self.leaf_indices).t()
 
+    def leaf_scores(self, hidden: Tensor | CSRRows) -> Tensor:
+        """Rank the leaves of each row: :meth:`leaf_log_proba`, up to a constant per row.
+
+        Parameters
+        ----------
+        hidden : Tensor of shape (batch, in_features) or CSRRows
+            Hidden states.
+
+        Returns
+        -------
+        Tensor of shape (batch, leaves)
+            Columns in the order of ``hierarchy.leaves``.
+        """
+        return self.leaf_log_proba(hidden)
+
     def path_log_proba(self, hidden: Tensor | CSRRows, target: Tensor) -> Tensor:
         """Compute the log-probability of each step on the path to a target.
 
@@ -238,7 +253,7 @@ class FlatSoftmax(nn.Module):
         Tensor of shape (batch, nodes)
             Columns in the order of ``hierarchy.nodes``.
         """
-        leaves = self._leaf_log_proba(hidden)
+        leaves = self.leaf_log_proba(hidden).t()
         nodes = torch.cat([leaves, self.leaves_under.logsumexp(leaves)])
         return nodes.index_select(0, self.node_order).t()
 
@@ -255,7 +270,24 @@ class FlatSoftmax(nn.Module):
         Tensor of shape (batch, leaves)
             Columns in the order of ``hierarchy.leaves``.
         """
-        return self._leaf_log_proba(hidden).t()
+        log_proba: Tensor = self.linear(hidden).log_softmax(1)
+        return log_proba
+
+    def leaf_scores(self, hidden: Tensor | CSRRows) -> Tensor:
+        """Rank the leaves of each row: :meth:`leaf_log_proba`, up to a constant per row.
+
+        Parameters
+        ----------
+        hidden : Tensor of shape (batch, in_features) or CSRRows
+            Hidden states.
+
+        Returns
+        -------
+        Tensor of shape (batch, leaves)
+            The logits; columns in the order of ``hierarchy.leaves``.
+        """
+        logits: Tensor = self.linear(hidden)
+        return logits
 
     def path_log_proba(self, hidden: Tensor | CSRRows, target: Tensor) -> Tensor:
         """Compute the log-probability of the one step to a target leaf.
@@ -273,11 +305,7 @@ class FlatSoftmax(nn.Module):
             ``log P(target)``.
         """
         leaf = self.leaf_column.index_select(0, target)
-        return self._leaf_log_proba(hidden).gather(0, leaf.unsqueeze(0)).t()
-
-    def _leaf_log_proba(self, hidden: Tensor | CSRRows) -> Tensor:
-        log_proba: Tensor = self.linear(hidden).t().log_softmax(0)
-        return log_proba
+        return self.leaf_log_proba(hidden).gather(1, leaf.unsqueeze(1))
 
 
 class _PathSteps(nn.Module):
@@ -376,7 +404,7 @@ class _Groups(nn.Module):
     def log_softmax(self, values: Tensor) -> Tensor:
         """Normalise each group of a partition of the rows (rows, batch) in log space."""
         if len(self.group_order) == 1:
-            return values.log_softmax(0)
+            return values.t().log_softmax(1).t()  # as the linear map left them
         parts = [block(values).log_softmax(0).flatten(0, 1) for block in self.blocks]
         return torch.cat(parts).index_select(0, self.row_order)
 

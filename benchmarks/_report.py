@@ -1,0 +1,61 @@
+"""What every benchmark prints and writes: a table, and JSON that says where it comes from."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+PACKAGES = ("hierclf", "numpy", "scipy", "scikit-learn", "torch", "skorch")
+
+
+def machine() -> dict[str, Any]:
+    """Describe what the figures were measured on and with."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        cpu = names[0].partition(":")[2].strip() if names else cpu
+    return {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "packages": {name: version(name) for name in PACKAGES},
+    }
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print rows under a header, the first column to the left and the others to the right."""
+    cells = [list(columns), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for number, row in enumerate(cells):
+        first, *others = (
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        print("  ".join([first, *others]).rstrip())
+        if number == 0:
+            print("  ".join("-" * width for width in widths))
+
+
+def mean_sd(values: Sequence[float], digits: int = 3) -> str:
+    """Write a mean with its standard deviation over seeds."""
+    deviation = np.std(values, ddof=1) if len(values) > 1 else float("nan")
+    return f"{np.mean(values):.{digits}f} ± {deviation:.{digits}f}"
+
+
+def write_json(path: Path, settings: dict[str, Any], results: Any) -> None:
+    """Save results with their settings, the versions and the machine."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"machine": machine(), "settings": settings, "results": results}
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    print(f"\nwritten: {path}")

@@ -1,0 +1,20 @@
+"""Settings that all tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+# One thread each: tests run side by side, and two pools that spin for the same cores
+# are slower than either alone.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def data_home() -> Path:
+    """Return the folder of the real data sets, or skip where there is none."""
+    folder = os.environ.get("HIERCLF_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("needs real data: set HIERCLF_DATA to the folder that holds it")
+    return Path(folder)

@@ -1,0 +1,202 @@
+"""The loss and its gradients, against the equations of the paper."""
+
+import math
+
+import by_hand
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from strategies import trees
+from test_nn_softmax import HEADS, RAGGED, TIGHT, build, seeds
+
+from hierclf.hierarchy import Hierarchy
+from hierclf.nn import FlatSoftmax, HierarchicalSoftmax, PathCrossEntropy
+
+quick = settings(max_examples=40, deadline=None)
+routes = st.booleans()
+
+
+def loss_of(softmax, hidden, target, weight=None):
+    return PathCrossEntropy()(softmax.path_log_proba(hidden, target), weight)
+
+
+# -- the loss
+
+
+def test_path_cross_entropy_by_hand():
+    steps = torch.tensor([[0.5, 0.25, 1.0], [0.125, 1.0, 0.5]], dtype=torch.float64).log()
+    loss = PathCrossEntropy()
+    # Row 0 is 3 bits, row 1 is 4.
+    assert loss(steps).item() == pytest.approx(3.5 * math.log(2), rel=1e-15)
+    for weight, bits in (([1, 1], 3.5), ([2, 0], 3), ([0, 2], 4), ([3, 0.5], 5.5), ([0, 0], 0)):
+        weighted = loss(steps, torch.tensor(weight, dtype=torch.float64))
+        assert weighted.item() == pytest.approx(bits * math.log(2), rel=1e-15)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_of_one_level_it_is_torchs_cross_entropy(head):
+    rng = np.random.default_rng(0)
+    tree = Hierarchy.flat(range(9))
+    softmax, hidden = build(head, tree, rng), by_hand.rows(rng, 20, 3)
+    target = torch.from_numpy(rng.integers(9, size=20))
+    weight = torch.from_numpy(rng.random(20))
+    logits = torch.nn.functional.linear(hidden, *softmax.parameters())
+    each = torch.nn.functional.cross_entropy(logits, target, reduction="none")
+    torch.testing.assert_close(loss_of(softmax, hidden, target), each.mean())
+    torch.testing.assert_close(loss_of(softmax, hidden, target, weight), (weight * each).mean())
+
+
+@given(trees(), routes)
+@example(RAGGED, True)
+@example(RAGGED, False)
+@quick
+def test_zero_logits_lose_the_log_of_the_number_of_children_on_the_path(tree, tabulated):
+    softmax = build(HierarchicalSoftmax, tree, np.random.default_rng(0), tabulated=tabulated)
+    for parameter in softmax.parameters():
+        torch.nn.init.zeros_(parameter)
+    for i, node in enumerate(tree.nodes):
+        loss = loss_of(softmax, torch.ones(1, 3, dtype=torch.float64), torch.tensor([i]))
+        on_path = (tree.root, *tree.path(node)[:-1])
+        expected = math.fsum(math.log(len(tree.children(parent))) for parent in on_path)
+        assert loss.item() == pytest.approx(expected, rel=1e-14, abs=1e-14)
+
+
+# -- the gradients
+
+
+@given(trees(), seeds, routes)
+@example(RAGGED, 0, True)
+@example(RAGGED, 1, False)
+@quick
+def test_gradients_are_those_of_equations_8_and_9(tree, seed, tabulated):
+    rng = np.random.default_rng(seed)
+    softmax = build(HierarchicalSoftmax, tree, rng, tabulated=tabulated)
+    batch = 5
+    hidden = by_hand.rows(rng, batch, 3)
+    target = rng.integers(len(tree), size=batch)  # inner nodes too
+    weight = rng.random(batch)
+    row_of = {node: i for i, node in enumerate(tree.nodes)}
+    expected = np.zeros((len(tree), 3 + 1))  # the last column is the bias
+    to_hidden = np.zeros((batch, 3))
+    for b, logit in enumerate(by_hand.logits(softmax, tree.nodes, hidden)):
+        steps = by_hand.step_log_proba(tree, logit)
+        path = tree.path(tree.nodes[target[b]])
+        h = np.append(hidden[b].numpy(), 1.0)
+        for chosen in path:
+            for member in by_hand.siblings(tree, chosen):
+                pull = weight[b] / batch * (math.exp(steps[member]) - (member == chosen))
+                expected[row_of[member]] += pull * h
+                to_hidden[b] += pull * softmax.linear.weight[row_of[member]].detach().numpy()
+    hidden.requires_grad_()
+    loss_of(softmax, hidden, torch.from_numpy(target), torch.from_numpy(weight)).backward()
+    np.testing.assert_allclose(softmax.linear.weight.grad, expected[:, :3], atol=1e-13)
+    np.testing.assert_allclose(softmax.linear.bias.grad, expected[:, 3], atol=1e-13)
+    np.testing.assert_allclose(hidden.grad, to_hidden, atol=1e-13)
+    off_path = ~expected.any(axis=1)
+    assert not softmax.linear.weight.grad[torch.from_numpy(off_path)].any()
+
+
+def test_gradient_of_the_flat_softmax():
+    rng = np.random.default_rng(0)
+    softmax, hidden = build(FlatSoftmax, RAGGED, rng), by_hand.rows(rng, 5, 3)
+    leaf = rng.integers(len(RAGGED.leaves), size=5)
+    loss_of(softmax, hidden, torch.from_numpy(RAGGED.leaf_indices[leaf])).backward()
+    exp = np.exp(by_hand.table(RAGGED, by_hand.logits(softmax, RAGGED.leaves, hidden), RAGGED.leaves))
+    pull = exp / exp.sum(axis=1, keepdims=True) - np.eye(len(RAGGED.leaves))[leaf]
+    np.testing.assert_allclose(softmax.linear.weight.grad, pull.T @ hidden.numpy() / 5, atol=1e-14)
+    np.testing.assert_allclose(softmax.linear.bias.grad, pull.mean(axis=0), atol=1e-14)
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("method", ["forward", "leaf_log_proba", "path_log_proba"])
+def test_gradcheck(head, method):
+    rng = np.random.default_rng(0)
+    softmax, hidden = build(head, RAGGED, rng), by_hand.rows(rng, 3, 3).requires_grad_()
+    target = torch.from_numpy(rng.choice(RAGGED.leaf_indices, 3))
+    args = (target,) if method == "path_log_proba" else ()
+
+    def call(hidden, weight, bias):
+        class Map(torch.nn.Module):
+            def forward(self, x):
+                return torch.nn.functional.linear(x, weight, bias)
+
+        softmax.linear = Map()
+        return getattr(softmax, method)(hidden, *args)
+
+    assert torch.autograd.gradcheck(call, (hidden, *softmax.linear.parameters()), fast_mode=True)
+
+
+@pytest.mark.parametrize("dtype", TIGHT)
+@pytest.mark.parametrize("tabulated", [True, False])
+def test_logits_of_ten_thousand_have_finite_losses_and_gradients(dtype, tabulated):
+    rng = np.random.default_rng(0)
+    softmax = build(HierarchicalSoftmax, RAGGED, rng, tabulated=tabulated, dtype=dtype)
+    with torch.no_grad():
+        softmax.linear.weight.zero_()
+        softmax.linear.bias.copy_(torch.from_numpy(rng.integers(-1, 2, len(RAGGED)) * 1e4))
+    hidden = torch.ones(1, 3, dtype=dtype)
+    (logit,) = by_hand.logits(softmax, RAGGED.nodes, hidden)
+    steps = by_hand.step_log_proba(RAGGED, logit)
+    losses = []
+    for i, node in enumerate(RAGGED.nodes):
+        softmax.zero_grad()
+        loss = loss_of(softmax, hidden, torch.tensor([i]))
+        loss.backward()
+        losses.append(loss.item())
+        path = RAGGED.path(node)
+        assert loss.item() == pytest.approx(-math.fsum(steps[n] for n in path), rel=1e-6, abs=1e-6)
+        on_path = {other for n in path for other in by_hand.siblings(RAGGED, n)}
+        pull = [
+            math.exp(steps[other]) - (other in path) if other in on_path else 0.0
+            for other in RAGGED.nodes
+        ]
+        np.testing.assert_allclose(softmax.linear.bias.grad, pull, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(softmax.linear.weight.grad[:, 0], pull, rtol=1e-6, atol=1e-6)
+    assert max(losses) > 2e4  # the targets that the logits rule out
+
+
+# -- only children
+
+
+@given(tree=trees(), seed=seeds, data=st.data())
+@quick
+def test_only_child_links_change_nothing(tree, seed, data):
+    """An edge p -> c becomes p -> link -> c: the link takes over the weights of c."""
+    rng = np.random.default_rng(seed)
+    split = data.draw(st.sets(st.sampled_from(tree.edges), min_size=1))
+    link = {child: f"l{rng.integers(1 << 30)} to {child}" for _, child in split}
+    longer = Hierarchy(
+        [
+            edge
+            for parent, child in tree.edges
+            for edge in (
+                [(parent, link[child]), (link[child], child)]
+                if child in link
+                else [(parent, child)]
+            )
+        ],
+        root=tree.root,
+    )
+    stands_for = [longer.nodes.index(link.get(node, node)) for node in tree.nodes]
+    itself = [longer.nodes.index(node) for node in tree.nodes]
+    below_link = [longer.nodes.index(node) for node in link]
+    softmax, other = build(HierarchicalSoftmax, tree, rng), build(HierarchicalSoftmax, longer, rng)
+    with torch.no_grad():
+        for parameter, source in zip(other.parameters(), softmax.parameters(), strict=True):
+            parameter[stands_for] = source
+    hidden = by_hand.rows(rng, 6, 3)
+    target = rng.integers(len(tree), size=6)
+
+    log_proba = other(hidden)
+    torch.testing.assert_close(log_proba[:, itself], softmax(hidden))
+    torch.testing.assert_close(log_proba[:, stands_for], softmax(hidden))
+    loss = loss_of(softmax, hidden, torch.from_numpy(target))
+    other_loss = loss_of(other, hidden, torch.from_numpy(np.array(itself)[target]))
+    torch.testing.assert_close(other_loss, loss)
+    loss.backward()
+    other_loss.backward()
+    for parameter, source in zip(other.parameters(), softmax.parameters(), strict=True):
+        torch.testing.assert_close(parameter.grad[stands_for], source.grad)
+        assert not parameter.grad[below_link].any()
