@@ -1,0 +1,169 @@
+"""Flat or hierarchical? Both on docstrings: which module is a function documented in?
+
+    python benchmarks/flat_vs_hierarchical.py
+
+About 4,300 one-line descriptions of functions and classes of numpy, scipy,
+scikit-learn and torch, as installed. The class is the module, its parent the library.
+Flat and hierarchical softmax differ in the head alone: same words, same hidden layer,
+same batches. A linear support vector machine stands beside them. Each seed is a new
+split into training and test rows and new initial weights.
+
+The settings were chosen on rows held out from the training part of other seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from _report import mean_sd, print_table, write_json
+from matplotlib.collections import LineCollection
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.metrics import accuracy_score, f1_score, recall_score
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.svm import LinearSVC
+
+from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierarchy
+from hierclf.datasets import load_docstrings
+
+SETTINGS = {
+    "hidden_layer_sizes": (200,),
+    "dropout": 0.5,
+    "learning_rate_init": 5e-3,
+    "batch_size": 32,
+    "max_iter": 10,
+    "n_iter_no_change": 10,  # a fixed number of epochs
+}
+MEASURES = ("macro-F1", "accuracy", "library accuracy", "distance of mistakes", "fit seconds")
+
+
+def pipelines(hierarchy: Hierarchy, seed: int) -> dict[str, Pipeline]:
+    classifiers = {
+        "LinearSVC": LinearSVC(random_state=seed),
+        "flat softmax": FlatSoftmaxClassifier(hierarchy, random_state=seed, **SETTINGS),
+        "hierarchical softmax": HierarchicalSoftmaxClassifier(
+            hierarchy, random_state=seed, **SETTINGS
+        ),
+    }
+    return {
+        name: make_pipeline(TfidfVectorizer(sublinear_tf=True, dtype=np.float32), classifier)
+        for name, classifier in classifiers.items()
+    }
+
+
+def measure(hierarchy: Hierarchy, y_true: np.ndarray, y_pred: np.ndarray) -> dict[str, float]:
+    """Score predictions; distances are edges of the tree between truth and prediction."""
+    wrong = y_true != y_pred
+    mistakes = zip(y_true[wrong], y_pred[wrong], strict=True)
+    libraries = [hierarchy.paths_from_leaves(y)[:, 0] for y in (y_true, y_pred)]
+    return {
+        "macro-F1": f1_score(y_true, y_pred, average="macro"),
+        "accuracy": accuracy_score(y_true, y_pred),
+        "library accuracy": accuracy_score(*libraries),
+        "distance of mistakes": float(np.mean([hierarchy.distance(*pair) for pair in mistakes])),
+    }
+
+
+def picture(hierarchy: Hierarchy, recall: dict[str, np.ndarray], file: Path) -> None:
+    """Draw the tree and, beside each leaf, the recall of both classifiers."""
+    leaves = sorted(hierarchy.leaves, key=hierarchy.path)
+    height = {leaf: -row for row, leaf in enumerate(leaves)}
+    figure, (left, right) = plt.subplots(
+        1, 2, sharey=True, figsize=(10, 0.19 * len(leaves)), layout="constrained"
+    )
+    for library in hierarchy.level(0):
+        below = hierarchy.descendants(library)
+        middle = np.mean([height[leaf] for leaf in below])
+        left.plot([0, 1], [np.mean([*height.values()]), middle], color="0.7", lw=1)
+        left.text(0.97, middle, library, ha="right", va="center", weight="bold")
+        for leaf in below:
+            left.plot([1, 2], [middle, height[leaf]], color="0.7", lw=1)
+    for leaf in leaves:
+        left.text(2.03, height[leaf], leaf, va="center", fontsize=8)
+    left.set(xlim=(-0.05, 3.3), title="the hierarchy")
+    left.axis("off")
+
+    rows = [height[leaf] for leaf in leaves]
+    places = [hierarchy.leaves.index(leaf) for leaf in leaves]
+    flat, tree = (recall[name][places] for name in ("flat softmax", "hierarchical softmax"))
+    better = np.sign(tree - flat).astype(int)
+    colors = np.array(["0.5", "tab:blue", "tab:orange"])[better]
+    segments = [[(a, row), (b, row)] for a, b, row in zip(flat, tree, rows, strict=True)]
+    right.add_collection(LineCollection(segments, colors=colors, linewidths=2, zorder=2))
+    right.scatter(flat, rows, s=16, facecolor="white", edgecolor="0.3", zorder=3)
+    right.scatter(tree, rows, s=16, c=colors, zorder=4)
+    for color, text in (
+        ("white", "flat"),
+        ("tab:blue", "hierarchical, better"),
+        ("tab:orange", "hierarchical, worse"),
+        ("0.5", "no difference"),
+    ):
+        left.scatter([], [], s=16, facecolor=color, edgecolor="0.3", label=text)
+    right.set(xlabel="recall, mean over seeds", ylim=(-len(leaves), 1))
+    right.set_title("where the two differ")
+    right.set_axisbelow(True)
+    right.grid(axis="x", color="0.9")
+    right.spines[["top", "right", "left"]].set_visible(False)
+    right.tick_params(left=False)
+    left.legend(loc="lower left", frameon=False)
+    figure.savefig(file, dpi=110)
+    print(f"\npicture: {file}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--picture", type=Path, default=Path("demo.png"))
+    parser.add_argument("--json", type=Path, help="write the results there")
+    args = parser.parse_args()
+
+    texts, target, hierarchy = (load_docstrings()[key] for key in ("data", "target", "hierarchy"))
+    n_texts, n_leaves, n_libraries = len(texts), len(hierarchy.leaves), len(hierarchy.level(0))
+    print(
+        f"{n_texts} docstrings, {n_leaves} modules, {n_libraries} libraries, {args.seeds} seeds\n"
+    )
+
+    results: dict[str, list[dict[str, float]]] = {}
+    recalls: dict[str, list[np.ndarray]] = {}
+    for seed in range(args.seeds):
+        X_train, X_test, y_train, y_test = train_test_split(
+            texts, target, test_size=0.25, stratify=target, random_state=seed
+        )
+        for name, pipeline in pipelines(hierarchy, seed).items():
+            start = time.perf_counter()
+            pipeline.fit(X_train, y_train)
+            elapsed = time.perf_counter() - start
+            y_pred = pipeline.predict(X_test)
+            scores = measure(hierarchy, y_test, y_pred) | {"fit seconds": elapsed}
+            results.setdefault(name, []).append(scores)
+            recall = recall_score(y_test, y_pred, labels=hierarchy.leaves, average=None)
+            recalls.setdefault(name, []).append(recall)
+
+    print_table(
+        ("mean ± sd over seeds", *MEASURES),
+        (
+            (name, *(mean_sd([score[measure] for score in scores]) for measure in MEASURES))
+            for name, scores in results.items()
+        ),
+    )
+    print("\nThe same test rows, hierarchical minus flat:")
+    for name in MEASURES[:-1]:
+        tree, flat = (
+            np.array([score[name] for score in results[f"{head} softmax"]])
+            for head in ("hierarchical", "flat")
+        )
+        print(f"  {name:<22}{mean_sd(tree - flat)}")
+
+    picture(
+        hierarchy, {name: np.mean(recall, axis=0) for name, recall in recalls.items()}, args.picture
+    )
+    if args.json:
+        write_json(args.json, {"seeds": args.seeds, **SETTINGS}, results)
+
+
+if __name__ == "__main__":
+    main()
