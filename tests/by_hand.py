@@ -3,7 +3,28 @@
 import math
 
 import numpy as np
+import pytest
 import torch
+
+import hierclf.nn.groups
+from hierclf.hierarchy import Hierarchy
+
+# Groups of 1, 2, 3, 3, 4, 5, 7, 9, 12, 17: most share the power of two above them with another.
+# Wide and narrow groups are on the same level, and leaves on every level.
+RAGGED = Hierarchy.from_dict(
+    {
+        "top": ["a", "b", "z"],
+        "a": [f"a{i}" for i in range(17)],
+        "b": ["b0"],
+        "b0": ["b00", "b01"],
+        "a3": [f"a3{i}" for i in range(9)],
+        "a4": [f"a4{i:02d}" for i in range(12)],
+        "a5": [f"a5{i}" for i in range(3)],
+        "b00": [f"b00{i}" for i in range(7)],
+        "b01": [f"b01{i}" for i in range(5)],
+        "b010": [f"b010{i}" for i in range(4)],
+    }
+)
 
 
 def logsumexp(values):
@@ -67,3 +88,21 @@ def logits(softmax, names, hidden):
 def table(tree, by_row, names=None):
     """Stack rows of {node: value} as an array, columns in the order of names."""
     return np.array([[row[name] for name in names or tree.nodes] for row in by_row])
+
+
+# How the steps of a path may be computed: with the groups on it looked up in a table or worked
+# out per batch, and with wide levels split from narrow ones or all side by side.
+ROUTES = {
+    "table, split": {"_TABLE_ENTRIES": 1 << 30, "_NARROW": 0},
+    "table, together": {"_TABLE_ENTRIES": 1 << 30, "_NARROW": 1 << 30},
+    "no table, split": {"_TABLE_ENTRIES": 0, "_NARROW": 0},
+    "no table, together": {"_TABLE_ENTRIES": 0, "_NARROW": 1 << 30},
+}
+
+
+def build(head, tree, rng, *, route="table, split", dtype=torch.float64, scale=1.0):
+    """Return a head of random weights for hidden states of size 3."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name, value in ROUTES[route].items():
+            monkeypatch.setattr(hierclf.nn.groups, name, value)
+        return fill(head(3, tree, dtype=dtype), rng, scale)

@@ -9,13 +9,16 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from strategies import trees
-from test_nn_softmax import HEADS, RAGGED, TIGHT, build, seeds
 
 from hierclf.hierarchy import Hierarchy
 from hierclf.nn import FlatSoftmax, HierarchicalSoftmax, PathCrossEntropy
 
+HEADS = [HierarchicalSoftmax, FlatSoftmax]
+DTYPES = [torch.float32, torch.float64]
+
+seeds = st.integers(0, 2**32 - 1)
 quick = settings(max_examples=40, deadline=None)
-routes = st.booleans()
+routes = st.sampled_from([*by_hand.ROUTES])
 
 
 def loss_of(softmax, hidden, target, weight=None):
@@ -39,7 +42,7 @@ def test_path_cross_entropy_by_hand():
 def test_of_one_level_it_is_torchs_cross_entropy(head):
     rng = np.random.default_rng(0)
     tree = Hierarchy.flat(range(9))
-    softmax, hidden = build(head, tree, rng), by_hand.rows(rng, 20, 3)
+    softmax, hidden = by_hand.build(head, tree, rng), by_hand.rows(rng, 20, 3)
     target = torch.from_numpy(rng.integers(9, size=20))
     weight = torch.from_numpy(rng.random(20))
     logits = torch.nn.functional.linear(hidden, *softmax.parameters())
@@ -49,11 +52,11 @@ def test_of_one_level_it_is_torchs_cross_entropy(head):
 
 
 @given(trees(), routes)
-@example(RAGGED, True)
-@example(RAGGED, False)
+@example(by_hand.RAGGED, "table, split")
+@example(by_hand.RAGGED, "no table, together")
 @quick
-def test_zero_logits_lose_the_log_of_the_number_of_children_on_the_path(tree, tabulated):
-    softmax = build(HierarchicalSoftmax, tree, np.random.default_rng(0), tabulated=tabulated)
+def test_zero_logits_lose_the_log_of_the_number_of_children_on_the_path(tree, route):
+    softmax = by_hand.build(HierarchicalSoftmax, tree, np.random.default_rng(0), route=route)
     for parameter in softmax.parameters():
         torch.nn.init.zeros_(parameter)
     for i, node in enumerate(tree.nodes):
@@ -67,12 +70,14 @@ def test_zero_logits_lose_the_log_of_the_number_of_children_on_the_path(tree, ta
 
 
 @given(trees(), seeds, routes)
-@example(RAGGED, 0, True)
-@example(RAGGED, 1, False)
+@example(by_hand.RAGGED, 0, "table, split")
+@example(by_hand.RAGGED, 1, "table, together")
+@example(by_hand.RAGGED, 2, "no table, split")
+@example(by_hand.RAGGED, 3, "no table, together")
 @quick
-def test_gradients_are_those_of_equations_8_and_9(tree, seed, tabulated):
+def test_gradients_are_those_of_equations_8_and_9(tree, seed, route):
     rng = np.random.default_rng(seed)
-    softmax = build(HierarchicalSoftmax, tree, rng, tabulated=tabulated)
+    softmax = by_hand.build(HierarchicalSoftmax, tree, rng, route=route)
     batch = 5
     hidden = by_hand.rows(rng, batch, 3)
     target = rng.integers(len(tree), size=batch)  # inner nodes too
@@ -100,11 +105,17 @@ def test_gradients_are_those_of_equations_8_and_9(tree, seed, tabulated):
 
 def test_gradient_of_the_flat_softmax():
     rng = np.random.default_rng(0)
-    softmax, hidden = build(FlatSoftmax, RAGGED, rng), by_hand.rows(rng, 5, 3)
-    leaf = rng.integers(len(RAGGED.leaves), size=5)
-    loss_of(softmax, hidden, torch.from_numpy(RAGGED.leaf_indices[leaf])).backward()
-    exp = np.exp(by_hand.table(RAGGED, by_hand.logits(softmax, RAGGED.leaves, hidden), RAGGED.leaves))
-    pull = exp / exp.sum(axis=1, keepdims=True) - np.eye(len(RAGGED.leaves))[leaf]
+    softmax, hidden = by_hand.build(FlatSoftmax, by_hand.RAGGED, rng), by_hand.rows(rng, 5, 3)
+    leaf = rng.integers(len(by_hand.RAGGED.leaves), size=5)
+    loss_of(softmax, hidden, torch.from_numpy(by_hand.RAGGED.leaf_indices[leaf])).backward()
+    exp = np.exp(
+        by_hand.table(
+            by_hand.RAGGED,
+            by_hand.logits(softmax, by_hand.RAGGED.leaves, hidden),
+            by_hand.RAGGED.leaves,
+        )
+    )
+    pull = exp / exp.sum(axis=1, keepdims=True) - np.eye(len(by_hand.RAGGED.leaves))[leaf]
     np.testing.assert_allclose(softmax.linear.weight.grad, pull.T @ hidden.numpy() / 5, atol=1e-14)
     np.testing.assert_allclose(softmax.linear.bias.grad, pull.mean(axis=0), atol=1e-14)
 
@@ -113,8 +124,11 @@ def test_gradient_of_the_flat_softmax():
 @pytest.mark.parametrize("method", ["forward", "leaf_log_proba", "path_log_proba"])
 def test_gradcheck(head, method):
     rng = np.random.default_rng(0)
-    softmax, hidden = build(head, RAGGED, rng), by_hand.rows(rng, 3, 3).requires_grad_()
-    target = torch.from_numpy(rng.choice(RAGGED.leaf_indices, 3))
+    softmax, hidden = (
+        by_hand.build(head, by_hand.RAGGED, rng),
+        by_hand.rows(rng, 3, 3).requires_grad_(),
+    )
+    target = torch.from_numpy(rng.choice(by_hand.RAGGED.leaf_indices, 3))
     args = (target,) if method == "path_log_proba" else ()
 
     def call(hidden, weight, bias):
@@ -128,29 +142,29 @@ def test_gradcheck(head, method):
     assert torch.autograd.gradcheck(call, (hidden, *softmax.linear.parameters()), fast_mode=True)
 
 
-@pytest.mark.parametrize("dtype", TIGHT)
-@pytest.mark.parametrize("tabulated", [True, False])
-def test_logits_of_ten_thousand_have_finite_losses_and_gradients(dtype, tabulated):
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("route", by_hand.ROUTES)
+def test_logits_of_ten_thousand_have_finite_losses_and_gradients(dtype, route):
     rng = np.random.default_rng(0)
-    softmax = build(HierarchicalSoftmax, RAGGED, rng, tabulated=tabulated, dtype=dtype)
+    softmax = by_hand.build(HierarchicalSoftmax, by_hand.RAGGED, rng, route=route, dtype=dtype)
     with torch.no_grad():
         softmax.linear.weight.zero_()
-        softmax.linear.bias.copy_(torch.from_numpy(rng.integers(-1, 2, len(RAGGED)) * 1e4))
+        softmax.linear.bias.copy_(torch.from_numpy(rng.integers(-1, 2, len(by_hand.RAGGED)) * 1e4))
     hidden = torch.ones(1, 3, dtype=dtype)
-    (logit,) = by_hand.logits(softmax, RAGGED.nodes, hidden)
-    steps = by_hand.step_log_proba(RAGGED, logit)
+    (logit,) = by_hand.logits(softmax, by_hand.RAGGED.nodes, hidden)
+    steps = by_hand.step_log_proba(by_hand.RAGGED, logit)
     losses = []
-    for i, node in enumerate(RAGGED.nodes):
+    for i, node in enumerate(by_hand.RAGGED.nodes):
         softmax.zero_grad()
         loss = loss_of(softmax, hidden, torch.tensor([i]))
         loss.backward()
         losses.append(loss.item())
-        path = RAGGED.path(node)
+        path = by_hand.RAGGED.path(node)
         assert loss.item() == pytest.approx(-math.fsum(steps[n] for n in path), rel=1e-6, abs=1e-6)
-        on_path = {other for n in path for other in by_hand.siblings(RAGGED, n)}
+        on_path = {other for n in path for other in by_hand.siblings(by_hand.RAGGED, n)}
         pull = [
             math.exp(steps[other]) - (other in path) if other in on_path else 0.0
-            for other in RAGGED.nodes
+            for other in by_hand.RAGGED.nodes
         ]
         np.testing.assert_allclose(softmax.linear.bias.grad, pull, rtol=1e-6, atol=1e-6)
         np.testing.assert_allclose(softmax.linear.weight.grad[:, 0], pull, rtol=1e-6, atol=1e-6)
@@ -182,7 +196,10 @@ def test_only_child_links_change_nothing(tree, seed, data):
     stands_for = [longer.nodes.index(link.get(node, node)) for node in tree.nodes]
     itself = [longer.nodes.index(node) for node in tree.nodes]
     below_link = [longer.nodes.index(node) for node in link]
-    softmax, other = build(HierarchicalSoftmax, tree, rng), build(HierarchicalSoftmax, longer, rng)
+    softmax, other = (
+        by_hand.build(HierarchicalSoftmax, tree, rng),
+        by_hand.build(HierarchicalSoftmax, longer, rng),
+    )
     with torch.no_grad():
         for parameter, source in zip(other.parameters(), softmax.parameters(), strict=True):
             parameter[stands_for] = source

@@ -15,23 +15,9 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 from strategies import trees
 
-import hierclf.nn.softmax
 from hierclf.hierarchy import Hierarchy
 from hierclf.nn import FlatSoftmax, HierarchicalSoftmax, PathCrossEntropy
 
-# Groups of 1, 2, 3, 5, 9 and 17, which fall into six buckets; wide ones and narrow
-# ones on the same level; leaves on every level.
-RAGGED = Hierarchy.from_dict(
-    {
-        "top": ["a", "b", "z"],
-        "a": [f"a{i}" for i in range(17)],
-        "b": ["b0"],
-        "b0": ["b00", "b01"],
-        "a3": [f"a3{i}" for i in range(9)],
-        "b01": [f"b01{i}" for i in range(5)],
-        "a30": ["only"],
-    }
-)
 HEADS = [HierarchicalSoftmax, FlatSoftmax]
 TIGHT = {torch.float32: 1e-6, torch.float64: 1e-12}
 
@@ -39,31 +25,15 @@ seeds = st.integers(0, 2**32 - 1)
 quick = settings(max_examples=40, deadline=None)
 
 
-def table_entries(tabulated):
-    """Have the groups of each path looked up in a table, or worked out per batch."""
-    context = pytest.MonkeyPatch.context()
-    monkeypatch = context.__enter__()
-    if not tabulated:
-        monkeypatch.setattr(hierclf.nn.softmax, "_TABLE_ENTRIES", 0)
-    return context
-
-
-def build(head, tree, rng, *, tabulated=True, dtype=torch.float64, scale=1.0):
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        if not tabulated:  # the groups of a path are then worked out per batch
-            monkeypatch.setattr(hierclf.nn.softmax, "_TABLE_ENTRIES", 0)
-        return by_hand.fill(head(3, tree, dtype=dtype), rng, scale)
-
-
 # -- the equations
 
 
 @given(trees(), seeds)
-@example(RAGGED, 0)
+@example(by_hand.RAGGED, 0)
 @quick
 def test_every_node_is_the_product_of_the_softmaxes_on_its_path(tree, seed):
     rng = np.random.default_rng(seed)
-    softmax, hidden = build(HierarchicalSoftmax, tree, rng), by_hand.rows(rng, 4, 3)
+    softmax, hidden = by_hand.build(HierarchicalSoftmax, tree, rng), by_hand.rows(rng, 4, 3)
     expected = [
         by_hand.node_log_proba(tree, row) for row in by_hand.logits(softmax, tree.nodes, hidden)
     ]
@@ -75,14 +45,16 @@ def test_every_node_is_the_product_of_the_softmaxes_on_its_path(tree, seed):
     )
 
 
-@given(trees(), seeds, st.booleans())
-@example(RAGGED, 0, True)
-@example(RAGGED, 1, False)
+@given(trees(), seeds, st.sampled_from([*by_hand.ROUTES]))
+@example(by_hand.RAGGED, 0, "table, split")
+@example(by_hand.RAGGED, 1, "table, together")
+@example(by_hand.RAGGED, 2, "no table, split")
+@example(by_hand.RAGGED, 3, "no table, together")
 @quick
-def test_path_steps_are_the_softmaxes_on_the_path_to_any_node(tree, seed, tabulated):
+def test_path_steps_are_the_softmaxes_on_the_path_to_any_node(tree, seed, route):
     rng = np.random.default_rng(seed)
-    softmax = build(HierarchicalSoftmax, tree, rng, tabulated=tabulated)
-    assert all(bucket.tabulated == tabulated for bucket in softmax.steps.buckets)
+    softmax = by_hand.build(HierarchicalSoftmax, tree, rng, route=route)
+    assert_route(softmax, tree, route)
     targets = rng.permutation(np.r_[: len(tree), : len(tree)])  # inner nodes too, each twice
     hidden = by_hand.rows(rng, len(targets), 3)
     expected = np.zeros((len(targets), tree.depth))
@@ -98,12 +70,28 @@ def test_path_steps_are_the_softmaxes_on_the_path_to_any_node(tree, seed, tabula
     assert difference[linear_sum_assignment(difference)].max() < 1e-12
 
 
+def assert_route(softmax, tree, route):
+    """The tests below mean what they say: the steps are computed in the way they ask for."""
+    buckets = softmax.steps.buckets
+    assert {bucket.tabulated for bucket in buckets} == {not route.startswith("no")}
+    widest = [max(len(by_hand.siblings(tree, n)) for n in level) for level in levels(tree)]
+    powers_of_two = {(width - 1).bit_length() for width in widest}
+    assert len(buckets) == (len(powers_of_two) if route.endswith("split") else 1)
+
+
+def levels(tree):
+    by_depth = {}
+    for node in tree.nodes:
+        by_depth.setdefault(len(tree.path(node)), []).append(node)
+    return by_depth.values()
+
+
 @given(trees(), seeds)
-@example(RAGGED, 0)
+@example(by_hand.RAGGED, 0)
 @quick
 def test_flat_inner_nodes_are_the_sums_of_their_leaves(tree, seed):
     rng = np.random.default_rng(seed)
-    softmax, hidden = build(FlatSoftmax, tree, rng), by_hand.rows(rng, 4, 3)
+    softmax, hidden = by_hand.build(FlatSoftmax, tree, rng), by_hand.rows(rng, 4, 3)
     expected = [
         by_hand.flat_log_proba(tree, row) for row in by_hand.logits(softmax, tree.leaves, hidden)
     ]
@@ -124,8 +112,8 @@ def test_flat_inner_nodes_are_the_sums_of_their_leaves(tree, seed):
 
 
 def test_flat_softmax_has_no_step_to_an_inner_node():
-    softmax = FlatSoftmax(3, RAGGED)
-    inner = torch.tensor([RAGGED.nodes.index("a")])
+    softmax = FlatSoftmax(3, by_hand.RAGGED)
+    inner = torch.tensor([by_hand.RAGGED.nodes.index("a")])
     with pytest.raises((IndexError, RuntimeError), match=r"index.*out of"):
         softmax.path_log_proba(torch.zeros(1, 3), inner)
 
@@ -136,11 +124,11 @@ def test_flat_softmax_has_no_step_to_an_inner_node():
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("dtype", TIGHT)
 @given(tree=trees(max_leaves=20), seed=seeds)
-@example(tree=RAGGED, seed=0)
+@example(tree=by_hand.RAGGED, seed=0)
 @settings(quick, max_examples=25)
 def test_leaves_sum_to_one_and_children_to_their_parent(head, dtype, tree, seed):
     rng = np.random.default_rng(seed)
-    softmax = build(head, tree, rng, dtype=dtype, scale=3.0)
+    softmax = by_hand.build(head, tree, rng, dtype=dtype, scale=3.0)
     hidden = by_hand.rows(rng, 5, 3, dtype=dtype)
     with torch.no_grad():
         nodes, leaves = softmax(hidden).exp(), softmax.leaf_log_proba(hidden).exp()
@@ -154,13 +142,13 @@ def test_leaves_sum_to_one_and_children_to_their_parent(head, dtype, tree, seed)
 
 
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("tabulated", [True, False])
+@pytest.mark.parametrize("route", by_hand.ROUTES)
 @given(tree=trees(), seed=seeds)
-@example(tree=RAGGED, seed=0)
-@settings(quick, max_examples=20)
-def test_a_row_does_not_feel_the_others(head, tabulated, tree, seed):
+@example(tree=by_hand.RAGGED, seed=0)
+@settings(quick, max_examples=10)
+def test_a_row_does_not_feel_the_others(head, route, tree, seed):
     rng = np.random.default_rng(seed)
-    softmax = build(head, tree, rng, tabulated=tabulated)
+    softmax = by_hand.build(head, tree, rng, route=route)
     hidden = by_hand.rows(rng, 5, 3)
     target = torch.from_numpy(rng.choice(tree.leaf_indices, 5))
     spoilt = torch.full_like(hidden, math.nan)
@@ -185,7 +173,7 @@ def test_the_names_and_so_the_order_of_siblings_are_irrelevant(head, tree, seed)
     new_names = [f"m{i:02d}" for i in rng.permutation(len(tree))]
     rename = dict(zip(tree.nodes, new_names, strict=True))
     other_tree = tree.relabel(rename)
-    softmax, hidden = build(head, tree, rng), by_hand.rows(rng, 4, 3)
+    softmax, hidden = by_hand.build(head, tree, rng), by_hand.rows(rng, 4, 3)
     other = head(3, other_tree, dtype=torch.float64)
     units = "nodes" if head is HierarchicalSoftmax else "leaves"
     order = [getattr(other_tree, units).index(rename[node]) for node in getattr(tree, units)]
@@ -214,6 +202,19 @@ def test_edges_in_any_order_give_the_same_softmax(tree, seed):
     assert torch.equal(one(hidden), other(hidden))
 
 
+@given(trees(max_leaves=20))
+@example(by_hand.RAGGED)
+@quick
+def test_groups_side_by_side_are_less_than_doubled_by_their_padding(tree):
+    """The next power of two of a size is less than twice the size."""
+    hierarchical, flat = HierarchicalSoftmax(3, tree), FlatSoftmax(3, tree)
+    inner = [node for node in tree.nodes if tree.children(node)]
+    under = [leaf for node in inner for leaf in tree.leaves if node in tree.path(leaf)]
+    for groups, n_members in ((hierarchical.siblings, len(tree)), (flat.leaves_under, len(under))):
+        padded = sum(block.members.numel() for block in groups.blocks)
+        assert padded == n_members == 0 or n_members <= padded < 2 * n_members
+
+
 # -- special cases
 
 
@@ -224,7 +225,7 @@ def test_one_level_is_the_flat_softmax(dtype, n_classes):
     tree = Hierarchy.flat(range(n_classes))
     hidden = by_hand.rows(rng, 6, 3, dtype=dtype)
     target = torch.from_numpy(rng.integers(n_classes, size=6))
-    softmax = build(HierarchicalSoftmax, tree, rng, dtype=dtype)
+    softmax = by_hand.build(HierarchicalSoftmax, tree, rng, dtype=dtype)
     flat = FlatSoftmax(3, tree, dtype=dtype)
     flat.load_state_dict(softmax.state_dict())  # the very same parameters, too
     ulp = 4 * torch.finfo(dtype).eps
@@ -243,13 +244,12 @@ def test_one_level_is_the_flat_softmax(dtype, n_classes):
 
 
 @given(trees())
-@example(RAGGED)
+@example(by_hand.RAGGED)
 @quick
 def test_parameter_counts_are_those_of_section_3_2(tree):
     dim = 7
     counts = {
-        head: sum(parameter.numel() for parameter in head(dim, tree).parameters())
-        for head in HEADS
+        head: sum(parameter.numel() for parameter in head(dim, tree).parameters()) for head in HEADS
     }
     n_inner = len({parent for parent, _ in tree.edges})  # the root included
     assert counts[FlatSoftmax] == len(tree.leaves) * (dim + 1)
@@ -260,15 +260,16 @@ def test_parameter_counts_are_those_of_section_3_2(tree):
 @pytest.mark.parametrize("head", HEADS)
 def test_logits_of_ten_thousand_stay_exact(head, dtype):
     rng = np.random.default_rng(0)
-    names = RAGGED.nodes if head is HierarchicalSoftmax else RAGGED.leaves
-    softmax = head(1, RAGGED, dtype=dtype)
-    with torch.no_grad():  # logits are -1e4, 0 or 1e4 in the first row, negated in the second
-        softmax.linear.weight.copy_(torch.from_numpy(rng.integers(-1, 2, (len(names), 1)) * 1e4))
+    names = by_hand.RAGGED.nodes if head is HierarchicalSoftmax else by_hand.RAGGED.leaves
+    logits = rng.integers(-1, 2, (len(names), 200)) * 1e4  # 200 rows, of -1e4, 0 and 1e4
+    softmax = head(200, by_hand.RAGGED, dtype=dtype)
+    with torch.no_grad():
+        softmax.linear.weight.copy_(torch.from_numpy(logits))
         softmax.linear.bias.zero_()
-    hidden = torch.tensor([[1.0], [-1.0]], dtype=dtype)
+    hidden = torch.eye(200, dtype=dtype)
     by_row = by_hand.logits(softmax, names, hidden)
-    work_out = by_hand.node_log_proba if names is RAGGED.nodes else by_hand.flat_log_proba
-    expected = by_hand.table(RAGGED, [work_out(RAGGED, row) for row in by_row])
+    work_out = by_hand.node_log_proba if names is by_hand.RAGGED.nodes else by_hand.flat_log_proba
+    expected = by_hand.table(by_hand.RAGGED, [work_out(by_hand.RAGGED, row) for row in by_row])
     with torch.no_grad():
         found = softmax(hidden)
     assert expected.min() < -1e4
@@ -278,7 +279,7 @@ def test_logits_of_ten_thousand_stay_exact(head, dtype):
 @pytest.mark.parametrize("head", HEADS)
 def test_copies_and_pickles_give_the_same_probabilities(head):
     rng = np.random.default_rng(0)
-    softmax, hidden = build(head, RAGGED, rng), by_hand.rows(rng, 4, 3)
+    softmax, hidden = by_hand.build(head, by_hand.RAGGED, rng), by_hand.rows(rng, 4, 3)
     for other in (copy.deepcopy(softmax), pickle.loads(pickle.dumps(softmax))):
         assert torch.equal(other(hidden), softmax(hidden))
 

@@ -2,6 +2,7 @@
 
 ``softmax``  hidden state -> log-probability of every node of a hierarchy
 ``losses``   log-probabilities and targets -> a scalar
+``groups``   ragged groups of nodes as padded blocks
 ``linear``   affine maps over dense and over sparse rows
 ``network``  hidden layers joined to a softmax
 ``optim``    optimisers for sparse gradients

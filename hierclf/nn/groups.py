@@ -1,0 +1,203 @@
+"""Ragged groups of a hierarchy as padded blocks, which softmaxes can be computed over.
+
+Values are held node by row, so that a group is a set of rows; padding lies outside of
+every softmax.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from hierclf.hierarchy import Hierarchy
+
+    _Indices = NDArray[np.intp]
+
+# Path tables up to this many entries are looked up, larger ones worked out per batch.
+_TABLE_ENTRIES = 1 << 16
+# Trees whose paths have up to this many members, padding included, are not split.
+_NARROW = 128
+
+
+class PathSteps(nn.Module):
+    """The softmaxes on the path to a node, over the groups on that path alone.
+
+    Levels of the tree share a bucket if their widest groups round up to the same
+    power of two: one wide group does not pad the levels that have none. Narrow trees
+    have a single bucket, since there a second one costs more than the padding.
+    """
+
+    def __init__(self, hierarchy: Hierarchy) -> None:
+        super().__init__()
+        ancestors = ancestors_by_level(hierarchy)
+        sizes = np.diff(hierarchy.group_offsets)
+        group = np.repeat(np.arange(len(sizes)), sizes)[ancestors]
+        # Below a node nothing is left to choose: a group of one, of probability 1.
+        on_path = np.arange(1, hierarchy.depth + 1)[:, None] <= hierarchy.depths
+        start = hierarchy.group_offsets[group]
+        size = np.where(on_path, sizes[group], 1)
+        is_narrow = size.max() * hierarchy.depth <= _NARROW
+        buckets = [np.arange(hierarchy.depth)] if is_narrow else _buckets(size.max(axis=1))
+        self.buckets = nn.ModuleList(
+            _StepBucket(start[levels], size[levels], (ancestors - start)[levels])
+            for levels in buckets
+        )
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Map logits (nodes, batch) and targets (batch,) to steps (batch, depth)."""
+        steps = [bucket(logits, target) for bucket in self.buckets]
+        return (steps[0] if len(steps) == 1 else torch.cat(steps)).t()
+
+
+class _StepBucket(nn.Module):
+    """Some levels of all paths: where the group of each step starts and ends.
+
+    ``start``, ``size`` and ``slot`` (the chosen member) have shape (levels, nodes).
+    """
+
+    index: Tensor
+    padding: Tensor
+    start: Tensor
+    size: Tensor
+    slot: Tensor
+
+    def __init__(self, start: _Indices, size: _Indices, slot: _Indices) -> None:
+        super().__init__()
+        self.levels, self.width = len(size), int(size.max())
+        self.tabulated = self.width * size.size <= _TABLE_ENTRIES
+        if self.tabulated:
+            index, padding = self._members(*map(torch.from_numpy, (start, size, slot)))
+            register_derived(self, "index", index.t().contiguous())  # a row of the table per node
+            register_derived(self, "padding", padding.t().contiguous())
+        else:
+            register_derived(self, "start", start)
+            register_derived(self, "size", size)
+            register_derived(self, "slot", slot)
+
+    def _members(self, start: Tensor, size: Tensor, slot: Tensor) -> tuple[Tensor, Tensor]:
+        """List the members of the groups of each column, the chosen one of each first.
+
+        The second tensor, added to their logits, takes what lies beyond a group's
+        end out of its softmax.
+        """
+        position = torch.arange(self.width, device=start.device).view(-1, 1, 1)
+        index = start + (slot + position) % size
+        return index.flatten(0, 1), _padding(position < size).flatten(0, 1)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Map logits (nodes, batch) and targets (batch,) to steps (levels, batch)."""
+        if self.tabulated:
+            index = self.index.index_select(0, target).t()
+            padding = self.padding.index_select(0, target).t()
+        else:
+            index, padding = self._members(
+                *(part.index_select(1, target) for part in (self.start, self.size, self.slot))
+            )
+        members = (logits.gather(0, index) + padding).view(self.width, self.levels, -1)
+        return members.log_softmax(0)[0]
+
+
+class RaggedGroups(nn.Module):
+    """Ragged groups of rows, gathered into blocks of groups of about the same size."""
+
+    row_order: Tensor
+    group_order: Tensor
+
+    def __init__(self, groups: list[_Indices]) -> None:
+        super().__init__()
+        sizes = np.array([len(group) for group in groups], dtype=np.intp)
+        chosen = _buckets(sizes)
+        blocks = [_Block([groups[n] for n in numbers]) for numbers in chosen]
+        self.blocks = nn.ModuleList(blocks)
+        # Where each row, and each group, stands in the blocks put one after another.
+        nothing = torch.zeros(0, dtype=torch.long)
+        members = torch.cat([nothing, *(block.members for block in blocks)])
+        present = torch.cat([nothing, *(block.padding.flatten() == 0 for block in blocks)])
+        places = present.nonzero().flatten()
+        register_derived(self, "row_order", places[members[places].argsort()])
+        numbers = np.concatenate(chosen or [np.zeros(0, np.intp)])
+        register_derived(self, "group_order", np.argsort(numbers))
+
+    def log_softmax(self, values: Tensor) -> Tensor:
+        """Normalise each group of a partition of the rows (rows, batch) in log space."""
+        if len(self.group_order) == 1:
+            return values.t().log_softmax(1).t()  # as the linear map left them
+        parts = [block(values).log_softmax(0).flatten(0, 1) for block in self.blocks]
+        return torch.cat(parts).index_select(0, self.row_order)
+
+    def logsumexp(self, values: Tensor) -> Tensor:
+        """Add the rows (rows, batch) of each group in log space: (groups, batch)."""
+        if not self.blocks:
+            return values[:0]
+        sums = torch.cat([block(values).logsumexp(0) for block in self.blocks])
+        return sums.index_select(0, self.group_order)
+
+
+class _Block(nn.Module):
+    """Groups of rows side by side, padded to the largest of them."""
+
+    members: Tensor
+    padding: Tensor
+
+    def __init__(self, groups: list[_Indices]) -> None:
+        super().__init__()
+        width = max(len(group) for group in groups)
+        rows = np.full((width, len(groups)), -1)  # -1 where there is none
+        for column, group in enumerate(groups):
+            rows[: len(group), column] = group
+        self.shape = rows.shape
+        register_derived(self, "members", rows.clip(0).ravel())
+        register_derived(self, "padding", _padding(torch.tensor(rows >= 0)).unsqueeze(2))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Gather rows (rows, batch) as (width, groups, batch), -inf where there is none."""
+        return values.index_select(0, self.members).view(*self.shape, -1) + self.padding
+
+
+def _padding(present: Tensor) -> Tensor:
+    """Return what, added to logits, takes those that are absent out of a softmax.
+
+    In float32 whatever torch's default: it is exact, and never widens the logits.
+    """
+    zeros = torch.zeros(present.shape, dtype=torch.float32, device=present.device)
+    return zeros.masked_fill_(~present, -math.inf)
+
+
+def _buckets(sizes: _Indices) -> list[_Indices]:
+    """Sort groups by size: the numbers of those that share their next power of two."""
+    exponents = np.frexp(np.maximum(sizes, 1) - 0.5)[1]
+    return [np.flatnonzero(exponents == exponent) for exponent in np.unique(exponents)]
+
+
+def ancestors_by_level(hierarchy: Hierarchy) -> _Indices:
+    """Return the ancestor of each node at each level (levels, nodes), itself from its own on."""
+    depth, n_nodes = hierarchy.depth, len(hierarchy)
+    ancestors = np.tile(np.arange(n_nodes), (depth, 1))
+    for level in range(depth - 2, -1, -1):
+        below = ancestors[level + 1]
+        is_deeper = hierarchy.depths[below] > level + 1
+        ancestors[level] = np.where(is_deeper, hierarchy.edge_parents[below], below)
+    return ancestors
+
+
+def leaves_under(hierarchy: Hierarchy) -> list[_Indices]:
+    """List, for each inner node but the root, the columns of its leaves."""
+    ancestors = ancestors_by_level(hierarchy)[:, hierarchy.leaf_indices]
+    level, leaf = np.nonzero(ancestors != hierarchy.leaf_indices)
+    node = ancestors[level, leaf]
+    by_node = np.argsort(node, kind="stable")
+    starts = np.searchsorted(node[by_node], hierarchy.inner_indices[1:])
+    return np.split(leaf[by_node], starts)[1:]
+
+
+def register_derived(module: nn.Module, name: str, values: _Indices | Tensor) -> None:
+    """Keep values derived from the hierarchy: moved with the module, not saved as weights."""
+    tensor = values if isinstance(values, Tensor) else torch.tensor(values)
+    module.register_buffer(name, tensor, persistent=False)
