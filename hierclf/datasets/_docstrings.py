@@ -73,6 +73,9 @@ _MODULES = {
     """,
 }
 
+# Only there once somebody has imported sklearn.experimental, and the texts must not depend on that.
+_EXPERIMENTAL = {"HalvingGridSearchCV", "HalvingRandomSearchCV", "IterativeImputer"}
+
 _DESCR = """\
 Docstrings of numpy, scipy, scikit-learn and torch
 ==================================================
@@ -268,9 +271,11 @@ def _public_objects(module_name: str) -> Iterator[tuple[str, Any]]:
     except ImportError:
         return
     for name in getattr(module, "__all__", dir(module)):
+        if name in _EXPERIMENTAL:
+            continue
         try:
             value = getattr(module, name)
-        except (AttributeError, ImportError):  # experimental objects ask to be enabled first
+        except (AttributeError, ImportError):  # lazy attributes whose module is missing
             continue
         if not name.startswith("_") and _has_docstring(value) and _is_offered(value, module):
             yield name, value
