@@ -310,10 +310,9 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
-        if self.warm_start:
-            state["generator_"] = self.generator_ and self.generator_.get_state()
-        else:
-            state |= {"callbacks": None, "callbacks_": []}
+        # Each fit has callbacks of its own, and a scheduler would hold the weights again.
+        state |= {"callbacks": None, "callbacks_": []}
+        state["generator_"] = self.generator_ and self.generator_.get_state()
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

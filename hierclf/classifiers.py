@@ -57,10 +57,11 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
         class of ``y`` the same total weight.
     warm_start : bool, default=False
         Go on from the last fit (weights, optimiser and order of rows) with ``max_iter``
-        epochs more. Classes, features and network must be the same.
+        epochs more. Classes, features, network, optimizer and device must be the same.
     callbacks : list, optional
         skorch callbacks, as objects or (name, object) pairs; each fit uses copies.
-        One with a batch-level hook makes an epoch somewhat slower.
+        One with a batch-level hook makes an epoch somewhat slower; one that looks at
+        gradients (``on_grad_computed``) makes those of a sparse X dense.
     device : {"cpu", "cuda", "mps", "auto"}, default="cpu"
         Where to train; "auto" is an accelerator where there is one. An accelerator
         always computes in float32.
@@ -85,7 +86,7 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
         Number of epochs.
     n_features_in_ : int
         Number of features seen in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X has names that are all strings.
 
     See Also

@@ -262,7 +262,10 @@ def test_neither_the_hash_seed_nor_other_imports_matter():
     )
     here = {}
     exec(program, here)
-    enable = "from sklearn.experimental import enable_halving_search_cv, enable_iterative_imputer"
+    enable = (
+        "from sklearn.experimental import enable_halving_search_cv, enable_iterative_imputer\n"
+        "import torch._dynamo"
+    )
     there = subprocess.run(
         [sys.executable, "-c", f"{enable}\n{program}\nprint(digest)"],
         env={**os.environ, "PYTHONHASHSEED": "12345"},

@@ -5,6 +5,7 @@ the texts, and every reader knows the classes.
 """
 
 import importlib
+import inspect
 import re
 import sys
 import warnings
@@ -255,6 +256,8 @@ def _public_docstrings() -> tuple[_Docstring, ...]:
         for library, submodules in _MODULES.items():
             for module in (library, *(f"{library}.{name}" for name in submodules.split())):
                 for name, value in _public_objects(module):
+                    # torch wraps torch.manual_seed once its compiler is loaded, not its twin.
+                    value = inspect.unwrap(value) if inspect.isfunction(value) else value
                     found.setdefault(id(value), (value, []))[1].append((module, name))
     return tuple(
         sorted(
