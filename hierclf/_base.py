@@ -18,14 +18,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from hierclf._batches import Rows, stratified_holdout
+from hierclf._batches import stratified_holdout
 from hierclf._compat import Interval, StrOptions, fit_context
 from hierclf._training import (
     OPTIMIZERS,
+    LabelledRows,
     SoftmaxNet,
     argmax,
     build_net,
-    resolve_device,
     watch_loss,
 )
 from hierclf._validation import (
@@ -34,6 +34,7 @@ from hierclf._validation import (
     check_labels,
     combine_weights,
     drop_zero_weights,
+    resolve_device,
     unchanged_on_failure,
 )
 from hierclf.hierarchy import Hierarchy, as_hierarchy
@@ -240,15 +241,15 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         target: NDArray[np.intp],
         weight: NDArray[Any] | None,
         random_state: np.random.RandomState,
-    ) -> tuple[Rows, Rows | None]:
+    ) -> tuple[LabelledRows, LabelledRows | None]:
         """Hold rows out for early stopping, if asked to."""
         weight = None if weight is None else weight.astype(X.dtype, copy=False)
 
-        def take(rows: NDArray[np.intp]) -> Rows:
-            return Rows(X[rows], target[rows], None if weight is None else weight[rows])
+        def take(rows: NDArray[np.intp]) -> LabelledRows:
+            return LabelledRows(X[rows], target[rows], None if weight is None else weight[rows])
 
         if not self.early_stopping:
-            return Rows(X, target, weight), None
+            return LabelledRows(X, target, weight), None
         train, valid = stratified_holdout(target, self.validation_fraction, random_state)
         if not len(valid):
             raise ValueError(

@@ -17,12 +17,12 @@ from hierclf.nn import CSRRows
 Batch = tuple[Any, tuple[Any, Tensor | None]]
 
 
-class Rows(torch.utils.data.Dataset[Any]):
+class Rows:
     """The rows of a data set, taken a batch at a time.
 
     Parameters
     ----------
-    X : ndarray or CSR matrix of shape (n_rows, n_features)
+    X : ndarray, Tensor or CSR matrix of shape (n_rows, n_features)
         The features.
     target : ndarray of shape (n_rows,), optional
         Position of each row's node in ``hierarchy.nodes``.
@@ -33,7 +33,7 @@ class Rows(torch.utils.data.Dataset[Any]):
     def __init__(
         self, X: Any, target: NDArray[Any] | None = None, weight: NDArray[Any] | None = None
     ) -> None:
-        self.X: Any = X if sp.issparse(X) else _as_tensor(X)
+        self.X: Any = X if isinstance(X, Tensor) or sp.issparse(X) else _as_tensor(X)
         self.target = None if target is None else torch.from_numpy(target)
         self.weight = None if weight is None else torch.from_numpy(weight)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
+from skorch.dataset import Dataset
 from torch import Tensor
 
 from hierclf._batches import Batch, Batches, Rows
@@ -34,16 +36,26 @@ _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 _PREDICTION_BLOCK = 1 << 18
 
 
+class LabelledRows(Rows, Dataset):  # type: ignore[misc]
+    """Rows in which skorch's scoring callbacks find features and targets."""
+
+    @property
+    def y(self) -> Tensor | None:
+        """The targets, under skorch's name."""
+        return self.target
+
+
 class _StopTraining(Exception):  # noqa: N818, a request, not an error
     """A callback asked for the end of training."""
 
 
 class SoftmaxNet(NeuralNet):  # type: ignore[misc]
-    """A skorch net that trains a ``SoftmaxNetwork`` on :class:`Rows`.
+    """A skorch net that trains a ``SoftmaxNetwork`` on :class:`LabelledRows`.
 
-    ``forward`` and ``predict_proba`` give the log-probability of every node. With
-    ``warm_start`` the net keeps what training needs to go on (optimiser, callbacks,
-    random state), in memory and in a pickle; without, it keeps the weights alone.
+    ``predict_proba`` gives the probability of every node, ``forward`` its logarithm, and
+    ``predict`` the likeliest leaf; nodes are positions in ``hierarchy.nodes``. With
+    ``warm_start`` the net keeps what training needs to go on (optimiser and random
+    state), in memory and in a pickle; without, it keeps the weights alone.
 
     Parameters
     ----------
@@ -110,15 +122,16 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
             self.initialize_optimizer()
         self.set_params(optimizer__weight_decay=weight_decay, **params)
 
-    def train_on(self, train: Rows, valid: Rows | None = None) -> bool:
+    def train_on(self, train: LabelledRows, valid: LabelledRows | None = None) -> bool:
         """Train until a callback stops it or for ``max_epochs``.
 
         Whatever else interrupts it is raised, after the epoch it broke into is
-        taken out of the history; the weights are those of the last whole batch.
+        taken out of the history. The weights are those of the last whole batch, or, if
+        training had diverged, those it went on from.
 
         Parameters
         ----------
-        train, valid : Rows
+        train, valid : LabelledRows
             What to learn from, and what to watch (optional).
 
         Returns
@@ -129,6 +142,7 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
         if not (self.warm_start and self.initialized_):
             self.initialize()
         stopped = False
+        before = self._weights_and_state() if self.history else None
         with self._seeded_dropout():
             self.notify("on_train_begin", X=train, y=train.target)
             try:
@@ -138,6 +152,9 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
             except BaseException:
                 if self.history and "train_loss" not in self.history[-1]:
                     self.history.pop()
+                if before and not all(p.isfinite().all() for p in self.module_.parameters()):
+                    self.module_.load_state_dict(before[0])
+                    self.optimizer_.load_state_dict(before[1])
                 raise
             self.notify("on_train_end", X=train, y=train.target)
         if not self.warm_start:
@@ -147,6 +164,10 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
                 if isinstance(callback, EarlyStopping):
                     callback.best_model_weights_ = None
         return stopped
+
+    def _weights_and_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Copy what training changes, to go back to should it diverge."""
+        return deepcopy((self.module_.state_dict(), self.optimizer_.state_dict()))
 
     @contextmanager
     def _seeded_dropout(self) -> Iterator[None]:
@@ -284,6 +305,12 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
             total += loss * n_rows
         return total
 
+    def predict(self, X: Any) -> NDArray[np.intp]:
+        """Predict the likeliest leaf of each row, as a position in ``hierarchy.nodes``."""
+        leaves = self.collect(X, lambda network, x: argmax(network.leaf_scores(x)))
+        positions: NDArray[np.intp] = self.module__hierarchy.leaf_indices[leaves]
+        return positions
+
     def collect(self, X: Any, function: Callable[[SoftmaxNetwork, Any], Tensor]) -> NDArray[Any]:
         """Apply a function of the network and some rows to all rows, block by block.
 
@@ -379,6 +406,8 @@ def build_net(
         optimizer=optimizer,
         callbacks=callbacks,
         device=device,
+        predict_nonlinearity=torch.exp,
+        use_caching=False,  # a training step yields the steps to the target, no prediction
         **options,
         **params,
     )
@@ -397,49 +426,10 @@ def watch_loss(early_stopping: bool, tol: float, n_iter_no_change: int) -> tuple
     (str, Callback)
         It watches the held-out rows, and keeps the best weights, if ``early_stopping``.
     """
-    return "stopping", EarlyStopping(
+    return "watch_loss", EarlyStopping(
         monitor="valid_loss" if early_stopping else "train_loss",
         patience=n_iter_no_change,
         threshold=tol,
         threshold_mode="abs",
         load_best=early_stopping,
     )
-
-
-def resolve_device(device: str) -> str:
-    """Return the device that ``device`` names, once it is there.
-
-    Parameters
-    ----------
-    device : {"cpu", "cuda", "mps", "auto"} or str
-        A name that torch knows, with an optional index; "auto" is the first
-        accelerator found, else the processor.
-
-    Returns
-    -------
-    str
-        A name for :class:`torch.device`.
-
-    Raises
-    ------
-    ValueError
-        If torch does not know the device or does not find it here.
-    """
-    available = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if device == "auto":
-        return next(kind for kind, is_there in available.items() if is_there)
-    kind, _, index = device.partition(":")
-    if kind not in available or (index and not index.isdecimal()):
-        raise ValueError(
-            f"unknown device {device!r}: use 'cpu', 'cuda', 'mps' or 'auto', "
-            f"with an index as in 'cuda:0' where there are several"
-        )
-    if not available[kind] or (kind == "cuda" and int(index or 0) >= torch.cuda.device_count()):
-        raise ValueError(
-            f"device {device!r} is not available here; use 'auto' for the best there is"
-        )
-    return device

@@ -8,6 +8,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
@@ -25,6 +26,45 @@ def unchanged_on_failure(estimator: BaseEstimator) -> Iterator[None]:
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
+
+
+def resolve_device(device: str) -> str:
+    """Return the device that ``device`` names, once it is there.
+
+    Parameters
+    ----------
+    device : {"cpu", "cuda", "mps", "auto"} or str
+        A name that torch knows, with an optional index; "auto" is the first
+        accelerator found, else the processor.
+
+    Returns
+    -------
+    str
+        A name for :class:`torch.device`.
+
+    Raises
+    ------
+    ValueError
+        If torch does not know the device or does not find it here.
+    """
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if device == "auto":
+        return next(kind for kind, is_there in available.items() if is_there)
+    kind, _, index = device.partition(":")
+    if kind not in available or (index and not index.isdecimal()):
+        raise ValueError(
+            f"unknown device {device!r}: use 'cpu', 'cuda', 'mps' or 'auto', "
+            f"with an index as in 'cuda:0' where there are several"
+        )
+    if not available[kind] or (kind == "cuda" and int(index or 0) >= torch.cuda.device_count()):
+        raise ValueError(
+            f"device {device!r} is not available here; use 'auto' for the best there is"
+        )
+    return device
 
 
 def check_hidden_layer_sizes(sizes: Any) -> tuple[int, ...]:

@@ -12,10 +12,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import f1_score
+from sklearn.utils import check_random_state
 from skorch.callbacks import (
     Callback,
     Checkpoint,
     EarlyStopping,
+    EpochScoring,
     GradientNormClipping,
     LRScheduler,
 )
@@ -600,6 +603,24 @@ def test_gradients_can_be_clipped(layout, optimizer):
         np.testing.assert_allclose(tight.predict_proba(X), still.predict_proba(X), rtol=1e-6)
 
 
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_array])
+def test_scores_can_be_watched(layout):
+    X, y = data()
+    callbacks = [
+        EpochScoring("accuracy", on_train=True, lower_is_better=False, name="right"),
+        EpochScoring("f1_macro", lower_is_better=False, name="f1"),
+    ]
+    clf = make(early_stopping=True, callbacks=callbacks, random_state=3).fit(layout(X), y)
+    random_state = check_random_state(3)
+    random_state.randint(np.iinfo(np.int32).max, size=2)  # the seeds of weights and batches
+    positions = clf.hierarchy_.node_indices(y)
+    train, valid = stratified_holdout(positions, 0.1, random_state)
+    best = int(np.argmin(clf.net_.history[:, "valid_loss"]))  # whose weights were kept
+    assert clf.net_.history[best, "right"] == pytest.approx(clf.score(X[train], y[train]))
+    expected = f1_score(y[valid], clf.predict(X[valid]), average="macro")
+    assert clf.net_.history[best, "f1"] == pytest.approx(expected)
+
+
 def test_checkpoints_keep_the_best_epoch(tmp_path):
     X, y = data(200, n_features=8)
     best = Checkpoint(dirname=str(tmp_path), load_best=True)  # monitors valid_loss_best
@@ -741,6 +762,18 @@ def test_training_that_diverges_is_an_error():
     with pytest.raises(ValueError, match=r"diverged: .* lower learning_rate_init \(now 1e\+200\)"):
         clf.fit(X, y)
     assert not hasattr(clf, "classes_")
+
+
+def test_a_warm_start_that_diverges_goes_back_to_where_it_started():
+    X, y = data()
+    clf = make(optimizer="sgd", activation="identity", warm_start=True).fit(X, y)
+    expected, epochs = clf.predict_proba(X), clf.n_iter_
+    with pytest.raises(ValueError, match="diverged"):
+        clf.set_params(learning_rate_init=1e200).fit(X, y)
+    np.testing.assert_array_equal(clf.predict_proba(X), expected)
+    clf.set_params(learning_rate_init=1e-3).fit(X, y)
+    assert clf.loss_curve_[-1] < clf.loss_curve_[0]
+    assert clf.n_iter_ == 2 * epochs
 
 
 # -- what is printed
