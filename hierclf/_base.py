@@ -213,7 +213,8 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         if not stopped and self.n_iter_no_change < self.max_iter and not self.early_stopping:
             warn(
                 f"Training stopped at max_iter={self.max_iter} while the loss still improved. "
-                f"Raise max_iter, or set n_iter_no_change=max_iter for a fixed number of epochs.",
+                f"Raise max_iter or learning_rate_init, let early_stopping=True decide, or set "
+                f"n_iter_no_change=max_iter for a fixed number of epochs.",
                 ConvergenceWarning,
                 stacklevel=4,
             )
