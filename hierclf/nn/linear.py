@@ -131,7 +131,7 @@ def _rows_times(indices: Tensor, offsets: Tensor, values: Tensor, matrix: Tensor
 class _SparseProduct(torch.autograd.Function):
     """Sparse rows times a weight, with a coalesced sparse gradient of the weight.
 
-    The gradient is a second embedding bag, over the transposed batch. It is four
+    The gradient is a second embedding bag, over the transposed batch. It is several
     times as fast as ``embedding_bag(sparse=True)`` followed by a coalescing sort.
     """
 
