@@ -9,7 +9,6 @@ import pickle
 import subprocess
 import sys
 from itertools import product
-from pathlib import Path
 
 import networkx as nx
 import numpy as np
@@ -649,7 +648,6 @@ def test_wide_and_large():
     assert pickle.loads(pickle.dumps(h)) == h
 
 
-@pytest.mark.skipif("HIERCLF_DATA" not in os.environ, reason="HIERCLF_DATA (a folder) is not set")
 @pytest.mark.parametrize(
     ("name", "n_nodes", "n_leaves", "n_levels"),
     [
@@ -661,8 +659,8 @@ def test_wide_and_large():
         ("wordnet_wn18rr_tree.edges.csv.gz", 39376, 29591, 19),
     ],
 )
-def test_published_hierarchies(name, n_nodes, n_leaves, n_levels):
-    file = Path(os.environ["HIERCLF_DATA"], "hierarchies", name)
+def test_published_hierarchies(data_home, name, n_nodes, n_leaves, n_levels):
+    file = data_home / "hierarchies" / name
     if name.endswith(".json"):
         h = Hierarchy.from_dict(json.loads(file.read_text(encoding="utf-8")))
     else:

@@ -149,7 +149,7 @@ class WordVectors:
 
         References
         ----------
-        .. [1] K. Schuurmans and F. Frasincar, "Global Hierarchical Neural Networks using
+        .. [1] J. Schuurmans and F. Frasincar, "Global Hierarchical Neural Networks using
            Hierarchical Softmax", arXiv 2308.01210.
 
         Examples
