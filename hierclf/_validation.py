@@ -67,9 +67,9 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def check_hidden_layer_sizes(sizes: Any) -> tuple[int, ...]:
+def check_hidden_layer_sizes(sizes: Any, default: tuple[int, ...]) -> tuple[int, ...]:
     if sizes is None:
-        return (100,)
+        return default
     sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
     for size in sizes:
         if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
@@ -91,10 +91,10 @@ def check_callbacks(callbacks: Iterable[Any] | None) -> list[Any]:
 
 
 def drop_zero_weights(
-    X: Any, y: NDArray[Any], sample_weight: ArrayLike
+    X: Any, y: NDArray[Any], sample_weight: ArrayLike, dtype: np.dtype[Any]
 ) -> tuple[Any, NDArray[Any], NDArray[Any]]:
     """Check weights and leave out the rows that have none."""
-    weight = check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+    weight = check_sample_weight(sample_weight, X, dtype=dtype, ensure_non_negative=True)
     present = weight > 0
     if not present.any():
         raise ValueError("sample_weight is 0 for every row: there is nothing to learn from")

@@ -4,7 +4,8 @@
 ``losses``   log-probabilities and targets -> a scalar
 ``groups``   ragged groups of nodes as padded blocks
 ``linear``   affine maps over dense and over sparse rows
-``network``  hidden layers joined to a softmax
+``text``     token ids -> a vector for each text
+``network``  encoder and hidden layers joined to a softmax
 ``optim``    optimisers for sparse gradients
 """
 
@@ -13,14 +14,19 @@ from hierclf.nn.losses import PathCrossEntropy
 from hierclf.nn.network import SoftmaxNetwork
 from hierclf.nn.optim import LazyAdamW
 from hierclf.nn.softmax import FlatSoftmax, HierarchicalSoftmax
+from hierclf.nn.text import ConvGRU, RecurrentEncoder, TransformerText, WordEmbedding
 
 __all__ = [
     "CSRRows",
+    "ConvGRU",
     "FeatureLinear",
     "FlatSoftmax",
     "HierarchicalSoftmax",
     "LazyAdamW",
     "Linear",
     "PathCrossEntropy",
+    "RecurrentEncoder",
     "SoftmaxNetwork",
+    "TransformerText",
+    "WordEmbedding",
 ]

@@ -1,4 +1,4 @@
-"""The network that joins hidden layers to a softmax over a hierarchy."""
+"""The network that joins an encoder, hidden layers and a softmax over a hierarchy."""
 
 from __future__ import annotations
 
@@ -28,14 +28,17 @@ HEADS: dict[str, type[HierarchicalSoftmax] | type[FlatSoftmax]] = {
 
 
 class SoftmaxNetwork(nn.Module):
-    """Hidden layers and a softmax over a hierarchy: rows in, log-probabilities out.
+    """Encoder, hidden layers and a softmax over a hierarchy: rows in, log-probabilities out.
 
     Parameters
     ----------
     in_features : int
-        Number of columns of the input.
+        Number of columns of the input, or of the encoder's output.
     hierarchy : Hierarchy
         The classes.
+    encoder : torch.nn.Module, optional
+        Turns each row into a vector, which the hidden layers read. None: rows are
+        vectors already.
     head : {"hierarchical", "flat"}
         Which softmax turns the last hidden state into probabilities.
     hidden_layer_sizes : sequence of int
@@ -52,6 +55,8 @@ class SoftmaxNetwork(nn.Module):
 
     Attributes
     ----------
+    encoder : torch.nn.Module or None
+        The encoder.
     hidden : torch.nn.Sequential
         The hidden layers.
     head : HierarchicalSoftmax or FlatSoftmax
@@ -63,6 +68,7 @@ class SoftmaxNetwork(nn.Module):
         in_features: int,
         hierarchy: Hierarchy,
         *,
+        encoder: nn.Module | None = None,
         head: str = "hierarchical",
         hidden_layer_sizes: Sequence[int] = (),
         activation: str = "relu",
@@ -71,8 +77,10 @@ class SoftmaxNetwork(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        self.encoder = encoder
         generator = torch.Generator().manual_seed(seed)
-        linear: type[Linear] = FeatureLinear  # whichever layer comes first reads the features
+        # Without an encoder, whichever layer comes first reads the features.
+        linear: type[Linear] = FeatureLinear if encoder is None else Linear
         layers: list[nn.Module] = []
         for size in hidden_layer_sizes:
             layers.append(linear(in_features, size, generator=generator, dtype=dtype))
@@ -90,7 +98,7 @@ class SoftmaxNetwork(nn.Module):
 
         Parameters
         ----------
-        x : Tensor of shape (batch, in_features) or CSRRows
+        x : Tensor of shape (batch, in_features), CSRRows, or what the encoder reads
             The rows.
         target : Tensor of shape (batch,), int64, optional
             Node of each row, as a position in ``hierarchy.nodes``.
@@ -101,7 +109,7 @@ class SoftmaxNetwork(nn.Module):
             Without a target of shape (batch, nodes), as the head's ``forward``; with
             one of shape (batch, depth), as the head's ``path_log_proba``.
         """
-        hidden = self.hidden(x)
+        hidden = self._last_hidden(x)
         if target is None:
             log_proba: Tensor = self.head(hidden)
             return log_proba
@@ -112,7 +120,7 @@ class SoftmaxNetwork(nn.Module):
 
         Parameters
         ----------
-        x : Tensor of shape (batch, in_features) or CSRRows
+        x : Tensor of shape (batch, in_features), CSRRows, or what the encoder reads
             The rows.
 
         Returns
@@ -120,14 +128,14 @@ class SoftmaxNetwork(nn.Module):
         Tensor of shape (batch, leaves)
             Columns in the order of ``hierarchy.leaves``.
         """
-        return self.head.leaf_log_proba(self.hidden(x))
+        return self.head.leaf_log_proba(self._last_hidden(x))
 
     def leaf_scores(self, x: Tensor | CSRRows) -> Tensor:
         """Rank the leaves of each row: :meth:`leaf_log_proba`, up to a constant per row.
 
         Parameters
         ----------
-        x : Tensor of shape (batch, in_features) or CSRRows
+        x : Tensor of shape (batch, in_features), CSRRows, or what the encoder reads
             The rows.
 
         Returns
@@ -135,4 +143,8 @@ class SoftmaxNetwork(nn.Module):
         Tensor of shape (batch, leaves)
             Columns in the order of ``hierarchy.leaves``.
         """
-        return self.head.leaf_scores(self.hidden(x))
+        return self.head.leaf_scores(self._last_hidden(x))
+
+    def _last_hidden(self, x: Tensor | CSRRows) -> Tensor:
+        hidden: Tensor = self.hidden(x if self.encoder is None else self.encoder(x))
+        return hidden

@@ -163,7 +163,7 @@ class SequenceVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
         ndarray of shape (n_texts, longest), dtype int32
             What ``fit(X).transform(X)`` returns.
         """
-        return _pad(self._learn(X))
+        return pad(self._learn(X))
 
     def transform(self, X: Iterable[str]) -> NDArray[np.int32]:
         """Return the token ids of texts.
@@ -181,7 +181,7 @@ class SequenceVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
             most ``max_length`` and at least 1.
         """
         check_is_fitted(self, "vocabulary_")
-        return _pad(self._encode(X, self.vocabulary_))
+        return pad(self._encode(X, self.vocabulary_))
 
     def inverse_transform(self, X: ArrayLike) -> list[list[str]]:
         """Return the words that token ids stand for.
@@ -375,7 +375,8 @@ def _shown(value: Any) -> str:
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
 
 
-def _pad(rows: list[NDArray[np.int32]]) -> NDArray[np.int32]:
+def pad(rows: list[NDArray[np.int32]]) -> NDArray[np.int32]:
+    """Put rows of ids into one array, zeros after their ends."""
     padded = np.zeros((len(rows), max(map(len, rows), default=0) or 1), np.int32)
     for out, row in zip(padded, rows, strict=True):
         out[: len(row)] = row

@@ -12,9 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from hierclf.nn.text import EMBEDDING_BOUND
 from hierclf.text._sequences import iterate_texts
-
-_BOUND = np.sqrt(0.06)
 
 
 @dataclass(frozen=True)
@@ -181,7 +180,7 @@ class WordVectors:
         drawn[ids] = False
         matrix[ids] = self.vectors[rows]
         rng = check_random_state(random_state)
-        matrix[drawn] = rng.uniform(-_BOUND, _BOUND, size=(drawn.sum(), shape[1]))
+        matrix[drawn] = rng.uniform(-EMBEDDING_BOUND, EMBEDDING_BOUND, size=(drawn.sum(), shape[1]))
         return matrix
 
     def coverage(self, vectorizer: Any, texts: Iterable[str]) -> Coverage:

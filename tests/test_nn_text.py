@@ -1,0 +1,315 @@
+"""Networks that read texts, against torch's own modules run on each text alone."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from hierclf.nn import ConvGRU, LazyAdamW, RecurrentEncoder, TransformerText, WordEmbedding
+from hierclf.nn.text import token_lengths
+
+N_IDS, DIMENSION, HIDDEN = 9, 4, 3
+# One word, a row without a word, the unknown word, a 0 between words, and a full row.
+IDS = torch.tensor(
+    [
+        [5, 0, 0, 0, 0, 0],
+        [0, 0, 0, 0, 0, 0],
+        [2, 1, 3, 0, 0, 0],
+        [4, 0, 2, 7, 0, 0],
+        [8, 7, 6, 5, 4, 3],
+        [3, 3, 0, 0, 0, 0],
+    ],
+    dtype=torch.int32,
+)
+ROWS = [[5], [0], [2, 1, 3], [4, 0, 2, 7], [8, 7, 6, 5, 4, 3], [3, 3]]
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def word_embedding(**params):
+    weight = torch.randn(N_IDS, DIMENSION, generator=generator(), dtype=torch.float64)
+    return WordEmbedding(weight, **params)
+
+
+def recurrent(seed=0, **params):
+    return RecurrentEncoder(word_embedding(), HIDDEN, generator=generator(seed), **params)
+
+
+def conv_gru(seed=0, **params):
+    params = {"n_filters": 5, "embedding_dropout": 0.0, "dropout": 0.0, **params}
+    return ConvGRU(word_embedding(), HIDDEN, generator=generator(seed), **params)
+
+
+ENCODERS = {
+    "lstm": recurrent,
+    "gru, 2 layers": lambda seed=0: recurrent(seed, cell="gru", num_layers=2),
+    "conv": conv_gru,
+}
+ALL = pytest.mark.parametrize("build", ENCODERS.values(), ids=ENCODERS)
+
+
+# -- words
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=4, max_size=4), min_size=1, max_size=9))
+def test_token_lengths(rows):
+    def length(row):
+        while len(row) > 1 and row[-1] == 0:
+            row = row[:-1]
+        return len(row)
+
+    for dtype in (torch.int32, torch.int64):
+        assert token_lengths(torch.tensor(rows, dtype=dtype)).tolist() == [*map(length, rows)]
+
+
+def test_word_embedding_is_a_table():
+    embedding = word_embedding()
+    weight = torch.randn(N_IDS, DIMENSION, generator=generator(), dtype=torch.float64).tolist()
+    weight[0] = [0.0] * DIMENSION
+    assert embedding(torch.tensor([[3, 0], [8, 1]])).tolist() == [
+        [weight[3], weight[0]],
+        [weight[8], weight[1]],
+    ]
+    # too large: the unknown word
+    for ids in ([[9, 1000]], [[2**31 - 1, 9]]):
+        assert embedding(torch.tensor(ids)).tolist() == [[weight[1], weight[1]]]
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_padding_stays_zero_in_training(sparse):
+    embedding = word_embedding()
+    assert embedding.sparse_grad is False
+    embedding.sparse_grad = sparse
+    start = embedding.weight.detach().clone()
+    optimizer = LazyAdamW(embedding.parameters(), lr=0.1, weight_decay=0.0)
+    for _ in range(3):
+        optimizer.zero_grad()
+        embedding(torch.tensor([[2, 1, 0], [2, 20, 0]])).pow(2).sum().backward()
+        assert embedding.weight.grad.is_sparse == sparse
+        optimizer.step()
+    weight = embedding.weight.detach()
+    assert weight[0].tolist() == [0.0] * DIMENSION
+    assert (weight != start).any(dim=1).tolist() == [False, True, True] + [False] * 6
+
+
+def test_word_vectors_that_are_not_trainable():
+    embedding = word_embedding(trainable=False)
+    assert not embedding.weight.requires_grad
+    assert torch.equal(embedding(IDS), word_embedding()(IDS))
+
+
+@ALL
+def test_a_sparse_gradient_equals_the_dense_one(build):
+    grads = []
+    for sparse in (False, True):
+        network = build()
+        network.embedding.sparse_grad = sparse
+        network(IDS).pow(2).sum().backward()
+        assert network.embedding.weight.grad.is_sparse == sparse
+        grads.append([p.grad.to_dense() if p.grad.is_sparse else p.grad
+                      for p in network.parameters()])  # fmt: skip
+    for one, other in zip(*grads, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-14)
+    assert grads[0][0].any(dim=1).tolist() == [False] + [True] * 8
+
+
+# -- what they compute
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_recurrent_encoder_is_torch_s_on_each_text_alone(cell, bidirectional, num_layers):
+    params = {"bidirectional": bidirectional, "num_layers": num_layers}
+    network = recurrent(cell=cell, **params)
+    plain = {"lstm": nn.LSTM, "gru": nn.GRU}[cell](
+        DIMENSION, HIDDEN, batch_first=True, dtype=torch.float64, **params
+    )
+    plain.load_state_dict(network.recurrent.state_dict())
+    expected = []
+    for row in ROWS:
+        states, _ = plain(network.embedding.weight[row].unsqueeze(0))
+        # Forwards the last state is that of the last word, backwards that of the first.
+        ends = [states[0, -1, :HIDDEN], states[0, 0, HIDDEN:]]
+        expected.append(torch.cat(ends))
+    torch.testing.assert_close(network(IDS), torch.stack(expected), rtol=1e-10, atol=1e-12)
+
+
+def conv_gru_by_hand(network, row, dropout=(0.0, 0.0)):
+    embedded = F.dropout(network.embedding.weight[row].unsqueeze(0), dropout[0])
+    states, _ = network.recurrent(embedded)
+    states = F.dropout(states, dropout[1]).transpose(1, 2)
+    found = []
+    for layer in network.convolutions:
+        width = layer.weight.shape[2]
+        values = F.conv1d(states, layer.weight, layer.bias, padding=width // 2)
+        found.append(values[0].relu().max(dim=1).values)
+    return torch.cat(found)
+
+
+@pytest.mark.parametrize("kernel_sizes", [(2, 3, 4), (1,), (4,), (5, 8)], ids=str)
+def test_conv_gru_is_its_parts_on_each_text_alone(kernel_sizes):
+    network = conv_gru(kernel_sizes=kernel_sizes)
+    # A filter may be positive only where the padding begins.
+    for layer in network.convolutions:
+        layer.weight.data *= 5
+    expected = torch.stack([conv_gru_by_hand(network, row) for row in ROWS])
+    assert (expected == 0).any()
+    torch.testing.assert_close(network(IDS), expected, rtol=1e-10, atol=1e-12)
+
+
+@ALL
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_more_padding_changes_nothing(build, dtype):
+    network = build()
+    alone = torch.cat([network(torch.tensor([row], dtype=dtype)) for row in ROWS])
+    for more in (0, 1, 7):
+        wider = F.pad(IDS.to(dtype), (0, more))
+        torch.testing.assert_close(network(wider), alone, rtol=1e-10, atol=1e-13)
+
+
+@ALL
+def test_words_without_a_vector_are_unknown(build):
+    network = build()
+    ids = torch.tensor([[2, 9, 3], [99, 2, 0]])
+    assert torch.equal(network(ids), network(torch.tensor([[2, 1, 3], [1, 2, 0]])))
+
+
+# -- the first weights
+
+
+@ALL
+def test_the_seed_alone_decides_the_weights(build):
+    torch.manual_seed(0)
+    before = torch.random.get_rng_state()
+    first = build(1).state_dict()
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.manual_seed(1)
+    again, other = build(1).state_dict(), build(2).state_dict()
+    for name, value in first.items():
+        assert torch.equal(again[name], value)
+        assert torch.equal(other[name], value) == (name == "embedding.weight")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_first_weights_fill_the_range_that_torch_draws_from(dtype):
+    embedding = WordEmbedding(torch.ones(2, 30, dtype=dtype))
+    for network, own in [
+        (RecurrentEncoder(embedding, 25, num_layers=2), nn.LSTM(30, 25, 2, bidirectional=True)),
+        (ConvGRU(embedding, 25, n_filters=40), nn.GRU(30, 25, bidirectional=True)),
+    ]:
+        drawn = [p for name, p in network.named_parameters() if not name.startswith("embedding")]
+        assert {p.dtype for p in drawn} == {dtype}
+        shapes = {name: p.shape for name, p in own.named_parameters()}
+        assert {name: p.shape for name, p in network.recurrent.named_parameters()} == shapes
+        for parameter in network.recurrent.parameters():
+            assert 0.9 < parameter.abs().max() * 25**0.5 <= 1
+            assert parameter.std().item() == pytest.approx(25**-0.5 / 3**0.5, rel=0.25)
+        for layer in getattr(network, "convolutions", []):
+            bound = (layer.weight.shape[1] * layer.weight.shape[2]) ** -0.5
+            assert 0.99 < layer.weight.abs().max() / bound <= 1
+            assert 0.8 < layer.bias.abs().max() / bound <= 1
+
+
+# -- dropout
+
+
+def test_dropout_of_the_last_states_is_for_training_alone():
+    network = RecurrentEncoder(word_embedding(), 500, dropout=0.25, generator=generator())
+    plain = RecurrentEncoder(word_embedding(), 500, generator=generator())
+    expected = plain.train()(IDS)
+    assert torch.equal(network.eval()(IDS), expected)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        dropped = network.train()(IDS)
+    is_zero = dropped == 0
+    assert is_zero.double().mean().item() == pytest.approx(0.25, abs=0.03)
+    torch.testing.assert_close(dropped, torch.where(is_zero, 0.0, expected / 0.75))
+
+
+def test_dropout_between_layers_is_torch_s():
+    network = recurrent(cell="gru", num_layers=2, dropout=0.5)
+    assert network.recurrent.dropout == 0.5
+    assert recurrent(num_layers=1, dropout=0.5).recurrent.dropout == 0
+
+
+def test_dropout_of_words_and_states_is_for_training_alone():
+    network = conv_gru(embedding_dropout=0.5, dropout=0.25)
+    ids = torch.tensor([[8, 7, 6, 5, 4, 3]])
+    assert torch.equal(network.eval()(ids), conv_gru()(ids))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        dropped = network.train()(ids)
+        torch.manual_seed(0)
+        expected = conv_gru_by_hand(network, ids[0].tolist(), dropout=(0.5, 0.25))
+    torch.testing.assert_close(dropped[0], expected, rtol=1e-10, atol=1e-12)
+    assert not torch.equal(dropped, network.eval()(ids))
+
+
+# -- transformers
+
+
+@pytest.fixture(scope="module")
+def bert():
+    transformers = pytest.importorskip("transformers")
+    config = transformers.BertConfig(
+        vocab_size=12,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=16,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return transformers.BertModel(config).double().eval()
+
+
+# Ids of the tokenizer: 0 is a token like others here, and no padding.
+TOKENS = [[2, 5, 7, 3], [2, 3], [0], [2, 0, 0, 11, 0, 3], [4, 0]]
+
+
+def shifted(rows, more=0):
+    width = max(map(len, rows)) + more
+    return torch.tensor([[i + 1 for i in row] + [0] * (width - len(row)) for row in rows])
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_transformer_text_pools_the_states_of_each_text_alone(bert, pooling, dtype):
+    with torch.no_grad():
+        states = [bert(input_ids=torch.tensor([row])).last_hidden_state[0] for row in TOKENS]
+        expected = torch.stack([s[0] if pooling == "cls" else s.mean(dim=0) for s in states])
+        network = TransformerText(bert, pooling)
+        for more in (0, 1, 5):
+            found = network(shifted(TOKENS, more).to(dtype))
+            torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-10)
+
+
+def test_transformer_text_reads_no_words_as_a_finite_vector(bert):
+    # A tokenizer without special tokens makes no token of an empty text.
+    with torch.no_grad():
+        found = TransformerText(bert)(torch.tensor([[0, 0, 0], [3, 6, 0]]))
+        torch.testing.assert_close(found[1:], TransformerText(bert)(torch.tensor([[3, 6]])))
+    assert found[0].tolist() == [0.0] * 16
+
+
+def test_sparse_gradient_of_a_transformer_equals_the_dense_one(bert):
+    grads = []
+    for sparse in (False, True):
+        network = TransformerText(copy.deepcopy(bert))
+        assert network.sparse_grad is False
+        network.sparse_grad = sparse
+        assert network.sparse_grad is sparse
+        network(shifted(TOKENS)).pow(2).sum().backward()
+        weight = network.model.embeddings.word_embeddings.weight
+        assert weight.grad.is_sparse == sparse
+        grads.append(weight.grad.to_dense())
+    np.testing.assert_allclose(grads[0], grads[1], rtol=1e-10, atol=1e-14)
