@@ -49,13 +49,18 @@ from hierclf.encoders import TransformerEncoder
 NAMES = ("trec", "r8", "r52", "20ng", "amazon3", "hwu64", "goemotions", "imclef07a")
 TIMES = ("fit s", "predict s")
 # Each network trains for a fixed number of epochs; which, is part of the choice.
-LINEAR = {"hidden_layer_sizes": [()], "learning_rate_init": [0.03, 0.1], "max_iter": [20, 50]}
+LINEAR = {
+    "hidden_layer_sizes": [()],
+    "learning_rate_init": [0.03],
+    "batch_size": [64],
+    "max_iter": [3, 10, 30],
+}
 HIDDEN = {
-    "hidden_layer_sizes": [(100,)],
+    "hidden_layer_sizes": [(300,)],
     "dropout": [0.5],
     "learning_rate_init": [0.005],
     "batch_size": [32],
-    "max_iter": [10, 30],
+    "max_iter": [5, 15],
 }
 # Tokens that the transformer reads of a text.
 MAX_LENGTH = {"r8": 128, "r52": 128, "20ng": 256, "amazon3": 128}

@@ -137,6 +137,28 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         tags.input_tags.two_d_array = kind != "texts"
         return tags
 
+    def set_params(self, **params: Any) -> Any:
+        """Set parameters, those of nested objects as ``<name>__<parameter>``.
+
+        Parameters
+        ----------
+        **params
+            Names and values.
+
+        Returns
+        -------
+        object
+            The classifier.
+        """
+        encoder = params.get("encoder", self.encoder)
+        nested = next((name for name in params if name.startswith("encoder__")), None)
+        if nested is not None and not hasattr(encoder, "set_params"):
+            raise ValueError(
+                f"{nested} sets a parameter of an encoder, and encoder is {encoder!r}: pass an "
+                "object of hierclf.encoders, such as encoder=LSTMEncoder()"
+            )
+        return super().set_params(**params)
+
     @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
         """Train on rows and their labels.
@@ -144,8 +166,9 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The features. float32 and float64 train a network of that type; other
-            types become float64. A sparse matrix is never made dense.
+            The features; with an encoder, what it reads. float32 and float64 train a
+            network of that type; other types become float64. A sparse matrix is never
+            made dense.
         y : array-like of shape (n_samples,)
             Labels, each a leaf of the hierarchy.
         sample_weight : array-like of shape (n_samples,), optional
@@ -298,7 +321,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The features.
+            The features; with an encoder, what it reads.
         level : int, "leaf" or "parent", optional
             A level of ``hierarchy_``, 0 the top. None is "leaf".
 
@@ -319,7 +342,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The features.
+            The features; with an encoder, what it reads.
         level : int, "leaf" or "parent", optional
             A level of ``hierarchy_``, 0 the top. None is "leaf".
 
@@ -337,7 +360,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The features.
+            The features; with an encoder, what it reads.
         level : int, "leaf" or "parent", optional
             A level of ``hierarchy_``, 0 the top. None is "leaf".
 
@@ -357,7 +380,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The features.
+            The features; with an encoder, what it reads.
 
         Returns
         -------
@@ -372,7 +395,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The features.
+            The features; with an encoder, what it reads.
 
         Returns
         -------

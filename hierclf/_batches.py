@@ -140,7 +140,8 @@ def _csr_rows(X: Any, *, with_transpose: bool) -> CSRRows:
     transpose = None
     if with_transpose:
         by_column = X.tocsc()
-        columns = np.flatnonzero(np.diff(by_column.indptr))
+        # Less than half the time that looking for differences takes.
+        columns = np.flatnonzero(by_column.indptr[1:] != by_column.indptr[:-1])
         starts = np.append(by_column.indptr[columns], by_column.nnz).astype(by_column.indices.dtype)
         parts = (columns, starts, by_column.indices, by_column.data)
         column_of, start_of, row_of, value_of = map(torch.from_numpy, parts)

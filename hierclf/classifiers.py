@@ -23,8 +23,14 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
         :mod:`hierclf.induction`, which builds one from the data. Leaves that do not
         occur in ``y`` are left out. None puts all classes directly under the root,
         which makes this a flat softmax.
+    encoder : encoder, torch.nn.Module or callable, optional
+        What turns a row into the vector that the hidden layers and the head read: an
+        object of :mod:`hierclf.encoders`, a torch module, whose weights are where each
+        fit starts, or a class or function that returns a module. It also says what X is:
+        token ids, texts, or an array of two dimensions or more. None: X is the features.
     hidden_layer_sizes : int or sequence of int, optional
-        Sizes of the hidden layers; ``()`` is a linear model, None is ``(100,)``.
+        Sizes of the hidden layers; ``()`` is a linear model. None is ``(100,)``, or ``()``
+        with an encoder.
     activation : {"relu", "gelu", "tanh", "logistic", "identity"}, default="relu"
         Follows each hidden layer.
     dropout : float, default=0.0
@@ -85,7 +91,7 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
     n_iter_ : int
         Number of epochs.
     n_features_in_ : int
-        Number of features seen in fit.
+        Number of features seen in fit. Texts and token ids have none.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X has names that are all strings.
 
@@ -139,7 +145,9 @@ class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
     ----------
     hierarchy : dict, iterable of edges, graph, Hierarchy or inducer, optional
         The tree of the classes. It does not change how the classifier is trained.
-    hidden_layer_sizes, activation, dropout, optimizer, learning_rate_init, weight_decay
+    encoder, hidden_layer_sizes, activation, dropout
+        See :class:`HierarchicalSoftmaxClassifier`.
+    optimizer, learning_rate_init, weight_decay
         See :class:`HierarchicalSoftmaxClassifier`.
     batch_size, max_iter, tol, n_iter_no_change, early_stopping, validation_fraction
         See :class:`HierarchicalSoftmaxClassifier`.

@@ -1,5 +1,7 @@
 """Batches: texts with others of about their length, each row once, and back in order."""
 
+from itertools import chain
+
 import numpy as np
 import pytest
 import torch
@@ -54,7 +56,7 @@ def test_a_pass_visits_each_row_once_and_cuts_padding(given_rows, extra, is_trai
             check_cut(X, x.numpy(), target.numpy())
             assert weights.tolist() == [i / 2 for i in target.tolist()]
             seen.append(target.tolist())
-        assert sorted(sum(seen, [])) == list(range(len(X)))
+        assert sorted(chain(*seen)) == list(range(len(X)))
         # as many batches as there must be, and only one that is not full
         assert len(batches) == len(seen) == -(-len(X) // size)
         assert sorted(map(len, seen))[1:] == [size] * (len(seen) - 1)
@@ -106,14 +108,18 @@ def long_texts():
     return lengths, Rows(token_rows(lengths))
 
 
-@pytest.mark.parametrize("batch_size", [10, 32, 64, 128])
+@pytest.mark.parametrize(
+    # of 5000 rows at 128 and more so at 100 a rest is sorted among itself alone
+    ("batch_size", "most"),
+    [(10, 0.2), (32, 0.2), (64, 0.2), (100, 0.25), (128, 0.25)],
+)
 @pytest.mark.parametrize("is_training", [True, False])
-def test_little_of_a_pass_is_padding(long_texts, batch_size, is_training):
+def test_little_of_a_pass_is_padding(long_texts, batch_size, most, is_training):
     lengths, rows = long_texts
     generator = torch.Generator().manual_seed(0) if is_training else None
     tokens = sum(x.numel() for x, _ in Batches(rows, batch_size, generator=generator))
     assert lengths.sum() <= tokens
-    assert 1 - lengths.sum() / tokens < 0.2
+    assert 1 - lengths.sum() / tokens < (most if is_training else 0.05)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -124,7 +130,7 @@ def test_floats_come_in_the_order_that_is_drawn(dtype):
     assert rows.lengths is None
     generator = torch.Generator().manual_seed(5)
     expected = [torch.randperm(23, generator=generator).tolist() for _ in range(2)]
-    assert [sum(order, []) for order in passes(rows, 5, seed=5, n=2)] == expected
+    assert [list(chain(*order)) for order in passes(rows, 5, seed=5, n=2)] == expected
     for x, (target, _) in Batches(rows, 5, generator=generator):
         np.testing.assert_array_equal(x, X[target])
     in_turn = Batches(rows, 5)

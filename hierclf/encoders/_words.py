@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hierclf._compat import StrOptions
-from hierclf.encoders._base import PROBABILITY, SIZE, BaseEncoder
+from hierclf.encoders._base import LEARNING_RATE, PROBABILITY, SIZE, BaseEncoder
 from hierclf.nn.text import CELLS, EMBEDDING_BOUND, ConvGRU, RecurrentEncoder, WordEmbedding
 
 
@@ -84,6 +84,8 @@ class LSTMEncoder(_WordEncoder):
         layer to the next, is dropped in training; in [0, 1).
     cell : {"lstm", "gru"}, default="lstm"
         Kind of cell.
+    learning_rate : float, optional
+        Learning rate of the encoder at the start. None is that of the classifier.
 
     See Also
     --------
@@ -127,6 +129,7 @@ class LSTMEncoder(_WordEncoder):
         "freeze": ["boolean"],
         "dropout": PROBABILITY,
         "cell": [StrOptions(set(CELLS))],
+        "learning_rate": LEARNING_RATE,
     }
 
     def __init__(
@@ -140,6 +143,7 @@ class LSTMEncoder(_WordEncoder):
         freeze: bool = False,
         dropout: float = 0.0,
         cell: str = "lstm",
+        learning_rate: float | None = None,
     ) -> None:
         self.hidden_size = hidden_size
         self.bidirectional = bidirectional
@@ -149,6 +153,7 @@ class LSTMEncoder(_WordEncoder):
         self.freeze = freeze
         self.dropout = dropout
         self.cell = cell
+        self.learning_rate = learning_rate
 
     def build(self, X: NDArray[Any], *, dtype: torch.dtype, seed: int) -> nn.Module:
         """Make the network; see :meth:`BaseEncoder.build`."""
@@ -185,6 +190,8 @@ class ConvGRUEncoder(_WordEncoder):
         Probability with which each unit of the word vectors is dropped in training.
     dropout : float, default=0.1
         The same for the states of the GRU.
+    learning_rate : float, optional
+        Learning rate of the encoder at the start. None is that of the classifier.
 
     See Also
     --------
@@ -218,6 +225,7 @@ class ConvGRUEncoder(_WordEncoder):
         "freeze": ["boolean"],
         "embedding_dropout": PROBABILITY,
         "dropout": PROBABILITY,
+        "learning_rate": LEARNING_RATE,
     }
 
     def __init__(
@@ -231,6 +239,7 @@ class ConvGRUEncoder(_WordEncoder):
         freeze: bool = False,
         embedding_dropout: float = 0.5,
         dropout: float = 0.1,
+        learning_rate: float | None = None,
     ) -> None:
         self.hidden_size = hidden_size
         self.n_filters = n_filters
@@ -240,6 +249,7 @@ class ConvGRUEncoder(_WordEncoder):
         self.freeze = freeze
         self.embedding_dropout = embedding_dropout
         self.dropout = dropout
+        self.learning_rate = learning_rate
 
     def build(self, X: NDArray[Any], *, dtype: torch.dtype, seed: int) -> nn.Module:
         """Make the network; see :meth:`BaseEncoder.build`."""
