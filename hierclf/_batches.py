@@ -95,7 +95,10 @@ class Batches:
         return ordered
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
+        n_whole, n_left = divmod(len(self.rows), self.batch_size)
+        joins_last = self.generator is not None and n_left == 1 < self.batch_size
+        joins_last = joins_last and n_whole > 0
+        return n_whole + (n_left > 0 and not joins_last)
 
     def __iter__(self) -> Iterator[Batch]:
         training = self.generator is not None
@@ -112,14 +115,26 @@ class Batches:
         order = torch.randperm(n_rows, generator=generator)
         lengths = self.rows.lengths
         if lengths is None:
-            return torch.split(order, size)
-        pools = torch.split(order, size * _POOLED_BATCHES)
+            return _split(order, size)
+        # Pools of about equal size: a short one would have the most padding.
+        n_batches = -(-n_rows // size)
+        n_pools = max(1, round(n_batches / _POOLED_BATCHES))
+        ends = [size * (pool * n_batches // n_pools) for pool in range(1, n_pools)]
+        pools = torch.tensor_split(order, ends)
         batches = [
             batch
             for pool in pools
-            for batch in torch.split(pool[lengths[pool].argsort(stable=True)], size)
+            for batch in _split(pool[lengths[pool].argsort(stable=True)], size)
         ]
         return (batches[i] for i in torch.randperm(len(batches), generator=generator).tolist())
+
+
+def _split(rows: Tensor, size: int) -> list[Tensor]:
+    """Cut rows into batches; a last one of a single row, which has no variance, is not cut off."""
+    batches = list(torch.split(rows, size))
+    if len(batches[-1]) == 1 < size and len(batches) > 1:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches
 
 
 def _select(values: Tensor | None, rows: Tensor | slice, device: str) -> Tensor | None:

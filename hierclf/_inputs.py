@@ -168,12 +168,10 @@ def _check_tokens(given: Any) -> NDArray[Any]:
             "X must be a 2-D array of token ids, integers, as SequenceVectorizer returns them; "
             f"got shape {X.shape} of dtype {X.dtype}"
         )
-    if X.dtype.kind == "u" or X.dtype.itemsize > 4:
-        largest = np.iinfo(np.int32).max
-        if X.max() > largest:
-            raise ValueError(f"X holds the token id {X.max()}; ids are at most {largest}")
-        X = X.astype(np.int32)
+    largest = np.iinfo(np.int32).max
+    if X.max() > largest:
+        raise ValueError(f"X holds the token id {X.max()}; ids are at most {largest}")
     row = int(X.min(axis=1).argmin())
     if X[row].min() < 0:
         raise ValueError(f"row {row} of X holds {X[row].min()}: token ids are 0 or more")
-    return X
+    return X.astype(np.int32, copy=False)

@@ -62,7 +62,7 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
     Parameters
     ----------
     batch_seed : int
-        Seeds the order of the rows, and dropout.
+        Seeds the order of the rows and, with the number of the epoch, dropout.
     **kwargs
         Passed to :class:`skorch.NeuralNet`.
     """
@@ -87,15 +87,19 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
         return self
 
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> SoftmaxNet:
-        """Build the optimiser, and let only one that takes sparse gradients see them."""
+        """Build the optimiser."""
         super().initialize_optimizer(*args, **kwargs)
+        self._choose_gradients()
+        return self
+
+    def _choose_gradients(self) -> None:
+        """Let only who takes sparse gradients see them."""
         takes_sparse = isinstance(self.optimizer_, LazyAdamW)
         takes_sparse = takes_sparse and not self._overridden("on_grad_computed")
         for module in self.module_.modules():
             if hasattr(module, "sparse_grad"):
                 # torch can neither clip a sparse gradient nor compute its norm.
                 module.sparse_grad = takes_sparse
-        return self
 
     def _overridden(self, *hooks: str) -> bool:
         """Tell whether a callback does something in any of some hooks."""
@@ -127,9 +131,12 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
             self.batch_seed = batch_seed
             self.generator_ = torch.Generator().manual_seed(batch_seed)
             self.initialize_optimizer()
+        else:
+            self._choose_gradients()
         self.set_params(optimizer__weight_decay=weight_decay, **params)
-        if encoder_learning_rate is not None:  # the new lr has reached every group
-            self.set_params(optimizer__param_groups__0__lr=encoder_learning_rate)
+        if hasattr(self, "optimizer__param_groups"):  # the new lr has reached every group
+            rate = self.lr if encoder_learning_rate is None else encoder_learning_rate
+            self.set_params(optimizer__param_groups__0__lr=rate)
 
     def train_on(self, train: LabelledRows, valid: LabelledRows | None = None) -> bool:
         """Train until a callback stops it or for ``max_epochs``.
@@ -152,7 +159,7 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
             self.initialize()
         stopped = False
         before = self._weights_and_state() if self.history else None
-        with self._seeded_dropout():
+        with self._forked_dropout():
             self.notify("on_train_begin", X=train, y=train.target)
             try:
                 self.fit_loop((train, valid))
@@ -178,22 +185,34 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
         """Copy what training changes, to go back to should it diverge."""
         return deepcopy((self.module_.state_dict(), self.optimizer_.state_dict()))
 
+    @property
+    def _is_random(self) -> bool:
+        """Whether training may draw from torch's global generator, as dropout does."""
+        network = self.module_
+        return network.encoder is not None or any(
+            isinstance(module, torch.nn.Dropout) for module in network.modules()
+        )
+
     @contextmanager
-    def _seeded_dropout(self) -> Iterator[None]:
-        """Seed torch's global generator, which dropout draws from, and restore it."""
-        is_drawn = any(isinstance(module, torch.nn.Dropout) for module in self.module_.modules())
-        if self.module_.encoder is None and not is_drawn:
-            yield  # nothing draws from it: leave it alone, other threads may use it
+    def _forked_dropout(self) -> Iterator[None]:
+        """Restore torch's global generator at the end."""
+        if not self._is_random:
+            yield  # leave it alone, other threads may use it
             return
-        seed = int(torch.randint(1 << 62, (), generator=self.generator_))
         device = torch.device(self.device)
         accelerators = [] if device.type == "cpu" else [device.index or 0]
         kind = "cuda" if device.type == "cpu" else device.type
         with torch.random.fork_rng(accelerators, device_type=kind):
-            torch.default_generator.manual_seed(seed)
-            if device.type != "cpu":
-                getattr(torch, device.type).manual_seed(seed)
             yield
+
+    def _seed_dropout(self) -> None:
+        """Seed torch's global generator for this epoch, whichever fit it belongs to."""
+        if self._is_random:
+            seed = (self.batch_seed << 31) + len(self.history)
+            torch.default_generator.manual_seed(seed)
+            kind = torch.device(self.device).type
+            if kind != "cpu":
+                getattr(torch, kind).manual_seed(seed)
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         """Call the callbacks; a KeyboardInterrupt at an epoch's end is a request to stop.
@@ -261,6 +280,8 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
         """
         if iterator is None:
             return
+        if training:
+            self._seed_dropout()
         if self._overridden(*_BATCH_HOOKS):
             loss = self._watched_epoch(iterator, training, prefix, step_fn)
         elif training:
@@ -410,14 +431,15 @@ def build_net(
     """
     options = {f"module__{name}": value for name, value in network.items()}
     options["optimizer__weight_decay"] = weight_decay
-    if encoder_learning_rate is not None:
-        options["optimizer__param_groups"] = [("encoder.*", {"lr": encoder_learning_rate})]
+    encoder = network.get("encoder")
+    if encoder is not None and any(True for _ in encoder.parameters()):
+        rate = params["lr"] if encoder_learning_rate is None else encoder_learning_rate
+        options["optimizer__param_groups"] = [("encoder.*", {"lr": rate})]
     if isinstance(optimizer, str):
         # One kernel for all parameters: a quarter off a step of a small network.
         options["optimizer__fused"] = torch.device(device).type in ("cpu", "cuda")
         if optimizer == "sgd":
             options |= {"optimizer__momentum": 0.9, "optimizer__nesterov": True}
-        encoder = network.get("encoder")
         looks_up = encoder is not None and any(
             hasattr(module, "sparse_grad") for module in encoder.modules()
         )

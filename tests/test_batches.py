@@ -57,9 +57,15 @@ def test_a_pass_visits_each_row_once_and_cuts_padding(given_rows, extra, is_trai
             assert weights.tolist() == [i / 2 for i in target.tolist()]
             seen.append(target.tolist())
         assert sorted(chain(*seen)) == list(range(len(X)))
-        # as many batches as there must be, and only one that is not full
-        assert len(batches) == len(seen) == -(-len(X) // size)
-        assert sorted(map(len, seen))[1:] == [size] * (len(seen) - 1)
+        # as many batches as there must be, and only one that is not full; in training a row that
+        # is left over joins another batch
+        assert len(batches) == len(seen)
+        sizes = sorted(map(len, seen))
+        if is_training and len(X) % size == 1 < size < len(X):
+            assert sizes == [size] * (len(X) // size - 1) + [size + 1]
+        else:
+            assert len(seen) == -(-len(X) // size)
+            assert sizes[1:] == [size] * (len(seen) - 1)
 
 
 @given(lengths_and_size)
@@ -109,17 +115,16 @@ def long_texts():
 
 
 @pytest.mark.parametrize(
-    # of 5000 rows at 128 and more so at 100 a rest is sorted among itself alone
-    ("batch_size", "most"),
-    [(10, 0.2), (32, 0.2), (64, 0.2), (100, 0.25), (128, 0.25)],
+    "batch_size",
+    [10, 32, 64, 100, 128],
 )
 @pytest.mark.parametrize("is_training", [True, False])
-def test_little_of_a_pass_is_padding(long_texts, batch_size, most, is_training):
+def test_little_of_a_pass_is_padding(long_texts, batch_size, is_training):
     lengths, rows = long_texts
     generator = torch.Generator().manual_seed(0) if is_training else None
     tokens = sum(x.numel() for x, _ in Batches(rows, batch_size, generator=generator))
     assert lengths.sum() <= tokens
-    assert 1 - lengths.sum() / tokens < (most if is_training else 0.05)
+    assert 1 - lengths.sum() / tokens < (0.2 if is_training else 0.1)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

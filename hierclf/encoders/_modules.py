@@ -69,7 +69,13 @@ class ModuleEncoder(BaseEncoder):
             module = deepcopy(self.module)
         else:
             with seeded(seed):
-                module = self.module()
+                try:
+                    module = self.module()
+                except TypeError as error:
+                    raise TypeError(
+                        f"the encoder {self.module!r} is called without arguments, and that "
+                        f"failed: {error}. Bind them with functools.partial, or pass a module."
+                    ) from error
             if not isinstance(module, nn.Module):
                 raise TypeError(
                     f"the encoder {self.module!r} must return a torch.nn.Module, "
@@ -108,5 +114,6 @@ def as_encoder(encoder: Any) -> BaseEncoder | None:
             )
         encoder = ModuleEncoder(encoder)
     valid: BaseEncoder = encoder
-    valid._validate_params()
+    if hasattr(valid, "_parameter_constraints"):  # a user's own encoder need not have any
+        valid._validate_params()
     return valid

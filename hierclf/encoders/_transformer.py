@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -61,7 +62,7 @@ class TransformerEncoder(BaseEncoder):
     input_kind = "texts"
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "model": "no_validation",
+        "model": [str, os.PathLike, nn.Module],
         "max_length": [*SIZE, None],
         "pooling": [StrOptions({"mean", "cls"})],
         "freeze": ["boolean"],
@@ -120,8 +121,10 @@ class TransformerEncoder(BaseEncoder):
                 if isinstance(self.model, nn.Module)
                 else transformers.AutoConfig.from_pretrained(self.model)
             )
-        most = getattr(config, "max_position_embeddings", None)
-        length = self.max_length or most or tokenizer.model_max_length
+        # A tokenizer that knows of no limit gives a number beyond all lengths.
+        limits = (getattr(config, "max_position_embeddings", None), tokenizer.model_max_length)
+        most = min((limit for limit in limits if limit and limit < 1 << 30), default=None)
+        length = most if self.max_length is None else self.max_length
         if most is not None and length > most:
             raise ValueError(
                 f"max_length={length} is more than the {most} tokens that the model takes"
@@ -151,11 +154,11 @@ def _quiet() -> Iterator[Any]:
             logging.enable_progress_bar()
 
 
-def _tokenize(tokenizer: Any, max_length: int, texts: list[str]) -> NDArray[np.int32]:
+def _tokenize(tokenizer: Any, max_length: int | None, texts: list[str]) -> NDArray[np.int32]:
     """Return ids plus 1, padded with 0, of texts."""
     ids = tokenizer(
         list(texts),
-        truncation=True,
+        truncation=max_length is not None,
         max_length=max_length,
         return_attention_mask=False,
         return_token_type_ids=False,

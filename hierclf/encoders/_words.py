@@ -49,6 +49,9 @@ class _WordEncoder(BaseEncoder):
                 "word_vectors must be a 2-D array of floats, one row for each token id, got "
                 f"shape {vectors.shape} of dtype {vectors.dtype}"
             )
+        if not np.isfinite(vectors).all():
+            row = int(np.isfinite(vectors).all(axis=1).argmin())
+            raise ValueError(f"row {row} of word_vectors holds NaN or infinity")
         if len(vectors) < n_ids:
             raise ValueError(
                 f"word_vectors has rows for the token ids below {len(vectors)}, and X holds "
