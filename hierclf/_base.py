@@ -33,15 +33,17 @@ from hierclf._validation import (
     check_callbacks,
     check_hidden_layer_sizes,
     check_labels,
+    check_same_classes,
+    check_same_network,
     combine_weights,
+    describe_encoder,
     drop_zero_weights,
     resolve_device,
     unchanged_on_failure,
 )
-from hierclf.encoders import BaseEncoder
 from hierclf.encoders._modules import as_encoder
 from hierclf.hierarchy import Hierarchy, as_hierarchy
-from hierclf.hierarchy._nodes import plain_array, shorten
+from hierclf.hierarchy._nodes import plain_array
 from hierclf.nn.network import ACTIVATIONS, SoftmaxNetwork
 
 _Function = Callable[[SoftmaxNetwork, Any], torch.Tensor]
@@ -203,7 +205,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             "head": self._head,
         }
         if goes_on:
-            _check_same_network(self, network, encoder, device)
+            check_same_network(self, network, encoder, device)
         reader = self._reader if goes_on else InputReader(encoder)
         X, y = reader.check_fit(self, X, y, reset=not goes_on)
         check_classification_targets(y)
@@ -233,7 +235,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         if encoder is not None and not encoder.is_frozen:
             encoder_learning_rate = encoder.learning_rate
         if goes_on:
-            _check_same_classes(self, classes, hierarchy)
+            check_same_classes(self, classes, hierarchy)
             net = self.net_
             net.go_on(callbacks, self.weight_decay, batch_seed, encoder_learning_rate, **training)
         else:
@@ -278,7 +280,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         self.loss_curve_ = net.history[:, "train_loss"]
         self.n_iter_ = len(self.loss_curve_)
         self._reader = reader
-        self._encoder = _describe(encoder)
+        self._encoder = describe_encoder(encoder)
         self._optimizer = self.optimizer
         self._class_columns = np.searchsorted(hierarchy.leaf_indices, positions)
 
@@ -426,47 +428,3 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         net = self.net_
         X = self._reader.rows(self._reader.check(self, X), net.dtype, net.device)
         return net.collect(X, function)
-
-
-def _describe(encoder: BaseEncoder | None) -> tuple[Any, dict[str, Any]]:
-    """Return what makes two encoders the same network."""
-    if encoder is None:
-        return None, {}
-    params = encoder.get_params(deep=False)
-    params.pop("learning_rate", None)
-    return type(encoder), params
-
-
-def _check_same_network(
-    estimator: BaseSoftmaxClassifier,
-    network: dict[str, Any],
-    encoder: BaseEncoder | None,
-    device: str,
-) -> None:
-    """Refuse a warm start that would need another network."""
-    net = estimator.net_
-    before_and_now = {name: (getattr(net, f"module__{name}"), network[name]) for name in network}
-    before_and_now["device"] = net.device, device
-    before_and_now["optimizer"] = estimator._optimizer, estimator.optimizer
-    (kind, params), (kind_now, params_now) = estimator._encoder, _describe(encoder)
-    before_and_now["encoder"] = kind, kind_now
-    if kind is kind_now:
-        before_and_now |= {f"encoder__{name}": (params[name], params_now[name]) for name in params}
-    for name, (before, now) in before_and_now.items():
-        if before is not now and not np.array_equal(before, now):
-            raise ValueError(
-                f"warm_start=True goes on training the same network: {name} was {before!r} "
-                f"and is now {now!r}"
-            )
-
-
-def _check_same_classes(
-    estimator: BaseSoftmaxClassifier, classes: NDArray[Any], hierarchy: Hierarchy
-) -> None:
-    """Refuse a warm start that would need another head."""
-    if hierarchy != estimator.hierarchy_ or not np.array_equal(classes, estimator.classes_):
-        raise ValueError(
-            "warm_start=True goes on training the classes and the hierarchy of the last fit, "
-            f"which had the classes {shorten(estimator.classes_.tolist())}, and y has "
-            f"{shorten(classes.tolist())}"
-        )

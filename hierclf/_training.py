@@ -10,8 +10,8 @@ included, is skorch's.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from typing import Any
 
@@ -24,6 +24,7 @@ from skorch.dataset import Dataset
 from torch import Tensor
 
 from hierclf._batches import Batch, Batches, Rows
+from hierclf._random import restored, seed_global
 from hierclf.nn import LazyAdamW, PathCrossEntropy, SoftmaxNetwork
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
@@ -159,7 +160,7 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
             self.initialize()
         stopped = False
         before = self._weights_and_state() if self.history else None
-        with self._forked_dropout():
+        with restored(self.device) if self._is_random else nullcontext():
             self.notify("on_train_begin", X=train, y=train.target)
             try:
                 self.fit_loop((train, valid))
@@ -192,27 +193,6 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
         return network.encoder is not None or any(
             isinstance(module, torch.nn.Dropout) for module in network.modules()
         )
-
-    @contextmanager
-    def _forked_dropout(self) -> Iterator[None]:
-        """Restore torch's global generator at the end."""
-        if not self._is_random:
-            yield  # leave it alone, other threads may use it
-            return
-        device = torch.device(self.device)
-        accelerators = [] if device.type == "cpu" else [device.index or 0]
-        kind = "cuda" if device.type == "cpu" else device.type
-        with torch.random.fork_rng(accelerators, device_type=kind):
-            yield
-
-    def _seed_dropout(self) -> None:
-        """Seed torch's global generator for this epoch, whichever fit it belongs to."""
-        if self._is_random:
-            seed = (self.batch_seed << 31) + len(self.history)
-            torch.default_generator.manual_seed(seed)
-            kind = torch.device(self.device).type
-            if kind != "cpu":
-                getattr(torch, kind).manual_seed(seed)
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         """Call the callbacks; a KeyboardInterrupt at an epoch's end is a request to stop.
@@ -280,8 +260,8 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
         """
         if iterator is None:
             return
-        if training:
-            self._seed_dropout()
+        if training and self._is_random:  # by the epoch alone, whichever fit it belongs to
+            seed_global((self.batch_seed << 31) + len(self.history), self.device)
         if self._overridden(*_BATCH_HOOKS):
             loss = self._watched_epoch(iterator, training, prefix, step_fn)
         elif training:

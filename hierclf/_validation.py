@@ -13,7 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
 from hierclf._compat import check_sample_weight
+from hierclf.encoders import BaseEncoder
 from hierclf.hierarchy import Hierarchy
+from hierclf.hierarchy._nodes import shorten
 
 
 @contextmanager
@@ -147,3 +149,45 @@ def combine_weights(
         raise ValueError("the class weights of all classes in y are 0: nothing to learn from")
     scaled: NDArray[Any] = weight * (len(weight) / total)
     return scaled
+
+
+def describe_encoder(encoder: BaseEncoder | None) -> tuple[Any, dict[str, Any]]:
+    """Return what makes two encoders the same network."""
+    if encoder is None:
+        return None, {}
+    params = encoder.get_params(deep=False)
+    params.pop("learning_rate", None)
+    return type(encoder), params
+
+
+def check_same_network(
+    estimator: Any,
+    network: dict[str, Any],
+    encoder: BaseEncoder | None,
+    device: str,
+) -> None:
+    """Refuse a warm start that would need another network."""
+    net = estimator.net_
+    before_and_now = {name: (getattr(net, f"module__{name}"), network[name]) for name in network}
+    before_and_now["device"] = net.device, device
+    before_and_now["optimizer"] = estimator._optimizer, estimator.optimizer
+    (kind, params), (kind_now, params_now) = estimator._encoder, describe_encoder(encoder)
+    before_and_now["encoder"] = kind, kind_now
+    if kind is kind_now:
+        before_and_now |= {f"encoder__{name}": (params[name], params_now[name]) for name in params}
+    for name, (before, now) in before_and_now.items():
+        if before is not now and not np.array_equal(before, now):
+            raise ValueError(
+                f"warm_start=True goes on training the same network: {name} was {before!r} "
+                f"and is now {now!r}"
+            )
+
+
+def check_same_classes(estimator: Any, classes: NDArray[Any], hierarchy: Hierarchy) -> None:
+    """Refuse a warm start that would need another head."""
+    if hierarchy != estimator.hierarchy_ or not np.array_equal(classes, estimator.classes_):
+        raise ValueError(
+            "warm_start=True goes on training the classes and the hierarchy of the last fit, "
+            f"which had the classes {shorten(estimator.classes_.tolist())}, and y has "
+            f"{shorten(classes.tolist())}"
+        )

@@ -351,11 +351,6 @@ def test_in_a_searched_pipeline():
     assert search.predict(["b a", "c"]).tolist() == [0, 1]
 
 
-def test_import_hierclf_does_not_import_it():
-    code = "import hierclf, sys; assert 'hierclf.text' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
 def read_texts(path):
     csv.field_size_limit(2**30)
     with gzip.open(path, "rt", encoding="utf-8", newline="") as file:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
@@ -14,6 +13,7 @@ from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
 from hierclf._compat import Interval
+from hierclf._random import seeded
 
 # What parameters may be, for scikit-learn's validation.
 SIZE = [Interval(Integral, 1, None, closed="left")]
@@ -108,11 +108,3 @@ def output_size(module: nn.Module, rows: Tensor, seed: int) -> int:
             "torch.nn.Flatten() if it returns more dimensions"
         )
     return int(output.shape[1])
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed torch's global generator, which other people's modules draw from, and restore it."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hierclf._compat import StrOptions
-from hierclf.encoders._base import LEARNING_RATE, BaseEncoder, seeded
+from hierclf._random import seeded
+from hierclf.encoders._base import LEARNING_RATE, BaseEncoder
 
 
 class ModuleEncoder(BaseEncoder):

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hierclf._compat import StrOptions
-from hierclf.encoders._base import LEARNING_RATE, SIZE, BaseEncoder, seeded
+from hierclf._random import seeded
+from hierclf.encoders._base import LEARNING_RATE, SIZE, BaseEncoder
 from hierclf.nn.text import TransformerText
 from hierclf.text._sequences import pad
 
