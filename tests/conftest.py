@@ -10,6 +10,9 @@ import torch
 # are slower than either alone.
 torch.set_num_threads(1)
 
+# The assertions of these helpers say as much when they fail as those of a test.
+pytest.register_assert_rewrite("encoder_cases")
+
 
 @pytest.fixture(scope="session")
 def data_home() -> Path:
@@ -18,3 +21,11 @@ def data_home() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("needs real data: set HIERCLF_DATA to the folder that holds it")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def bert_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the folder of a tiny transformer of random weights and its tokenizer."""
+    from encoder_cases import save_transformer  # here: most tests need none of its data
+
+    return save_transformer(tmp_path_factory)
