@@ -40,7 +40,7 @@ def token_lengths(ids: Tensor) -> Tensor:
     return torch.where(last_first.any(dim=1), lengths, 1)
 
 
-class WordEmbedding(nn.Embedding):
+class WordEmbedding(nn.Module):
     """A vector for each token id, zero and fixed for the padding.
 
     Ids that are too large are read as the unknown word.
@@ -54,28 +54,22 @@ class WordEmbedding(nn.Embedding):
 
     Attributes
     ----------
+    weight : Parameter of shape (n_ids, dimension)
     sparse_grad : bool
-        Whether the gradient is a sparse tensor. False at the start.
+        Whether the gradient of ``weight`` is a sparse tensor, which only some optimisers
+        take (:class:`LazyAdamW` does). False at the start.
     """
 
     def __init__(self, weight: Tensor, *, trainable: bool = True) -> None:
-        n_ids, dimension = weight.shape
-        super().__init__(n_ids, dimension, padding_idx=PADDING, _weight=weight)
-        self.weight.data[PADDING] = 0
-        self.weight.requires_grad_(trainable)
-
-    @property
-    def sparse_grad(self) -> bool:
-        """Whether the gradient is a sparse tensor."""
-        return self.sparse
-
-    @sparse_grad.setter
-    def sparse_grad(self, value: bool) -> None:
-        self.sparse = value
+        super().__init__()
+        weight[PADDING] = 0
+        self.weight = nn.Parameter(weight, requires_grad=trainable)
+        self.sparse_grad = False
 
     def forward(self, ids: Tensor) -> Tensor:
         """Look up ids of shape (batch, length); returns (batch, length, dimension)."""
-        return super().forward(ids.masked_fill(ids >= self.num_embeddings, UNKNOWN))
+        ids = ids.masked_fill(ids >= len(self.weight), UNKNOWN)
+        return F.embedding(ids, self.weight, padding_idx=PADDING, sparse=self.sparse_grad)
 
 
 class RecurrentEncoder(nn.Module):
@@ -117,7 +111,7 @@ class RecurrentEncoder(nn.Module):
         self.embedding = embedding
         self.recurrent = _undrawn(
             CELLS[cell],
-            embedding.embedding_dim,
+            embedding.weight.shape[1],
             hidden_size,
             num_layers=num_layers,
             bidirectional=bidirectional,
@@ -182,7 +176,7 @@ class ConvGRU(nn.Module):
         self.embedding_dropout = nn.Dropout(embedding_dropout)
         self.recurrent = _undrawn(
             nn.GRU,
-            embedding.embedding_dim,
+            embedding.weight.shape[1],
             hidden_size,
             bidirectional=True,
             batch_first=True,
