@@ -212,7 +212,7 @@ def tasks(folder: Path | None, seeds: int) -> Iterator[Trial]:
 
 
 def rows(folder: Path | None, seeds: int) -> Iterator[Trial]:
-    for name in ("trec", "docstrings", "20ng", "imclef07a"):
+    for name in ("trec", "docstrings", "hwu64", "imclef07a"):
         data = data_of(name, folder)
         X = features(data)
         for kind in NETWORKS:

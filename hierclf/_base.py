@@ -248,7 +248,6 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
                     X,
                     dtype=network["dtype"],
                     seed=random_state.randint(_MAX_SEED),
-                    device=device,
                 )
             net = build_net(
                 network,

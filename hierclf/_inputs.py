@@ -105,7 +105,7 @@ class InputReader:
         return X.dtype if X.dtype.kind == "f" else np.dtype(np.float32)
 
     def build(
-        self, encoder: BaseEncoder, X: NDArray[Any], *, dtype: torch.dtype, seed: int, device: str
+        self, encoder: BaseEncoder, X: NDArray[Any], *, dtype: torch.dtype, seed: int
     ) -> tuple[nn.Module | None, int]:
         """Make the network of the encoder.
 
@@ -117,8 +117,6 @@ class InputReader:
             Checked rows.
         dtype, seed
             Type of its parameters, and seed of their initial values.
-        device : str
-            Where a frozen network runs.
 
         Returns
         -------
@@ -133,7 +131,7 @@ class InputReader:
         size = output_size(network, first, seed)
         if not encoder.is_frozen:
             return network, size
-        self._frozen = network.to(device).eval().requires_grad_(False)
+        self._frozen = network.eval().requires_grad_(False)
         return None, size
 
     def rows(self, X: Any, dtype: np.dtype[Any], device: str) -> Any:
@@ -153,11 +151,15 @@ class InputReader:
         ndarray or CSR matrix
             Floats of that type, or token ids.
         """
-        if self._frozen is not None:
-            batches = Batches(Rows(X), _BLOCK, device)
+        if self._frozen is None:
+            return X.astype(dtype, copy=False) if X.dtype.kind == "f" else X
+        batches = Batches(Rows(X), _BLOCK, device)
+        network = self._frozen.to(device)
+        try:
             with torch.inference_mode():
-                return batches.in_order([self._frozen(x).cpu().numpy() for x, _ in batches])
-        return X.astype(dtype, copy=False) if X.dtype.kind == "f" else X
+                return batches.in_order([network(x).cpu().numpy() for x, _ in batches])
+        finally:
+            network.cpu()  # so that a pickle can be loaded where there is no such device
 
 
 def _check_tokens(given: Any) -> NDArray[Any]:

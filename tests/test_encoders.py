@@ -280,7 +280,7 @@ def test_grid_search_in_a_pipeline():
     best = (1, 5)[int(np.argmax(expected))]
     assert search.best_params_ == {name: best}
     network = search.best_estimator_[-1].net_.module_
-    assert network.encoder.recurrent.hidden_size == best
+    assert network.encoder.recurrent.layers[0][0].hidden_size == best
     assert LSTM.hidden_size == 4  # the encoder that was given is no one's to change
 
 

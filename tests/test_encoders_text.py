@@ -57,9 +57,12 @@ def test_encoders_make_the_networks_they_describe():
     clf = make(lstm, epochs=1, hidden_layer_sizes=(3,)).fit(IDS, Y)
     network = clf.net_.module_
     assert isinstance(network.encoder, RecurrentEncoder)
-    assert isinstance(network.encoder.recurrent, nn.GRU)
-    shapes = [(gru := network.encoder.recurrent).input_size, gru.hidden_size, gru.num_layers]
-    assert shapes == [7, 5, 2]
+    layers = [[*directions] for directions in network.encoder.recurrent.layers]
+    assert {type(run) for directions in layers for run in directions} == {nn.GRU}
+    assert [[(run.input_size, run.hidden_size) for run in d] for d in layers] == [
+        [(7, 5)],
+        [(5, 5)],
+    ]
     assert network.encoder.embedding.weight.shape == (N_IDS, 7)
     assert network.hidden[0].weight.shape == (3, 5)
     conv = ConvGRUEncoder(5, n_filters=6, kernel_sizes=np.array([1, 5]), embedding_dim=7,
@@ -98,8 +101,9 @@ def test_texts_to_predict_may_be_longer_and_hold_new_words():
     long = clf.predict_proba(np.array([row, unknown, [1000 if i == 1 else i for i in row]]))
     network = clf.net_.module_
     by_hand = network.encoder.embedding.weight[row].unsqueeze(0)
-    _, (state, _) = network.encoder.recurrent(by_hand)
-    by_hand = network.head.leaf_log_proba(torch.cat([state[0], state[1]], dim=1)).exp()
+    forwards, backwards = network.encoder.recurrent.layers[0]
+    (_, (first, _)), (_, (second, _)) = forwards(by_hand), backwards(by_hand.flip(1))
+    by_hand = network.head.leaf_log_proba(torch.cat([first[0], second[0]], dim=1)).exp()
     for found in long:
         np.testing.assert_allclose(found, by_hand.detach().numpy()[0], rtol=1e-5)
     assert not hasattr(clf, "n_features_in_")

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from hierclf.nn import ConvGRU, LazyAdamW, RecurrentEncoder, TransformerText, WordEmbedding
-from hierclf.nn.text import token_lengths
+from hierclf.nn.text import RaggedRNN, token_lengths
 
 N_IDS, DIMENSION, HIDDEN = 9, 4, 3
 # One word, a row without a word, the unknown word, a 0 between words, and a full row.
@@ -123,16 +124,36 @@ def test_a_sparse_gradient_equals_the_dense_one(build):
 # -- what they compute
 
 
+def torch_s_own(network):
+    """Return torch's module with the layers and directions of a RaggedRNN and its weights."""
+    (first, *_), *others = network.layers
+    with torch.random.fork_rng(devices=[]):  # it draws weights, which are then replaced
+        plain = type(first)(
+            first.input_size,
+            first.hidden_size,
+            num_layers=1 + len(others),
+            bidirectional=len(network.layers[0]) == 2,
+            batch_first=True,
+            dtype=first.weight_ih_l0.dtype,
+        )
+    weights = {
+        name.replace("l0", f"l{i}") + ("_reverse" if direction else ""): value
+        for i, directions in enumerate(network.layers)
+        for direction, module in enumerate(directions)
+        for name, value in module.state_dict().items()
+    }
+    plain.load_state_dict(weights)
+    return plain
+
+
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("num_layers", [1, 2])
 def test_recurrent_encoder_is_torch_s_on_each_text_alone(cell, bidirectional, num_layers):
     params = {"bidirectional": bidirectional, "num_layers": num_layers}
     network = recurrent(cell=cell, **params)
-    plain = {"lstm": nn.LSTM, "gru": nn.GRU}[cell](
-        DIMENSION, HIDDEN, batch_first=True, dtype=torch.float64, **params
-    )
-    plain.load_state_dict(network.recurrent.state_dict())
+    plain = torch_s_own(network.recurrent)
+    assert isinstance(plain, {"lstm": nn.LSTM, "gru": nn.GRU}[cell])
     expected = []
     for row in ROWS:
         states, _ = plain(network.embedding.weight[row].unsqueeze(0))
@@ -142,9 +163,31 @@ def test_recurrent_encoder_is_torch_s_on_each_text_alone(cell, bidirectional, nu
     torch.testing.assert_close(network(IDS), torch.stack(expected), rtol=1e-10, atol=1e-12)
 
 
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.integers(1, 2), st.booleans())
+@settings(deadline=None, max_examples=30)
+def test_ragged_rnn_is_torch_s_over_packed_rows(lengths, num_layers, bidirectional):
+    params = {"num_layers": num_layers, "bidirectional": bidirectional, "dtype": torch.float64}
+    network = RaggedRNN("lstm", 3, 2, generator=generator(), **params)
+    plain = torch_s_own(network)
+    x = torch.randn(len(lengths), max(lengths), 3, generator=generator(1), dtype=torch.float64)
+    ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    states, last = network(ours, torch.tensor(lengths))
+    packed = pack_padded_sequence(theirs, lengths, batch_first=True, enforce_sorted=False)
+    packed, (expected_last, _) = plain(packed)
+    expected, _ = pad_packed_sequence(packed, batch_first=True)
+    is_word = torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1)
+    torch.testing.assert_close(states[is_word], expected[is_word], rtol=1e-10, atol=1e-12)
+    expected_last = torch.cat(tuple(expected_last[-(1 + bidirectional) :]), dim=1)
+    torch.testing.assert_close(last, expected_last, rtol=1e-10, atol=1e-12)
+    for result in (states[is_word].square().sum() + last.sum(),
+                   expected[is_word].square().sum() + expected_last.sum()):  # fmt: skip
+        result.backward()
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-9, atol=1e-12)
+
+
 def conv_gru_by_hand(network, row, dropout=(0.0, 0.0)):
     embedded = F.dropout(network.embedding.weight[row].unsqueeze(0), dropout[0])
-    states, _ = network.recurrent(embedded)
+    states, _ = torch_s_own(network.recurrent)(embedded)
     states = F.dropout(states, dropout[1]).transpose(1, 2)
     found = []
     for layer in network.convolutions:
@@ -208,7 +251,8 @@ def test_first_weights_fill_the_range_that_torch_draws_from(dtype):
         drawn = [p for name, p in network.named_parameters() if not name.startswith("embedding")]
         assert {p.dtype for p in drawn} == {dtype}
         shapes = {name: p.shape for name, p in own.named_parameters()}
-        assert {name: p.shape for name, p in network.recurrent.named_parameters()} == shapes
+        ours = torch_s_own(network.recurrent).named_parameters()
+        assert {name: p.shape for name, p in ours} == shapes
         for parameter in network.recurrent.parameters():
             assert 0.9 < parameter.abs().max() * 25**0.5 <= 1
             assert parameter.std().item() == pytest.approx(25**-0.5 / 3**0.5, rel=0.25)
@@ -234,10 +278,21 @@ def test_dropout_of_the_last_states_is_for_training_alone():
     torch.testing.assert_close(dropped, torch.where(is_zero, 0.0, expected / 0.75))
 
 
-def test_dropout_between_layers_is_torch_s():
-    network = recurrent(cell="gru", num_layers=2, dropout=0.5)
-    assert network.recurrent.dropout == 0.5
-    assert recurrent(num_layers=1, dropout=0.5).recurrent.dropout == 0
+def test_dropout_between_layers_is_for_training_alone():
+    first, second = RaggedRNN("lstm", 3, 40), RaggedRNN("lstm", 3, 40, num_layers=2, dropout=0.25)
+    second.layers[0].load_state_dict(first.layers[0].state_dict())
+    x, lengths = torch.randn(2, 5, 3, generator=generator()), torch.tensor([5, 3])
+    between, _ = first(x, lengths)
+    seen = []
+    second.layers[1][0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    second.eval()(x, lengths)
+    torch.testing.assert_close(seen[0], between)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        second.train()(x, lengths)
+    is_zero = seen[1] == 0
+    assert is_zero.double().mean().item() == pytest.approx(0.25, abs=0.06)
+    torch.testing.assert_close(seen[1], torch.where(is_zero, 0.0, between / 0.75))
 
 
 def test_dropout_of_words_and_states_is_for_training_alone():
@@ -313,3 +368,19 @@ def test_sparse_gradient_of_a_transformer_equals_the_dense_one(bert):
         assert weight.grad.is_sparse == sparse
         grads.append(weight.grad.to_dense())
     np.testing.assert_allclose(grads[0], grads[1], rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("build", [RecurrentEncoder, ConvGRU])
+def test_a_lower_precision_gives_about_the_same(build):
+    ids = torch.tensor([[3, 4, 5, 2], [2, 6, 0, 0]])
+    weight = torch.linspace(-1, 1, 7 * 6).reshape(7, 6)
+
+    def encode(precision):
+        generator = torch.Generator().manual_seed(0)
+        embedding = WordEmbedding(weight.clone())
+        return build(embedding, 4, precision=precision, generator=generator).eval()(ids)
+
+    exact, lower = encode("float32"), encode("bfloat16")
+    assert lower.dtype == torch.float32
+    torch.testing.assert_close(lower, exact, rtol=0.05, atol=0.02)
+    assert not torch.equal(lower, exact)

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
-from hierclf._compat import Interval
+from hierclf._compat import Interval, StrOptions
 from hierclf._random import seeded
 
 # What parameters may be, for scikit-learn's validation.
 SIZE = [Interval(Integral, 1, None, closed="left")]
 PROBABILITY = [Interval(Real, 0, 1, closed="left")]
+PRECISION = [StrOptions({"float32", "bfloat16"})]
 LEARNING_RATE = [Interval(Real, 0, None, closed="neither"), None]
 
 

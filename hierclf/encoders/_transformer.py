@@ -16,7 +16,7 @@ from torch import nn
 
 from hierclf._compat import StrOptions
 from hierclf._random import seeded
-from hierclf.encoders._base import LEARNING_RATE, SIZE, BaseEncoder
+from hierclf.encoders._base import LEARNING_RATE, PRECISION, SIZE, BaseEncoder
 from hierclf.nn.text import TransformerText
 from hierclf.text._sequences import pad
 
@@ -68,7 +68,7 @@ class TransformerEncoder(BaseEncoder):
         "pooling": [StrOptions({"mean", "cls"})],
         "freeze": ["boolean"],
         "learning_rate": LEARNING_RATE,
-        "precision": [StrOptions({"float32", "bfloat16"})],
+        "precision": PRECISION,
         "tokenizer": "no_validation",
     }
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hierclf._compat import StrOptions
-from hierclf.encoders._base import LEARNING_RATE, PROBABILITY, SIZE, BaseEncoder
+from hierclf.encoders._base import LEARNING_RATE, PRECISION, PROBABILITY, SIZE, BaseEncoder
 from hierclf.nn.text import CELLS, EMBEDDING_BOUND, ConvGRU, RecurrentEncoder, WordEmbedding
 
 
@@ -89,6 +89,9 @@ class LSTMEncoder(_WordEncoder):
         Kind of cell.
     learning_rate : float, optional
         Learning rate of the encoder at the start. None is that of the classifier.
+    precision : {"float32", "bfloat16"}, default="float32"
+        What the recurrent layer computes in. "bfloat16" is faster where the processor has
+        instructions for it; weights and their updates stay as they are.
 
     See Also
     --------
@@ -133,6 +136,7 @@ class LSTMEncoder(_WordEncoder):
         "dropout": PROBABILITY,
         "cell": [StrOptions(set(CELLS))],
         "learning_rate": LEARNING_RATE,
+        "precision": PRECISION,
     }
 
     def __init__(
@@ -147,6 +151,7 @@ class LSTMEncoder(_WordEncoder):
         dropout: float = 0.0,
         cell: str = "lstm",
         learning_rate: float | None = None,
+        precision: str = "float32",
     ) -> None:
         self.hidden_size = hidden_size
         self.bidirectional = bidirectional
@@ -157,6 +162,7 @@ class LSTMEncoder(_WordEncoder):
         self.dropout = dropout
         self.cell = cell
         self.learning_rate = learning_rate
+        self.precision = precision
 
     def build(self, X: NDArray[Any], *, dtype: torch.dtype, seed: int) -> nn.Module:
         """Make the network; see :meth:`BaseEncoder.build`."""
@@ -169,6 +175,7 @@ class LSTMEncoder(_WordEncoder):
             bidirectional=self.bidirectional,
             num_layers=self.num_layers,
             dropout=self.dropout,
+            precision=self.precision,
             generator=generator,
         )
 
@@ -195,6 +202,9 @@ class ConvGRUEncoder(_WordEncoder):
         The same for the states of the GRU.
     learning_rate : float, optional
         Learning rate of the encoder at the start. None is that of the classifier.
+    precision : {"float32", "bfloat16"}, default="float32"
+        What the recurrent layer computes in. "bfloat16" is faster where the processor has
+        instructions for it; weights and their updates stay as they are.
 
     See Also
     --------
@@ -229,6 +239,7 @@ class ConvGRUEncoder(_WordEncoder):
         "embedding_dropout": PROBABILITY,
         "dropout": PROBABILITY,
         "learning_rate": LEARNING_RATE,
+        "precision": PRECISION,
     }
 
     def __init__(
@@ -243,6 +254,7 @@ class ConvGRUEncoder(_WordEncoder):
         embedding_dropout: float = 0.5,
         dropout: float = 0.1,
         learning_rate: float | None = None,
+        precision: str = "float32",
     ) -> None:
         self.hidden_size = hidden_size
         self.n_filters = n_filters
@@ -253,6 +265,7 @@ class ConvGRUEncoder(_WordEncoder):
         self.embedding_dropout = embedding_dropout
         self.dropout = dropout
         self.learning_rate = learning_rate
+        self.precision = precision
 
     def build(self, X: NDArray[Any], *, dtype: torch.dtype, seed: int) -> nn.Module:
         """Make the network; see :meth:`BaseEncoder.build`."""
@@ -269,5 +282,6 @@ class ConvGRUEncoder(_WordEncoder):
             kernel_sizes=[int(width) for width in widths],
             embedding_dropout=self.embedding_dropout,
             dropout=self.dropout,
+            precision=self.precision,
             generator=generator,
         )

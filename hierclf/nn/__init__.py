@@ -14,7 +14,7 @@ from hierclf.nn.losses import PathCrossEntropy
 from hierclf.nn.network import SoftmaxNetwork
 from hierclf.nn.optim import LazyAdamW
 from hierclf.nn.softmax import FlatSoftmax, HierarchicalSoftmax
-from hierclf.nn.text import ConvGRU, RecurrentEncoder, TransformerText, WordEmbedding
+from hierclf.nn.text import ConvGRU, RaggedRNN, RecurrentEncoder, TransformerText, WordEmbedding
 
 __all__ = [
     "CSRRows",
@@ -25,6 +25,7 @@ __all__ = [
     "LazyAdamW",
     "Linear",
     "PathCrossEntropy",
+    "RaggedRNN",
     "RecurrentEncoder",
     "SoftmaxNetwork",
     "TransformerText",
