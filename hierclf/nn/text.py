@@ -74,8 +74,8 @@ class WordEmbedding(nn.Module):
 class RaggedRNN(nn.Module):
     """Recurrent layers over rows of unequal length, each read up to its own end.
 
-    The same function as torch's over a packed sequence, which a processor takes several
-    times as long for: here each direction runs over the padded batch, the second one over
+    The same function as torch's over a packed sequence, for which a processor takes about
+    three times as long: here each direction runs over the padded batch, the second one over
     rows turned round within their lengths.
 
     Parameters
