@@ -44,7 +44,8 @@ from hierclf.datasets import load_digits_hierarchy, load_docstrings
 SHOWN = ("macro-F1", "accuracy", "top accuracy", "distance")
 HEADS = {"flat": FlatSoftmaxClassifier, "hierarchical": HierarchicalSoftmaxClassifier}
 NETWORKS: dict[str, dict[str, Any]] = {
-    "linear": {"hidden_layer_sizes": (), "learning_rate_init": 0.03, "max_iter": 20},
+    "linear": {"hidden_layer_sizes": (), "learning_rate_init": 0.05, "max_iter": 10}
+    | {"batch_size": 64},
     "hidden": {"hidden_layer_sizes": (200,), "dropout": 0.5, "learning_rate_init": 5e-3}
     | {"batch_size": 32, "max_iter": 10},
 }

@@ -55,16 +55,16 @@ TIMES = ("fit s", "predict s")
 # Each network trains for a fixed number of epochs; which, is part of the choice.
 LINEAR = {
     "hidden_layer_sizes": [()],
-    "learning_rate_init": [0.03],
+    "learning_rate_init": [0.05, 0.2],
     "batch_size": [64],
-    "max_iter": [3, 10, 30],
+    "max_iter": [5, 15],
 }
 HIDDEN = {
     "hidden_layer_sizes": [(300,)],
     "dropout": [0.5],
     "learning_rate_init": [0.005],
     "batch_size": [32],
-    "max_iter": [5, 15],
+    "max_iter": [10, 20],
 }
 # Tokens that the transformer reads of a text.
 MAX_LENGTH = {"r8": 128, "r52": 128, "20ng": 256, "amazon3": 128}

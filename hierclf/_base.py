@@ -89,7 +89,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         hidden_layer_sizes: Any = None,
         activation: str = "relu",
         dropout: float = 0.0,
-        optimizer: Any = "adamw",
+        optimizer: Any = "auto",
         learning_rate_init: float = 1e-3,
         weight_decay: float = 1e-4,
         batch_size: int = 128,

@@ -25,9 +25,10 @@ from torch import Tensor
 
 from hierclf._batches import Batch, Batches, Rows
 from hierclf._random import restored, seed_global
-from hierclf.nn import LazyAdamW, PathCrossEntropy, SoftmaxNetwork
+from hierclf.nn import LazyAdamW, LazyNovoGrad, PathCrossEntropy, SoftmaxNetwork
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "auto": torch.optim.AdamW,
     "adamw": torch.optim.AdamW,
     "adam": torch.optim.Adam,
     "sgd": torch.optim.SGD,
@@ -423,8 +424,12 @@ def build_net(
         looks_up = encoder is not None and any(
             hasattr(module, "sparse_grad") for module in encoder.modules()
         )
-        takes_sparse = (is_sparse or looks_up) and optimizer == "adamw"
-        optimizer = LazyAdamW if takes_sparse else OPTIMIZERS[optimizer]
+        if is_sparse and optimizer == "auto":
+            optimizer = LazyNovoGrad
+        elif (is_sparse or looks_up) and optimizer in ("auto", "adamw"):
+            optimizer = LazyAdamW
+        else:
+            optimizer = OPTIMIZERS[optimizer]
     return SoftmaxNet(
         module=SoftmaxNetwork,
         criterion=PathCrossEntropy,

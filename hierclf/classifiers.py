@@ -35,10 +35,12 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
         Follows each hidden layer.
     dropout : float, default=0.0
         Probability with which each hidden unit is dropped in training; in [0, 1).
-    optimizer : {"adamw", "adam", "sgd"} or type, default="adamw"
-        "sgd" has Nesterov momentum of 0.9. A subclass of
-        :class:`torch.optim.Optimizer` is called with ``lr`` and ``weight_decay``.
-        "adamw" costs least for a sparse X: it updates only the features of a batch.
+    optimizer : {"auto", "adamw", "adam", "sgd"} or type, default="auto"
+        "auto" is "adamw", but for the weights of sparse features, which move in
+        proportion to their gradient (:class:`hierclf.nn.LazyNovoGrad`). "sgd" has
+        Nesterov momentum of 0.9. A subclass of :class:`torch.optim.Optimizer` is called
+        with ``lr`` and ``weight_decay``. For a sparse X "auto" costs least, then "adamw":
+        they update only the features of a batch.
     learning_rate_init : float, default=1e-3
         Learning rate at the start; a skorch ``LRScheduler`` can change it.
     weight_decay : float, default=1e-4

@@ -1,4 +1,4 @@
-"""LazyAdamW against torch's AdamW, and where they differ against numpy."""
+"""The lazy optimisers against torch's AdamW, and where they differ against numpy."""
 
 import copy
 import pickle
@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.optim import AdamW
 
-from hierclf.nn import LazyAdamW
+from hierclf.nn import LazyAdamW, LazyNovoGrad
 
 OPTIONS = {"lr": 0.05, "weight_decay": 0.3, "betas": (0.8, 0.95), "eps": 1e-6}
 fused_or_not = pytest.mark.parametrize("fused", [True, False])
@@ -309,3 +309,75 @@ def test_a_decay_that_leaves_nothing_is_refused():
     optimizer = LazyAdamW([weight], lr=2.0, weight_decay=0.5)
     with pytest.raises(ValueError, match=r"lr \* weight_decay must be below 1, not 2.0 \* 0.5"):
         take_steps(optimizer, weight, gradients([[0]]), [[0]])
+
+
+# -- steps in proportion to the gradient
+
+
+def numpy_novograd(start, grads, touched, rates):
+    """Every row by the formula; decay is put off to the end."""
+    weight, mean_square, decay = start.copy(), 0.0, 1.0
+    beta, eps = OPTIONS["betas"][1], OPTIONS["eps"]
+    for step, (grad, rows, lr) in enumerate(zip(grads, touched, rates, strict=True), 1):
+        mean_square = beta * mean_square + (1 - beta) * np.mean(grad[list(rows)] ** 2)
+        scale = np.sqrt(mean_square / (1 - beta**step)) + eps
+        weight[list(rows)] -= lr * grad[list(rows)] / scale
+        decay *= 1 - lr * OPTIONS["weight_decay"]
+    return weight, weight * decay
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_novograd_has_one_scale_for_all_rows(saved):
+    weight, start = parameter(), parameter().detach().numpy()
+    touched = [[0, 2], [2], [1, 2, 4], [4]]
+    grads = gradients(touched)
+    optimizer = LazyNovoGrad([weight], **OPTIONS)
+    for step, lr in enumerate(RATES[:4]):
+        if saved and step == 2:
+            state = pickle.loads(pickle.dumps(optimizer.state_dict()))
+            optimizer = LazyNovoGrad([weight], **OPTIONS)
+            optimizer.load_state_dict(state)
+        optimizer.param_groups[0]["lr"] = lr
+        take_steps(optimizer, weight, grads[step : step + 1], touched[step : step + 1])
+    put_off, decayed = numpy_novograd(start, grads, touched, RATES[:4])
+    np.testing.assert_allclose(weight.detach(), put_off, rtol=1e-12)
+    optimizer.flush()
+    optimizer.flush()  # takes nothing off again
+    np.testing.assert_allclose(weight.detach(), decayed, rtol=1e-12)
+
+
+def test_novograd_adds_up_a_row_that_a_gradient_holds_twice():
+    once, twice = parameter(), parameter()
+    once.grad = as_sparse(np.array([[0, 0], [3, 1], [0, 0], [5, -1], [0, 0.0]]), [1, 3])
+    twice.grad = torch.sparse_coo_tensor(
+        [[3, 1, 3]],
+        torch.tensor([[2.0, -2], [3, 1], [3, 1]]).double(),
+        (5, 2),
+        check_invariants=True,
+    )
+    for weight in (once, twice):
+        LazyNovoGrad([weight], **OPTIONS).step()
+    assert torch.equal(once, twice)
+
+
+@fused_or_not
+def test_dense_gradients_are_adamws_for_novograd_too(fused):
+    lazy, plain = parameter(), parameter()
+    ours = LazyNovoGrad([lazy], fused=fused, **OPTIONS)
+    sparse, *dense = gradients([[1, 3], *[range(5)] * 3])
+    take_steps(ours, lazy, [sparse], [[1, 3]])
+    _, decayed = numpy_novograd(plain.detach().numpy(), [sparse], [[1, 3]], [OPTIONS["lr"]])
+    plain.data = torch.from_numpy(decayed)  # where the dense ones set out from
+    theirs = AdamW([plain], fused=fused, **OPTIONS)
+    for grad in dense:
+        for weight, optimizer in ((lazy, ours), (plain, theirs)):
+            weight.grad = torch.from_numpy(grad)
+            optimizer.step()
+        torch.testing.assert_close(lazy, plain, rtol=1e-12, atol=0)
+
+
+def test_novograd_refuses_to_decay_by_more_than_all():
+    weight = parameter()
+    optimizer = LazyNovoGrad([weight], lr=2.0, weight_decay=0.5)
+    with pytest.raises(ValueError, match=r"lr \* weight_decay must be below 1"):
+        take_steps(optimizer, weight, gradients([[1]]), [[1]])

@@ -70,20 +70,41 @@ def test_sparse_rows_train_the_same_network_as_dense_rows(optimizer, hidden):
 @pytest.mark.parametrize("hidden", [(), (5,)])
 def test_adamw_treats_sparse_rows_alike_if_every_batch_holds_every_feature(hidden):
     X, y = data()  # stored as sparse, yet without a zero
-    params = {"hidden_layer_sizes": hidden, "weight_decay": 0.1}
+    params = {"hidden_layer_sizes": hidden, "weight_decay": 0.1, "optimizer": "adamw"}
     dense, sparse = make(**params).fit(X, y), make(**params).fit(sp.csr_array(X), y)
     np.testing.assert_allclose(dense.predict_proba(X), sparse.predict_proba(X), rtol=1e-8)
 
 
-def test_adamw_decays_weights_of_features_that_no_row_has():
+@pytest.mark.parametrize("optimizer", ["auto", "adamw"])
+def test_weights_of_features_that_no_row_has_decay(optimizer):
     X, y = sparse_data()
     X = sp.hstack([X, sp.csr_array((60, 2))]).tocsr()
     params = {"hidden_layer_sizes": (), "weight_decay": 0.5, "learning_rate_init": 0.02}
+    params["optimizer"] = optimizer
     start = make(**params, epochs=1, callbacks=[Spy()]).fit(X, y) and Spy.weights
     clf = make(**params, epochs=3).fit(X, y)
     # 3 epochs of 4 batches, each of which takes 1 % off
     weight = clf.net_.module_.head.linear.weight.detach()
     np.testing.assert_allclose(weight[-2:], start[-2:] * 0.99**12, rtol=1e-9)
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_array], ids=["dense", "sparse"])
+def test_auto_moves_weights_of_sparse_features_in_proportion_to_their_gradient(layout):
+    X, y = sparse_data()
+    X = layout(X.toarray())
+    params = {"hidden_layer_sizes": (), "weight_decay": 0.0, "learning_rate_init": 0.02}
+    start = make(**params, epochs=1, callbacks=[Spy()]).fit(X, y) and Spy.weights
+    clf = make(**params, epochs=1, batch_size=1000).fit(X, y)  # a single step
+    moves = (clf.net_.module_.head.linear.weight.detach() - start).abs()
+    if layout is np.asarray:
+        # Adam's first step; an only child has no gradient
+        np.testing.assert_allclose(moves[moves > 0], 0.02, rtol=1e-4)
+    else:
+        assert moves.square().mean().sqrt().item() == pytest.approx(0.02)
+        assert moves.std() > 0.005
+    adamw = make(**params, optimizer="adamw", epochs=1, batch_size=1000).fit(X, y)
+    is_same = np.allclose(adamw.predict_proba(X), clf.predict_proba(X))
+    assert is_same == (layout is np.asarray)
 
 
 class Spy(Callback):
@@ -408,7 +429,7 @@ def test_each_epoch_takes_every_row_once_in_a_new_order():
 
 
 @pytest.mark.parametrize("layout", [np.asarray, sp.csr_array], ids=["dense", "sparse"])
-@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+@pytest.mark.parametrize("optimizer", ["auto", "adamw", "adam", "sgd"])
 @pytest.mark.parametrize("saved", [False, True])
 def test_two_warm_fits_are_one_long_fit(layout, optimizer, saved):
     X, y = sparse_data()
@@ -478,7 +499,7 @@ class Count(Callback):
         ({"hidden_layer_sizes": (6,)}, r"hidden_layer_sizes was \(5,\) and is now \(6,\)"),
         ({"activation": "tanh"}, "activation was 'relu' and is now 'tanh'"),
         ({"dropout": 0.5}, "dropout was 0.0 and is now 0.5"),
-        ({"optimizer": "sgd"}, "optimizer was 'adamw' and is now 'sgd'"),
+        ({"optimizer": "sgd"}, "optimizer was 'auto' and is now 'sgd'"),
         ({"hierarchy": {"root": list("abcd")}}, "goes on training the classes and the hierarchy"),
     ],
 )

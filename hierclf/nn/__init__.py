@@ -12,7 +12,7 @@
 from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 from hierclf.nn.losses import PathCrossEntropy
 from hierclf.nn.network import SoftmaxNetwork
-from hierclf.nn.optim import LazyAdamW
+from hierclf.nn.optim import LazyAdamW, LazyNovoGrad
 from hierclf.nn.softmax import FlatSoftmax, HierarchicalSoftmax
 from hierclf.nn.text import ConvGRU, RaggedRNN, RecurrentEncoder, TransformerText, WordEmbedding
 
@@ -23,6 +23,7 @@ __all__ = [
     "FlatSoftmax",
     "HierarchicalSoftmax",
     "LazyAdamW",
+    "LazyNovoGrad",
     "Linear",
     "PathCrossEntropy",
     "RaggedRNN",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import log1p
+from math import exp, log1p
 from typing import Any
 
 import torch
@@ -156,6 +156,70 @@ class LazyAdamW(AdamW):
                 self.state[parameter]["row_log_decay"] = saved.to(
                     parameter.device, _widest(parameter)
                 )
+
+
+class LazyNovoGrad(LazyAdamW):
+    r"""AdamW for dense gradients; for sparse ones, steps in proportion to the gradient.
+
+    The rows of a sparse gradient :math:`g` move by :math:`-\eta g / \sqrt{v}`, where
+    :math:`v` is a single number for the whole parameter: the running mean, corrected for
+    bias, of the mean square of the gradient's entries. This is NovoGrad [1]_ without
+    momentum. AdamW has a :math:`v` for every entry, by which a feature that one row in a
+    thousand has takes steps as long as those of a common one, and is learnt by heart; here
+    its weights stay in proportion to the evidence. Nothing is stored for a row, so that a
+    step takes a fraction of the time as well.
+
+    Decoupled weight decay of such a parameter is put off, for all rows alike, until
+    :meth:`flush`.
+
+    Parameters
+    ----------
+    params : iterable
+        Parameters or parameter groups.
+    **kwargs
+        As for :class:`LazyAdamW`. A sparse gradient has use for ``lr``,
+        ``weight_decay``, ``eps`` and the second of ``betas``.
+
+    References
+    ----------
+    .. [1] B. Ginsburg et al., "Stochastic Gradient Methods with Layer-wise Adaptive
+       Moments for Training of Deep Networks", arXiv:1905.11286.
+
+    Examples
+    --------
+    >>> import torch
+    >>> table = torch.nn.Embedding(4, 1, sparse=True, _weight=torch.zeros(4, 1))
+    >>> optimizer = LazyNovoGrad(table.parameters(), lr=0.1, weight_decay=0.0)
+    >>> (table(torch.tensor([1, 3])).flatten() @ torch.tensor([1.0, 7.0])).backward()
+    >>> optimizer.step()  # the mean square of 1 and 7 is 25
+    >>> table.weight.flatten().detach()
+    tensor([ 0.0000, -0.0200,  0.0000, -0.1400])
+    """
+
+    @torch.no_grad()
+    def _move_rows(self, group: dict[str, Any], parameter: Tensor, grad: Tensor) -> None:
+        rows, values = _rows_once(grad)
+        state = self.state[parameter]
+        state.setdefault("step", torch.zeros(()))  # torch wants one, whoever counts
+        state.setdefault("n_moves", 0)
+        state.setdefault("mean_square", 0.0)
+        lr, weight_decay, (_, beta) = float(group["lr"]), group["weight_decay"], group["betas"]
+        if lr * weight_decay >= 1:
+            raise ValueError(f"lr * weight_decay must be below 1, not {lr} * {weight_decay}")
+        state["n_moves"] += 1
+        state["mean_square"] += (1 - beta) * (float(values.square().mean()) - state["mean_square"])
+        scale = (state["mean_square"] / (1 - beta ** state["n_moves"])) ** 0.5 + group["eps"]
+        parameter.index_add_(0, rows, values, alpha=-lr / scale)
+        state["put_off"] = state.get("put_off", 0.0) + log1p(-lr * weight_decay)
+
+    @torch.no_grad()
+    def _catch_up(self, parameter: Tensor) -> None:
+        state = self.state.get(parameter, {})
+        if state.get("put_off"):
+            parameter.mul_(exp(state.pop("put_off")))
+        is_dense = parameter.grad is not None and not parameter.grad.is_sparse
+        if is_dense and "exp_avg" not in state:
+            state.clear()  # AdamW starts from nothing
 
 
 def _widest(parameter: Tensor) -> torch.dtype:
