@@ -62,7 +62,7 @@ LINEAR = {
 HIDDEN = {
     "hidden_layer_sizes": [(300,)],
     "dropout": [0.5],
-    "learning_rate_init": [0.005],
+    "learning_rate_init": [0.002],
     "batch_size": [32],
     "max_iter": [10, 20],
 }

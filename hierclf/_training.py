@@ -424,7 +424,7 @@ def build_net(
         looks_up = encoder is not None and any(
             hasattr(module, "sparse_grad") for module in encoder.modules()
         )
-        if is_sparse and optimizer == "auto":
+        if is_sparse and optimizer == "auto" and not network["hidden_layer_sizes"]:
             optimizer = LazyNovoGrad
         elif (is_sparse or looks_up) and optimizer in ("auto", "adamw"):
             optimizer = LazyAdamW

@@ -36,10 +36,10 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
     dropout : float, default=0.0
         Probability with which each hidden unit is dropped in training; in [0, 1).
     optimizer : {"auto", "adamw", "adam", "sgd"} or type, default="auto"
-        "auto" is "adamw", but for the weights of sparse features, which move in
-        proportion to their gradient (:class:`hierclf.nn.LazyNovoGrad`). "sgd" has
+        "auto" is "adamw", but for a linear model of sparse features, whose weights move
+        in proportion to their gradient (:class:`hierclf.nn.LazyNovoGrad`). "sgd" has
         Nesterov momentum of 0.9. A subclass of :class:`torch.optim.Optimizer` is called
-        with ``lr`` and ``weight_decay``. For a sparse X "auto" costs least, then "adamw":
+        with ``lr`` and ``weight_decay``. For a sparse X "auto" and "adamw" cost least:
         they update only the features of a batch.
     learning_rate_init : float, default=1e-3
         Learning rate at the start; a skorch ``LRScheduler`` can change it.

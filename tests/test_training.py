@@ -89,7 +89,7 @@ def test_weights_of_features_that_no_row_has_decay(optimizer):
 
 
 @pytest.mark.parametrize("layout", [np.asarray, sp.csr_array], ids=["dense", "sparse"])
-def test_auto_moves_weights_of_sparse_features_in_proportion_to_their_gradient(layout):
+def test_auto_moves_weights_of_a_sparse_linear_model_in_proportion_to_the_gradient(layout):
     X, y = sparse_data()
     X = layout(X.toarray())
     params = {"hidden_layer_sizes": (), "weight_decay": 0.0, "learning_rate_init": 0.02}
@@ -105,6 +105,9 @@ def test_auto_moves_weights_of_sparse_features_in_proportion_to_their_gradient(l
     adamw = make(**params, optimizer="adamw", epochs=1, batch_size=1000).fit(X, y)
     is_same = np.allclose(adamw.predict_proba(X), clf.predict_proba(X))
     assert is_same == (layout is np.asarray)
+    params["hidden_layer_sizes"] = (5,)
+    auto, adamw = make(**params).fit(X, y), make(**params, optimizer="adamw").fit(X, y)
+    np.testing.assert_array_equal(auto.predict_proba(X), adamw.predict_proba(X))
 
 
 class Spy(Callback):
