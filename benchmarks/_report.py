@@ -48,9 +48,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 
 def mean_sd(values: Sequence[float], digits: int = 3) -> str:
-    """Write a mean with its standard deviation over seeds."""
-    deviation = np.std(values, ddof=1) if len(values) > 1 else float("nan")
-    return f"{np.mean(values):.{digits}f} ± {deviation:.{digits}f}"
+    """Write a mean with its standard deviation over seeds, if there are several."""
+    mean = f"{np.mean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
 
 
 def write_json(path: Path, settings: dict[str, Any], results: Any) -> None:

@@ -288,10 +288,7 @@ def report(folder: Path) -> None:
         rows = []
         for r in (r for r in results if r["data"] == name and r["tests"]):
             values = {m: [test[m] for test in r["tests"]] for m in (*SHOWN, *TIMES)}
-            cells = (
-                mean_sd(v) if len(v) > 1 and m not in TIMES else f"{np.mean(v):.3g}"
-                for m, v in values.items()
-            )
+            cells = (f"{np.mean(v):.3g}" if m in TIMES else mean_sd(v) for m, v in values.items())
             rows.append((r["classifier"], *cells, len(r["tests"])))
         if rows:
             print(f"\n{name}\n")
