@@ -53,9 +53,14 @@ def mean_sd(values: Sequence[float], digits: int = 3) -> str:
     return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
 
 
-def write_json(path: Path, settings: dict[str, Any], results: Any) -> None:
-    """Save results with their settings, the versions and the machine."""
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Write results, whatever their form, with the versions and the machine."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {"machine": machine(), "settings": settings, "results": results}
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps({"machine": machine(), **content}, indent=1)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def write_json(path: Path, settings: dict[str, Any], results: Any) -> None:
+    """Write results and their settings, and say so."""
+    save(path, {"settings": settings, "results": results})
     print(f"\nwritten: {path}")

@@ -32,7 +32,7 @@ import numpy as np
 import torch
 from _data import Data, load
 from _measures import measure
-from _report import machine, mean_sd, print_table
+from _report import mean_sd, print_table, save
 from peers import HiClass, WarmUp, features, transformer
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
@@ -40,6 +40,7 @@ from threadpoolctl import threadpool_limits
 
 from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierarchy
 from hierclf.datasets import load_digits_hierarchy, load_docstrings
+from hierclf.induction import BalancedHierarchy
 
 SHOWN = ("macro-F1", "accuracy", "top accuracy", "distance")
 HEADS = {"flat": FlatSoftmaxClassifier, "hierarchical": HierarchicalSoftmaxClassifier}
@@ -70,6 +71,7 @@ THEMES = {
 }
 
 Row = dict[str, Any]
+Trees = dict[str, Hierarchy]
 
 
 def docstrings(folder: Path | None) -> Data:
@@ -153,36 +155,35 @@ class Trial(NamedTuple):
 def depth(folder: Path | None, seeds: int) -> Iterator[Trial]:
     for name in ("r52", "docstrings"):
         data = data_of(name, folder)
-        X = features(data)
         trees = {"2 levels": data.hierarchy, "3 levels": deeper(name, data.hierarchy, folder)}
-        for kind in NETWORKS:
-            for seed in range(seeds):
-                what = {"data": name, "network": kind, "seed": seed}
-                for tree, hierarchy in trees.items():
-                    model = network("hierarchical", kind, hierarchy, seed)
-                    yield Trial(what | {"tree": tree}, model, X, data)
-                model = network("flat", kind, data.hierarchy, seed)
-                yield Trial(what | {"tree": "flat"}, model, X, data)
+        yield from over_trees(name, data, seeds, lambda seed, trees=trees: trees)
 
 
 def tree(folder: Path | None, seeds: int) -> Iterator[Trial]:
     for name in ("trec", "r52", "docstrings", "imclef07a"):
         data = data_of(name, folder)
-        X = features(data)
-        classes = np.unique(data.y_train).tolist()
-        for kind in NETWORKS:
-            for seed in range(seeds):
-                what = {"data": name, "network": kind, "seed": seed}
-                trees = {
-                    "real": data.hierarchy,
-                    "random": shuffled(data.hierarchy, seed),
-                    "balanced": Hierarchy.balanced(classes),
-                }
-                for name_of_tree, hierarchy in trees.items():
-                    model = network("hierarchical", kind, hierarchy, seed)
-                    yield Trial(what | {"tree": name_of_tree}, model, X, data)
-                model = network("flat", kind, data.hierarchy, seed)
-                yield Trial(what | {"tree": "flat"}, model, X, data)
+        real = data.hierarchy
+        balanced = BalancedHierarchy().fit(None, data.y_train).hierarchy_
+
+        def trees(seed: int, real: Hierarchy = real, balanced: Hierarchy = balanced) -> Trees:
+            return {"real": real, "random": shuffled(real, seed), "balanced": balanced}
+
+        yield from over_trees(name, data, seeds, trees)
+
+
+def over_trees(
+    name: str, data: Data, seeds: int, trees_of: Callable[[int], Trees]
+) -> Iterator[Trial]:
+    """Compare the hierarchical softmax over the trees of each seed, and the flat one."""
+    X = features(data)
+    for kind in NETWORKS:
+        for seed in range(seeds):
+            what = {"data": name, "network": kind, "seed": seed}
+            for title, hierarchy in trees_of(seed).items():
+                model = network("hierarchical", kind, hierarchy, seed)
+                yield Trial(what | {"tree": title}, model, X, data)
+            model = network("flat", kind, data.hierarchy, seed)
+            yield Trial(what | {"tree": "flat"}, model, X, data)
 
 
 def local(folder: Path | None, seeds: int) -> Iterator[Trial]:
@@ -285,9 +286,7 @@ def run(part: str, folder: Path | None, seeds: int, file: Path) -> list[Row]:
         if trial.what in done:
             continue
         found.append(trial.what | {"score": trial.score()})
-        file.parent.mkdir(parents=True, exist_ok=True)
-        content = {"machine": machine(), "results": found}
-        file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        save(file, {"results": found})
         shown = {m: round(found[-1]["score"][m], 3) for m in SHOWN}
         print(f"{part}: {trial.what} {shown}", flush=True)
     return found

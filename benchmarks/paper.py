@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from _data import Data, load
 from _measures import MEASURES, folds, measure
-from _report import machine, mean_sd, print_table
+from _report import mean_sd, print_table, save
 from scipy.stats import ttest_rel
 from sklearn.metrics import f1_score
 from sklearn.model_selection import train_test_split
@@ -122,7 +122,8 @@ def run_cell(data: Data, cell: dict[str, str], file: Path, vectors: Any) -> None
     """Go on with a cell from wherever its file says it is."""
     done: dict[str, Any] = {**cell, "cv": {}, "tests": {}, "seconds": 0.0}
     if file.exists():
-        done = json.loads(file.read_text("utf-8"))
+        done |= json.loads(file.read_text("utf-8"))
+        del done["machine"]  # each time of now
 
     def fit(size: int, rows: np.ndarray, valid_or_test: Any, seed: int) -> tuple[np.ndarray, int]:
         start = time.perf_counter()
@@ -130,11 +131,9 @@ def run_cell(data: Data, cell: dict[str, str], file: Path, vectors: Any) -> None
         done["seconds"] += time.perf_counter() - start
         return result
 
-    def save(what: str) -> None:
-        done["machine"] = machine()
+    def save_cell(what: str) -> None:
         done["vectors"] = repr(vectors)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(done, indent=1) + "\n", encoding="utf-8")
+        save(file, done)
         print(f"{' '.join(cell.values())}: {what}  [{done['seconds'] / 3600:.2f} h]", flush=True)
 
     y = data.y_train
@@ -148,7 +147,7 @@ def run_cell(data: Data, cell: dict[str, str], file: Path, vectors: Any) -> None
         for train, valid in splits[len(scores) :]:
             predicted, epochs = fit(size, train, data.X_train[valid], seed=0)
             scores.append(measure(data.hierarchy, y[valid], predicted)["macro-F1"])
-            save(f"{size} units, fold {len(scores)}: {scores[-1]:.3f} after {epochs} epochs")
+            save_cell(f"{size} units, fold {len(scores)}: {scores[-1]:.3f} after {epochs} epochs")
     size = max(HIDDEN_SIZES, key=lambda size: np.mean(done["cv"][str(size)]))
     done["hidden_size"] = size
     for seed in range(SEEDS[cell["data"]]):
@@ -156,7 +155,8 @@ def run_cell(data: Data, cell: dict[str, str], file: Path, vectors: Any) -> None
             predicted, epochs = fit(size, np.arange(len(y)), data.X_test, seed)
             found = measure(data.hierarchy, data.y_test, predicted)
             done["tests"][str(seed)] = found | {"epochs": epochs}
-            save(f"seed {seed}: {found['macro-F1']:.3f} macro-F1, {found['accuracy']:.3f} accuracy")
+            quality = f"{found['macro-F1']:.3f} macro-F1, {found['accuracy']:.3f} accuracy"
+            save_cell(f"seed {seed}: {quality}")
 
 
 def report(folder: Path) -> None:

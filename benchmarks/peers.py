@@ -32,7 +32,7 @@ import numpy as np
 import torch
 from _data import Data, load
 from _measures import measure
-from _report import machine, mean_sd, print_table
+from _report import mean_sd, print_table, save
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.ensemble import VotingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -263,7 +263,7 @@ def run(
     data: Data,
     done: dict[str, Any],
     seeds: int,
-    save: Callable[[], None],
+    save_peer: Callable[[], None],
 ) -> None:
     """Measure a classifier, from wherever ``done`` says it is."""
     X_train, X_test = X
@@ -278,7 +278,7 @@ def run(
         end = time.perf_counter()
         found = measure(data.hierarchy, data.y_test, y_pred)
         done["tests"].append(found | dict(zip(TIMES, (middle - start, end - middle), strict=True)))
-        save()
+        save_peer()
 
 
 def report(folder: Path) -> None:
@@ -321,16 +321,15 @@ def main() -> None:
                 done: dict[str, Any] = {"data": name, "classifier": classifier, "tests": []}
                 if file.exists():
                     done = json.loads(file.read_text("utf-8"))
+                    del done["machine"]  # each time of now
 
-                def save(file: Path = file, done: dict[str, Any] = done) -> None:
-                    file.parent.mkdir(parents=True, exist_ok=True)
-                    content = done | {"machine": machine()}
-                    file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+                def save_peer(file: Path = file, done: dict[str, Any] = done) -> None:
+                    save(file, done)
                     last = {m: round(value, 3) for m, value in done["tests"][-1].items()}
                     print(f"{done['data']}, {done['classifier']}: {last}", flush=True)
 
                 X = (data.X_train, data.X_test) if peer.reads_texts else numbers
-                run(peer, X, data, done, args.seeds, save)
+                run(peer, X, data, done, args.seeds, save_peer)
     report(args.out)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from hierclf.nn.text import token_lengths
 # Batches whose rows are sorted by length together: more leave less padding, and batches
 # that are less random.
 _POOLED_BATCHES = 16
+# Rows to run through an encoder at a time: its states may be large.
+ENCODER_BLOCK = 64
 # The features, and each row's target and weight (None: all weigh the same).
 Batch = tuple[Any, tuple[Any, Tensor | None]]
 
@@ -84,6 +86,22 @@ class Batches:
         self.order: Tensor | None = None
         if rows.lengths is not None and generator is None:
             self.order = rows.lengths.argsort(stable=True)
+
+    def collect(self, function: Callable[[Any], Tensor]) -> NDArray[Any]:
+        """Apply a function to the rows of each batch, and join what it returns.
+
+        Parameters
+        ----------
+        function : callable
+            Takes rows as tensors, and returns one output row for each.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, ...)
+            The outputs, in the order of the data set.
+        """
+        with torch.inference_mode():
+            return self.in_order([function(x).cpu().numpy() for x, _ in self])
 
     def in_order(self, outputs: list[NDArray[Any]]) -> NDArray[Any]:
         """Join the outputs of all batches, in the order of the data set."""

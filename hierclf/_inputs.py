@@ -12,13 +12,10 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import validate_data
 from torch import nn
 
-from hierclf._batches import Batches, Rows
+from hierclf._batches import ENCODER_BLOCK, Batches, Rows
 from hierclf.encoders import BaseEncoder
 from hierclf.encoders._base import output_size
 from hierclf.text._sequences import iterate_texts
-
-# Rows that go through a frozen encoder at a time.
-_BLOCK = 64
 
 
 class InputReader:
@@ -153,11 +150,9 @@ class InputReader:
         """
         if self._frozen is None:
             return X.astype(dtype, copy=False) if X.dtype.kind == "f" else X
-        batches = Batches(Rows(X), _BLOCK, device)
         network = self._frozen.to(device)
         try:
-            with torch.inference_mode():
-                return batches.in_order([network(x).cpu().numpy() for x, _ in batches])
+            return Batches(Rows(X), ENCODER_BLOCK, device).collect(network)
         finally:
             network.cpu()  # so that a pickle can be loaded where there is no such device
 

@@ -23,7 +23,7 @@ from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 from skorch.dataset import Dataset
 from torch import Tensor
 
-from hierclf._batches import Batch, Batches, Rows
+from hierclf._batches import ENCODER_BLOCK, Batch, Batches, Rows
 from hierclf._random import restored, seed_global
 from hierclf.nn import LazyAdamW, LazyNovoGrad, PathCrossEntropy, SoftmaxNetwork
 
@@ -36,8 +36,6 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 # Values that one block of predictions may hold: small enough for a processor's cache.
 _PREDICTION_BLOCK = 1 << 18
-# Rows that one goes through an encoder with, whose states may be large.
-_ENCODER_BLOCK = 64
 
 
 class LabelledRows(Rows, Dataset):  # type: ignore[misc]
@@ -340,13 +338,11 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
         """
         self._set_training(False)
         batches = Batches(self.get_dataset(X), self._block_size(), self.device)
-        with torch.inference_mode():
-            outputs = [function(self.module_, x).cpu().numpy() for x, _ in batches]
-        return batches.in_order(outputs)
+        return batches.collect(lambda x: function(self.module_, x))
 
     def _block_size(self) -> int:
         if self.module_.encoder is not None:
-            return _ENCODER_BLOCK
+            return ENCODER_BLOCK
         widths = [int(parameter.shape[-1]) for parameter in self.module_.parameters()]
         widest = max(*widths, len(self.module__hierarchy))
         return max(_PREDICTION_BLOCK // widest, 16)

@@ -109,7 +109,7 @@ def test_texts_to_predict_may_be_longer_and_hold_new_words():
     assert not hasattr(clf, "n_features_in_")
 
 
-@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.uint64])
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.uint64, np.int8, np.int16, ">i4"])
 def test_types_of_token_ids(dtype):
     clf = make(LSTM).fit(IDS, Y)
     other = make(LSTM).fit(IDS.astype(dtype), Y)
@@ -117,11 +117,6 @@ def test_types_of_token_ids(dtype):
     assert expected.dtype == np.float32
     for given in (IDS.astype(dtype), IDS.tolist(), pd.DataFrame(IDS), np.asfortranarray(IDS)):
         np.testing.assert_array_equal(other.predict_proba(given), expected)
-
-
-@pytest.mark.parametrize("dtype", [np.int8, np.int16, ">i4"])
-def test_other_types_of_token_ids(dtype):
-    test_types_of_token_ids(dtype)
 
 
 @pytest.mark.parametrize("build", [LSTMEncoder, ConvGRUEncoder])

@@ -107,10 +107,10 @@ class TransformerEncoder(BaseEncoder):
 
     def build_tokenizer(self) -> Callable[[list[str]], NDArray[np.int32]]:
         """Return the function from texts to token ids; see :class:`BaseEncoder`."""
+        is_model = isinstance(self.model, nn.Module)
         with _quiet() as transformers:
             tokenizer = self.tokenizer
             if tokenizer is None:
-                is_model = isinstance(self.model, nn.Module)
                 source = self.model.name_or_path if is_model else self.model
                 if not source:
                     raise ValueError(
@@ -119,7 +119,7 @@ class TransformerEncoder(BaseEncoder):
                 tokenizer = transformers.AutoTokenizer.from_pretrained(source)
             config = (
                 self.model.config
-                if isinstance(self.model, nn.Module)
+                if is_model
                 else transformers.AutoConfig.from_pretrained(self.model)
             )
         # A tokenizer that knows of no limit gives a number beyond all lengths.

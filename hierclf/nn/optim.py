@@ -101,11 +101,9 @@ class LazyAdamW(AdamW):
             state["row_log_decay"] = torch.zeros(
                 len(parameter), 1, dtype=_widest(parameter), device=parameter.device
             )
-        lr, weight_decay, (beta1, beta2) = float(group["lr"]), group["weight_decay"], group["betas"]
-        if lr * weight_decay >= 1:
-            raise ValueError(f"lr * weight_decay must be below 1, not {lr} * {weight_decay}")
+        lr, (beta1, beta2) = float(group["lr"]), group["betas"]
+        state["log_decay"] += _log_decay(group)
         state["step"] += 1
-        state["log_decay"] += log1p(-lr * weight_decay)
 
         exp_avg = state["exp_avg"].index_select(0, rows).lerp_(values, 1 - beta1)
         exp_avg_sq = state["exp_avg_sq"].index_select(0, rows)
@@ -203,14 +201,12 @@ class LazyNovoGrad(LazyAdamW):
         state.setdefault("step", torch.zeros(()))  # torch wants one, whoever counts
         state.setdefault("n_moves", 0)
         state.setdefault("mean_square", 0.0)
-        lr, weight_decay, (_, beta) = float(group["lr"]), group["weight_decay"], group["betas"]
-        if lr * weight_decay >= 1:
-            raise ValueError(f"lr * weight_decay must be below 1, not {lr} * {weight_decay}")
+        lr, (_, beta) = float(group["lr"]), group["betas"]
+        state["put_off"] = state.get("put_off", 0.0) + _log_decay(group)
         state["n_moves"] += 1
         state["mean_square"] += (1 - beta) * (float(values.square().mean()) - state["mean_square"])
         scale = (state["mean_square"] / (1 - beta ** state["n_moves"])) ** 0.5 + group["eps"]
         parameter.index_add_(0, rows, values, alpha=-lr / scale)
-        state["put_off"] = state.get("put_off", 0.0) + log1p(-lr * weight_decay)
 
     @torch.no_grad()
     def _catch_up(self, parameter: Tensor) -> None:
@@ -220,6 +216,14 @@ class LazyNovoGrad(LazyAdamW):
         is_dense = parameter.grad is not None and not parameter.grad.is_sparse
         if is_dense and "exp_avg" not in state:
             state.clear()  # AdamW starts from nothing
+
+
+def _log_decay(group: dict[str, Any]) -> float:
+    """Return the logarithm of what a step of decoupled weight decay multiplies by."""
+    lr, weight_decay = float(group["lr"]), group["weight_decay"]
+    if lr * weight_decay >= 1:
+        raise ValueError(f"lr * weight_decay must be below 1, not {lr} * {weight_decay}")
+    return log1p(-lr * weight_decay)
 
 
 def _widest(parameter: Tensor) -> torch.dtype:

@@ -33,7 +33,7 @@ def token_lengths(ids: Tensor) -> Tensor:
     Tensor of shape (rows,), int64
         Lengths, at least 1: a text without a word is read as one token of padding.
     """
-    # A tensor of positions for each chunk of rows would be eight times as large as the ids.
+    # Bytes, since a whole data set may come: positions would take eight times as many.
     last_first = (ids != PADDING).flip(1).to(torch.int8)
     lengths = ids.shape[1] - last_first.argmax(dim=1)
     return torch.where(last_first.any(dim=1), lengths, 1)
@@ -152,17 +152,16 @@ class RaggedRNN(nn.Module):
         start = torch.arange(batch, device=x.device) * longest
         turned = (turned + start.unsqueeze(1)).flatten()
         last_place = start + lengths - 1
-        states, last = [x], [x]
         for number, layer in enumerate(self.layers):
             directions: Any = layer
-            x = torch.cat(states, dim=2)
             x = self.dropout(x) if number else x
             states, last = [], []
             for direction, run in enumerate(directions):
                 out, _ = run(_Turn.apply(x, turned) if direction else x)  # type: ignore[no-untyped-call]
                 last.append(out.flatten(0, 1).index_select(0, last_place))
                 states.append(_Turn.apply(out, turned) if direction else out)  # type: ignore[no-untyped-call]
-        return torch.cat(states, dim=2), torch.cat(last, dim=1)
+            x = torch.cat(states, dim=2)
+        return x, torch.cat(last, dim=1)
 
 
 class _Turn(torch.autograd.Function):
