@@ -47,6 +47,10 @@ class Hierarchy(Derivations):
         Whether every node has one parent.
     depths : ndarray of shape (N,)
         The depth of each node: 1 at the top level.
+    heights : ndarray of shape (N,)
+        The longest way from each node down to a leaf, in edges: 0 for a leaf.
+    leaf_counts : ndarray of shape (N,)
+        The number of leaves at or below each node.
     leaf_indices : ndarray of shape (n_leaves,)
         The positions of the leaves in `nodes`.
     edge_parents, edge_children : ndarray of shape (n_edges,)

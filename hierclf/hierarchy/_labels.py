@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hierclf.hierarchy._geometry import Geometry
 from hierclf.hierarchy._graph import gather
 from hierclf.hierarchy._nodes import (
     Node,
@@ -19,20 +20,21 @@ from hierclf.hierarchy._nodes import (
     repeated,
     shorten,
 )
-from hierclf.hierarchy._queries import Queries
 from hierclf.hierarchy._readers import clean_path, iter_rows
 
 # Values summed at a time: few enough to stay in the cache between reordering and summing.
 BLOCK = 2**17
 
 
-class Labels(Queries):
+class Labels(Geometry):
     """A structure that converts labels and probabilities; see `Hierarchy`."""
 
     # -- probabilities
 
-    def aggregate(self, proba: ArrayLike, classes: ArrayLike, level: int | str) -> NDArray[Any]:
-        """Return the probabilities of a level: of each node the sum of the classes below it.
+    def aggregate(
+        self, proba: ArrayLike, classes: ArrayLike, level: int | str | None = None
+    ) -> NDArray[Any]:
+        """Return the probability of each node of a level: the sum of the classes at or below it.
 
         Parameters
         ----------
@@ -40,12 +42,12 @@ class Labels(Queries):
             What `predict_proba` of any classifier returned.
         classes : array-like of shape (n_classes,)
             What the columns stand for: nodes at or below the level.
-        level : int, "leaf" or "parent"
-            As in `level`.
+        level : int, "leaf" or "parent", optional
+            As in `level`. None is every node, in the order of `nodes`.
 
         Returns
         -------
-        ndarray of shape (n, len(hierarchy.level(level)))
+        ndarray of shape (n, n_nodes_of_the_level)
             In the float dtype of `proba`. A node that no class is below has probability 0.
 
         Raises
@@ -60,54 +62,48 @@ class Labels(Queries):
         >>> h = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": ["oak"]})
         >>> h.aggregate([[0.5, 0.25, 0.25]], classes=["cat", "dog", "oak"], level=0)
         array([[0.75, 0.25]])
+        >>> h.aggregate([[0.5, 0.25, 0.25]], classes=["cat", "dog", "oak"])
+        array([[0.75, 0.25, 0.5 , 0.25, 0.25]])
         """
         proba = np.asarray(proba)
         if proba.dtype.kind != "f":
             proba = proba.astype(np.float64)
-        columns = self._columns_on_level(classes, level)
-        if proba.ndim != 2 or proba.shape[1] != len(columns):
-            raise ValueError(
-                f"proba must have one column for each of the {len(columns)} classes, "
-                f"its shape is {proba.shape}"
-            )
-        n_columns = len(self.level_indices(level))
-        result = np.zeros((len(proba), n_columns), dtype=proba.dtype)
-        if not len(columns):
-            return result
-        order = np.argsort(columns, kind="stable")
-        in_order = bool((order[1:] > order[:-1]).all())
-        starts = np.flatnonzero(np.diff(columns[order], prepend=-1))
-        targets = columns[order[starts]]
-        step = max(1, BLOCK // len(columns))
-        for row in range(0, len(proba), step):
-            block = proba[row : row + step]
-            if not in_order:
-                block = np.take(block, order, axis=1)
-            if len(starts) < len(columns):
-                block = np.add.reduceat(block, starts, axis=1)
-            result[row : row + step, targets] = block
-        return result
-
-    def _columns_on_level(self, classes: ArrayLike, level: int | str) -> NDArray[np.intp]:
-        """Return for each class the column of a level that it belongs to."""
-        on_level = self.level_indices(level)
-        k = self._level_number(level)
         found = self.node_indices(classes)
         if len(np.unique(found)) < len(found):
             twice = [self.nodes[i] for i in repeated(found.tolist())]
             raise ValueError(f"classes given twice: {shorten(twice)}")
-        at = found.copy()
-        if self.is_tree:  # where edge i ends in node i
-            lower = np.flatnonzero(self.depths[at] > k + 1)
-            while len(lower):
-                at[lower] = self.edge_parents[at[lower]]
-                lower = lower[self.depths[at[lower]] > k + 1]
-        columns = np.searchsorted(on_level, at)
-        above = on_level[np.minimum(columns, len(on_level) - 1)] != at
-        if above.any():
-            names = [self.nodes[i] for i in found[above].tolist()]
-            raise ValueError(f"classes above level {level!r}: {shorten(names)}")
-        return columns
+        if proba.ndim != 2 or proba.shape[1] != len(found):
+            raise ValueError(
+                f"proba must have one column for each of the {len(found)} classes, "
+                f"its shape is {proba.shape}"
+            )
+        columns, targets = self.ancestor_pairs(found)
+        n_columns = len(self.nodes)
+        if level is not None:
+            on_level = self.level_indices(level)
+            n_columns = len(on_level)
+            kept = np.isin(targets, on_level)
+            columns, targets = columns[kept], np.searchsorted(on_level, targets[kept])
+            above = np.setdiff1d(np.arange(len(found)), columns)
+            if len(above):
+                names = [self.nodes[i] for i in found[above].tolist()]
+                raise ValueError(f"classes above level {level!r}: {shorten(names)}")
+        result = np.zeros((len(proba), n_columns), dtype=proba.dtype)
+        if not len(columns):
+            return result
+        order = np.argsort(targets, kind="stable")
+        columns, targets = columns[order], targets[order]
+        in_order = np.array_equal(columns, np.arange(len(found)))
+        starts = np.flatnonzero(np.diff(targets, prepend=-1))
+        step = max(1, BLOCK // len(columns))
+        for row in range(0, len(proba), step):
+            block = proba[row : row + step]
+            if not in_order:
+                block = np.take(block, columns, axis=1)
+            if len(starts) < len(columns):
+                block = np.add.reduceat(block, starts, axis=1)
+            result[row : row + step, targets[starts]] = block
+        return result
 
     # -- paths
 
@@ -275,18 +271,10 @@ class Labels(Queries):
         """
         groups = [self._row_labels(item) for item in as_labels(labels)]
         flat = [label for group in groups for label in group]
-        ids = self.node_indices(flat) + 1
         rows = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
-        n = len(self.nodes)
-        result = np.zeros((len(groups), n), dtype=np.int8)
-        while len(ids):
-            result[rows, ids - 1] = 1
-            above, counts = gather(self._up_offsets, self._up, ids)
-            rows = np.repeat(rows, counts)
-            cells = (rows * n + above - 1)[above > 0]
-            rows, positions = np.divmod(np.unique(cells), n)
-            new = result[rows, positions] == 0
-            rows, ids = rows[new], positions[new] + 1
+        pairs, ancestors = self.ancestor_pairs(self.node_indices(flat))
+        result = np.zeros((len(groups), len(self.nodes)), dtype=np.int8)
+        result[rows[pairs], ancestors] = 1
         return result
 
     def _row_labels(self, item: Any) -> list[Any]:

@@ -1,0 +1,73 @@
+"""Whole arrays of nodes against the questions about one node, and against definitions."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from hierclf import Hierarchy
+from tests.strategies import dags, trees
+
+LADDER = Hierarchy([("r", "a"), ("a", "b"), ("b", "c"), ("r", "c"), ("r", "d"), ("a", "d")])
+
+
+def check_against_single_nodes(h):
+    names = (*h.nodes, h.root)  # the root last, at -1
+    n = len(names)
+    a, b = (x.ravel() for x in np.meshgrid(np.arange(n) - 1, np.arange(n) - 1))
+    lca, distance = h.lca_indices(a, b), h.pair_distances(a, b)
+    for i in range(len(a)):
+        assert names[lca[i]] == h.lowest_common_ancestor(names[a[i]], names[b[i]])
+        assert distance[i] == h.distance(names[a[i]], names[b[i]])
+    for node, height, count in zip(h.nodes, h.heights, h.leaf_counts, strict=True):
+        below = h.descendants(node)
+        leaves = set(below or (node,)) & set(h.leaves)
+        assert count == len(leaves)
+        assert height == (1 + max(h.heights[h.node_indices(h.children(node))]) if below else 0)
+    items, above = h.ancestor_pairs([*range(len(h)), *range(len(h))])
+    expected = [
+        (i + repeat * len(h), j)
+        for repeat in range(2)
+        for i, node in enumerate(h.nodes)
+        for j in sorted(h.node_indices([*h.ancestors(node)[1:], node]).tolist())
+    ]
+    assert list(zip(items.tolist(), above.tolist(), strict=True)) == expected
+
+
+@given(trees())
+def test_tree(h):
+    check_against_single_nodes(h)
+
+
+@given(dags())
+def test_dag(h):
+    check_against_single_nodes(h)
+
+
+def test_by_hand():
+    # c hangs under the root and, by way of a and b, three deep: the shortest way counts for the
+    # distance, the longest for the height.
+    assert dict(zip(LADDER.nodes, LADDER.heights.tolist(), strict=True)) == {
+        "a": 2, "b": 1, "d": 0, "c": 0,
+    }  # fmt: skip
+    a, b, c, d = LADDER.node_indices(["a", "b", "c", "d"])
+    assert LADDER.pair_distances([c, c, a], [d, b, -1]).tolist() == [2, 1, 1]
+    assert LADDER.lca_indices([c, c, d], [d, b, -1]).tolist() == [a, b, -1]
+
+
+def test_arrays_are_read_only():
+    with pytest.raises(ValueError, match="read-only"):
+        LADDER.heights[0] = 1
+    with pytest.raises(ValueError, match="read-only"):
+        LADDER.leaf_counts[0] = 1
+
+
+@given(dags())
+def test_aggregate_all_nodes(h):
+    """In a DAG each leaf counts once for a node, however many ways lead down to it."""
+    proba = np.random.default_rng(0).dirichlet(np.ones(len(h.leaves)), size=3)
+    expected = np.zeros((3, len(h)))
+    for j, node in enumerate(h.nodes):
+        for i, leaf in enumerate(h.leaves):
+            if leaf == node or node in h.ancestors(leaf):
+                expected[:, j] += proba[:, i]
+    np.testing.assert_allclose(h.aggregate(proba, h.leaves), expected, rtol=1e-12)
