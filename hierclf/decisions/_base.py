@@ -1,0 +1,155 @@
+"""What decisions share: from probabilities to one node for each row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+
+from hierclf._compat import validate_parameter_constraints
+from hierclf.hierarchy import Hierarchy, as_hierarchy
+from hierclf.hierarchy._nodes import plain_array, repeated, shorten
+
+# Takes probabilities of shape (n, n_classes), returns positions in `hierarchy.nodes`, (n,).
+Rule = Callable[[NDArray[Any]], NDArray[np.intp]]
+
+# Probabilities handled at a time, so that what a rule computes on the way stays small.
+_BLOCK = 1 << 20
+
+
+class BaseDecision(BaseEstimator):  # type: ignore[misc]
+    """Chooses a node for each row, given the probabilities of the classes.
+
+    For a decision of your own, subclass it and define :meth:`build`; parameters are those
+    of ``__init__``, as in any scikit-learn estimator.
+    """
+
+    _parameter_constraints: dict[str, Any] = {}  # noqa: RUF012, as in scikit-learn
+
+    def build(
+        self, classes: NDArray[np.intp], hierarchy: Hierarchy, level: int | str | None = None
+    ) -> Rule:
+        """Prepare the decision for some classes.
+
+        Parameters
+        ----------
+        classes : ndarray of shape (n_classes,), dtype intp
+            What the columns of the probabilities stand for: positions in
+            ``hierarchy.nodes``.
+        hierarchy : Hierarchy
+            The hierarchy.
+        level : int, "leaf" or "parent", optional
+            Where every row must get a node of one level, that level.
+
+        Returns
+        -------
+        callable
+            Takes probabilities, an ndarray of shape (n, n_classes), and returns the
+            positions in ``hierarchy.nodes`` of the nodes chosen, of shape (n,).
+
+        Raises
+        ------
+        ValueError
+            If a parameter does not fit the classes, or the decision cannot promise a
+            node of the level.
+        """
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Check the parameters.
+
+        Raises
+        ------
+        ValueError
+            If one is not as documented; the message names it.
+        """
+        validate_parameter_constraints(
+            self._parameter_constraints, self.get_params(deep=False), type(self).__name__
+        )
+
+    def decide(
+        self, proba: ArrayLike, classes: ArrayLike, hierarchy: Any, level: int | str | None = None
+    ) -> NDArray[Any]:
+        """Choose a node for each row of any classifier's probabilities.
+
+        Parameters
+        ----------
+        proba : array-like of shape (n, n_classes)
+            What ``predict_proba`` returned.
+        classes : array-like of shape (n_classes,)
+            What the columns stand for: ``classes_`` of the classifier. Leaves, as a
+            rule; the mass of an inner node is that of rows known no further.
+        hierarchy : Hierarchy, dict, edges or graph
+            The hierarchy, which has all classes.
+        level : int, "leaf" or "parent", optional
+            Choose among the nodes of this level.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Nodes; in the dtype of ``classes`` where all of them are classes.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is wrong, the shapes do not fit, a class is not in the
+            hierarchy, or the decision cannot promise a node of the level.
+        """
+        self.check()
+        hierarchy = as_hierarchy(hierarchy)
+        labels, values = np.asarray(classes), np.asarray(proba)
+        positions = hierarchy.node_indices(labels)
+        if len(np.unique(positions)) < len(positions):
+            raise ValueError(f"classes given twice: {shorten(repeated(labels.tolist()))}")
+        if values.ndim != 2 or values.shape[1] != len(positions):
+            raise ValueError(
+                f"proba must have one column for each of the {len(positions)} classes, "
+                f"its shape is {values.shape}"
+            )
+        if values.dtype.kind != "f":
+            values = values.astype(np.float64)
+        rule = self.build(positions, hierarchy, level)
+        step = max(1, _BLOCK // max(len(positions), 1))
+        starts = range(0, len(values), step)
+        chosen = [rule(values[start : start + step]) for start in starts]
+        nodes = np.concatenate(chosen) if chosen else np.zeros(0, np.intp)
+        return name_nodes(nodes, labels, positions, hierarchy)
+
+
+def name_nodes(
+    nodes: NDArray[np.intp],
+    classes: NDArray[Any],
+    positions: NDArray[np.intp],
+    hierarchy: Hierarchy,
+) -> NDArray[Any]:
+    """Return the labels of chosen nodes, in the dtype of the classes if all are classes.
+
+    Parameters
+    ----------
+    nodes : ndarray of shape (n,), dtype intp
+        Positions in ``hierarchy.nodes``.
+    classes, positions : ndarray of shape (n_classes,)
+        The classes, and their positions.
+    hierarchy : Hierarchy
+        The hierarchy.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        Labels.
+    """
+    column = np.full(len(hierarchy), -1)
+    column[positions] = np.arange(len(positions))
+    columns = column[nodes]
+    if len(nodes) == 0 or columns.min() >= 0:
+        labels: NDArray[Any] = classes[columns]
+        return labels
+    used, cells = np.unique(nodes, return_inverse=True)
+    names = plain_array([hierarchy.nodes[i] for i in used.tolist()])
+    if classes.dtype.kind == "O":
+        names = names.astype(object)
+    named: NDArray[Any] = names[cells.reshape(-1)]
+    return named
