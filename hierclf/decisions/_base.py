@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 
 from hierclf._compat import validate_parameter_constraints
 from hierclf.hierarchy import Hierarchy, as_hierarchy
-from hierclf.hierarchy._nodes import plain_array, repeated, shorten
+from hierclf.hierarchy._nodes import as_labels, plain_array, repeated, shorten
 
 # Takes probabilities of shape (n, n_classes), returns positions in `hierarchy.nodes`, (n,).
 Rule = Callable[[NDArray[Any]], NDArray[np.intp]]
@@ -100,7 +100,8 @@ class BaseDecision(BaseEstimator):  # type: ignore[misc]
         """
         self.check()
         hierarchy = as_hierarchy(hierarchy)
-        labels, values = np.asarray(classes), np.asarray(proba)
+        labels = classes if isinstance(classes, np.ndarray) else plain_array(as_labels(classes))
+        values = np.asarray(proba)
         positions = hierarchy.node_indices(labels)
         if len(np.unique(positions)) < len(positions):
             raise ValueError(f"classes given twice: {shorten(repeated(labels.tolist()))}")
