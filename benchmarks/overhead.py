@@ -161,7 +161,7 @@ def heads(hierarchy: Hierarchy) -> dict[str, Callable[[], object]]:
         def run() -> None:
             for _ in range(200):
                 head.zero_grad()
-                loss(head.path_log_proba(hidden.requires_grad_(), target)).backward()
+                loss(head, hidden.requires_grad_(), target).backward()
 
         return run
 

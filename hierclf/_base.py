@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import deepcopy
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -16,23 +15,16 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted
 
 from hierclf._batches import stratified_holdout
 from hierclf._compat import Interval, StrOptions, fit_context
 from hierclf._inputs import InputReader
-from hierclf._training import (
-    OPTIMIZERS,
-    LabelledRows,
-    SoftmaxNet,
-    argmax,
-    build_net,
-    watch_loss,
-)
+from hierclf._labels import locate, read_targets
+from hierclf._prediction import SoftmaxPredictions
+from hierclf._training import OPTIMIZERS, LabelledRows, build_net, watch_loss
 from hierclf._validation import (
     check_callbacks,
     check_hidden_layer_sizes,
-    check_labels,
     check_same_classes,
     check_same_network,
     combine_weights,
@@ -41,22 +33,25 @@ from hierclf._validation import (
     resolve_device,
     unchanged_on_failure,
 )
+from hierclf.decisions import as_decision
 from hierclf.encoders._modules import as_encoder
 from hierclf.hierarchy import Hierarchy, as_hierarchy
-from hierclf.hierarchy._nodes import plain_array
-from hierclf.nn.network import ACTIVATIONS, SoftmaxNetwork
+from hierclf.losses import as_loss
+from hierclf.nn.network import ACTIVATIONS
 
-_Function = Callable[[SoftmaxNetwork, Any], torch.Tensor]
 _MAX_SEED = np.iinfo(np.int32).max
+# What the parameters of nested objects are set on, and where such objects are found.
+_PARAM_OBJECTS = {
+    "encoder": "encoders, such as encoder=LSTMEncoder()",
+    "loss": "losses, such as loss=PathCrossEntropy()",
+    "decision": "decisions, such as decision=Threshold()",
+}
 
 
-class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A network trained by skorch whose head gives every node a probability."""
 
     _head: ClassVar[str]
-
-    net_: SoftmaxNet
-    _reader: InputReader
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "hierarchy": "no_validation",
@@ -64,6 +59,8 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left"), None],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "dropout": [Interval(Real, 0, 1, closed="left")],
+        "loss": "no_validation",
+        "decision": "no_validation",
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
@@ -89,6 +86,8 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         hidden_layer_sizes: Any = None,
         activation: str = "relu",
         dropout: float = 0.0,
+        loss: Any = None,
+        decision: Any = "argmax",
         optimizer: Any = "auto",
         learning_rate_init: float = 1e-3,
         weight_decay: float = 1e-4,
@@ -110,6 +109,8 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.dropout = dropout
+        self.loss = loss
+        self.decision = decision
         self.optimizer = optimizer
         self.learning_rate_init = learning_rate_init
         self.weight_decay = weight_decay
@@ -152,13 +153,14 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         object
             The classifier.
         """
-        encoder = params.get("encoder", self.encoder)
-        nested = next((name for name in params if name.startswith("encoder__")), None)
-        if nested is not None and not hasattr(encoder, "set_params"):
-            raise ValueError(
-                f"{nested} sets a parameter of an encoder, and encoder is {encoder!r}: pass an "
-                "object of hierclf.encoders, such as encoder=LSTMEncoder()"
-            )
+        for name, example in _PARAM_OBJECTS.items():
+            given = params.get(name, getattr(self, name))
+            nested = next((key for key in params if key.startswith(f"{name}__")), None)
+            if nested is not None and not hasattr(given, "set_params"):
+                raise ValueError(
+                    f"{nested} sets a parameter of an object, and {name} is {given!r}: pass an "
+                    f"object of hierclf.{example}"
+                )
         return super().set_params(**params)
 
     @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
@@ -171,8 +173,11 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             The features; with an encoder, what it reads. float32 and float64 train a
             network of that type; other types become float64. A sparse matrix is never
             made dense.
-        y : array-like of shape (n_samples,)
-            Labels, each a leaf of the hierarchy.
+        y : array-like of shape (n_samples,) or (n_samples, n_levels)
+            Labels, each a node of the hierarchy. A row that is labelled with an inner
+            node is known only that far: the loss is minus the log-probability of that
+            node. Or paths, the top level first, as an array, data frame or lists; they
+            may end early, with "", None or NaN as padding.
         sample_weight : array-like of shape (n_samples,), optional
             Weights, not negative. Only their ratios count; a row of weight 0 is left
             out.
@@ -207,17 +212,23 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         if goes_on:
             check_same_network(self, network, encoder, device)
         reader = self._reader if goes_on else InputReader(encoder)
+        loss, decision = as_loss(self.loss), as_decision(self.decision)
+        decision.check()
+        located = locate(y, self.hierarchy)
+        if located is not None:
+            y = located.positions
         X, y = reader.check_fit(self, X, y, reset=not goes_on)
         check_classification_targets(y)
         if sample_weight is not None:
             X, y, sample_weight = drop_zero_weights(X, y, sample_weight, reader.float_dtype(X))
 
-        classes, codes = np.unique(y, return_inverse=True)
-        hierarchy = self._read_hierarchy(X, y)
-        check_labels(classes, hierarchy)
-        weight = combine_weights(self.class_weight, sample_weight, classes, codes, hierarchy)
-        hierarchy = hierarchy.prune(classes)
-        positions = hierarchy.node_indices(classes)
+        hierarchy = located.hierarchy if located else self._read_hierarchy(X, y)
+        loss.check(hierarchy)
+        targets = read_targets(y, hierarchy, are_positions=located is not None)
+        weight = combine_weights(self.class_weight, sample_weight, targets, hierarchy)
+        classes, hierarchy = targets.classes, targets.hierarchy
+        decision.build(targets.class_positions, hierarchy)
+        criterion = loss.build(hierarchy, head=self._head, counts=targets.counts(sample_weight))
 
         random_state = check_random_state(self.random_state)
         seed, batch_seed = random_state.randint(_MAX_SEED, size=2).tolist()
@@ -237,7 +248,14 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         if goes_on:
             check_same_classes(self, classes, hierarchy)
             net = self.net_
-            net.go_on(callbacks, self.weight_decay, batch_seed, encoder_learning_rate, **training)
+            net.go_on(
+                criterion,
+                callbacks,
+                self.weight_decay,
+                batch_seed,
+                encoder_learning_rate,
+                **training,
+            )
         else:
             dtype = reader.float_dtype(X) if device == "cpu" else np.dtype(np.float32)
             network |= {"dtype": getattr(torch, dtype.name), "seed": seed, "hierarchy": hierarchy}
@@ -251,6 +269,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
                 )
             net = build_net(
                 network,
+                criterion,
                 is_sparse=sp.issparse(X),
                 encoder_learning_rate=encoder_learning_rate,
                 optimizer=self.optimizer,
@@ -262,7 +281,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
                 **training,
             )
         X = reader.rows(X, net.dtype, device)
-        train, valid = self._split(X, positions[codes], weight, net.dtype, random_state)
+        train, valid = self._split(X, targets.nodes, weight, net.dtype, random_state)
         stopped = net.train_on(train, valid)
         if not stopped and self.n_iter_no_change < self.max_iter and not self.early_stopping:
             warn(
@@ -281,7 +300,8 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         self._reader = reader
         self._encoder = describe_encoder(encoder)
         self._optimizer = self.optimizer
-        self._class_columns = np.searchsorted(hierarchy.leaf_indices, positions)
+        self._class_positions = targets.class_positions
+        self._longest_path = located.longest_path if located else None
 
     def _read_hierarchy(self, X: Any, y: NDArray[Any]) -> Hierarchy:
         """Return the whole hierarchy, whatever form it was given in."""
@@ -315,115 +335,3 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
                 "every class has one; use early_stopping=False"
             )
         return take(train), take(valid)
-
-    def predict(self, X: Any, level: int | str | None = None) -> NDArray[Any]:
-        """Predict the likeliest class, or the likeliest node of a level.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The features; with an encoder, what it reads.
-        level : int, "leaf" or "parent", optional
-            A level of ``hierarchy_``, 0 the top. None is "leaf".
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Labels. The likeliest node of a level need not be the ancestor of the
-            likeliest leaf, which :meth:`predict_path` gives.
-        """
-        scores, labels = self._level(level, of_leaves=SoftmaxNetwork.leaf_scores)
-        chosen = self._collect(X, lambda network, x: argmax(scores(network, x)))
-        predicted: NDArray[Any] = labels[chosen]
-        return predicted
-
-    def predict_log_proba(self, X: Any, level: int | str | None = None) -> NDArray[Any]:
-        """Compute the log-probability of every class, or of every node of a level.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The features; with an encoder, what it reads.
-        level : int, "leaf" or "parent", optional
-            A level of ``hierarchy_``, 0 the top. None is "leaf".
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_nodes_of_the_level)
-            Natural logarithms; columns as in :meth:`predict_proba`.
-        """
-        log_proba, _ = self._level(level)
-        return self._collect(X, log_proba)
-
-    def predict_proba(self, X: Any, level: int | str | None = None) -> NDArray[Any]:
-        """Compute the probability of every class, or of every node of a level.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The features; with an encoder, what it reads.
-        level : int, "leaf" or "parent", optional
-            A level of ``hierarchy_``, 0 the top. None is "leaf".
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_nodes_of_the_level)
-            Each row sums to 1. Leaves are in the order of ``classes_``, any other
-            level in that of ``hierarchy_.level(level)``. A node's probability is the
-            sum of its children's.
-        """
-        log_proba, _ = self._level(level)
-        return self._collect(X, lambda network, x: log_proba(network, x).exp())
-
-    def predict_node_proba(self, X: Any) -> NDArray[Any]:
-        """Compute the probability of every node.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The features; with an encoder, what it reads.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_nodes)
-            Columns in the order of ``hierarchy_.nodes``.
-        """
-        return self._collect(X, lambda network, x: network(x).exp())
-
-    def predict_path(self, X: Any) -> NDArray[Any]:
-        """Predict the path from the top level to the likeliest class.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The features; with an encoder, what it reads.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_levels)
-            The ancestors of ``predict(X)``, top first, and the class itself; padded
-            as :meth:`Hierarchy.paths_from_leaves` does where it is no deeper.
-        """
-        leaves = self.predict(X)
-        return self.hierarchy_.paths_from_leaves(leaves)
-
-    def _level(
-        self, level: int | str | None, of_leaves: _Function = SoftmaxNetwork.leaf_log_proba
-    ) -> tuple[_Function, NDArray[Any]]:
-        """Return what gives a level's log-probabilities, and the labels of its columns."""
-        check_is_fitted(self)
-        hierarchy = self.hierarchy_
-        columns = hierarchy.level_indices("leaf" if level is None else level)
-        if not np.array_equal(columns, hierarchy.leaf_indices):
-            labels = plain_array([hierarchy.nodes[column] for column in columns])
-            return lambda network, x: network(x)[:, columns], labels
-        columns = self._class_columns
-        if np.array_equal(columns, np.arange(len(columns))):
-            return of_leaves, self.classes_
-        return lambda network, x: of_leaves(network, x)[:, columns], self.classes_
-
-    def _collect(self, X: Any, function: _Function) -> NDArray[Any]:
-        check_is_fitted(self)
-        net = self.net_
-        X = self._reader.rows(self._reader.check(self, X), net.dtype, net.device)
-        return net.collect(X, function)

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from hierclf._batches import ENCODER_BLOCK, Batch, Batches, Rows
 from hierclf._random import restored, seed_global
-from hierclf.nn import LazyAdamW, LazyNovoGrad, PathCrossEntropy, SoftmaxNetwork
+from hierclf.nn import LazyAdamW, LazyNovoGrad, SoftmaxNetwork
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "auto": torch.optim.AdamW,
@@ -111,6 +111,7 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
 
     def go_on(
         self,
+        criterion: torch.nn.Module,
         callbacks: Sequence[Any],
         weight_decay: float,
         batch_seed: int,
@@ -121,12 +122,14 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
 
         Parameters
         ----------
-        callbacks, weight_decay, batch_seed, encoder_learning_rate, **params
+        criterion, callbacks, weight_decay, batch_seed, encoder_learning_rate, **params
             Replace what :func:`build_net` was given. The seed counts only if the net
             has kept the weights alone, and so starts a new order of the rows.
         """
         self.callbacks, self.warm_start = callbacks, True
         self.initialize_callbacks()
+        self.criterion = criterion.to(self.module__dtype)
+        self.initialize_criterion()
         if self.optimizer_ is None:
             self.batch_seed = batch_seed
             self.generator_ = torch.Generator().manual_seed(batch_seed)
@@ -240,8 +243,9 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
 
     def _step(self, batch: Batch) -> dict[str, Tensor]:
         x, (target, weight) = batch
-        path_log_proba = self.module_(x, target)
-        return {"loss": self.criterion_(path_log_proba, weight), "y_pred": path_log_proba}
+        hidden = self.module_.last_hidden(x)
+        loss = self.criterion_(self.module_.head, hidden, target, weight)
+        return {"loss": loss, "y_pred": hidden}
 
     def run_single_epoch(
         self,
@@ -375,6 +379,7 @@ def _n_rows(batch: Batch) -> int:
 
 def build_net(
     network: dict[str, Any],
+    criterion: torch.nn.Module,
     *,
     is_sparse: bool,
     encoder_learning_rate: float | None,
@@ -390,6 +395,8 @@ def build_net(
     ----------
     network : dict
         Parameters of :class:`hierclf.nn.SoftmaxNetwork`.
+    criterion : torch.nn.Module
+        A loss of :mod:`hierclf.nn`.
     is_sparse : bool
         Whether the features are, and so the gradient of the layer that reads them can be.
     encoder_learning_rate : float or None
@@ -428,7 +435,7 @@ def build_net(
             optimizer = OPTIMIZERS[optimizer]
     return SoftmaxNet(
         module=SoftmaxNetwork,
-        criterion=PathCrossEntropy,
+        criterion=criterion.to(network["dtype"]),
         optimizer=optimizer,
         callbacks=callbacks,
         device=device,

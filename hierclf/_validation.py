@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
 from hierclf._compat import check_sample_weight
+from hierclf._labels import Targets
 from hierclf.encoders import BaseEncoder
 from hierclf.hierarchy import Hierarchy
 from hierclf.hierarchy._nodes import shorten
@@ -103,52 +104,86 @@ def drop_zero_weights(
     return (X, y, weight) if present.all() else (X[present], y[present], weight[present])
 
 
-def check_labels(classes: NDArray[Any], hierarchy: Hierarchy) -> None:
-    """Refuse labels that are not leaves."""
-    is_inner = ~np.isin(hierarchy.node_indices(classes), hierarchy.leaf_indices)
-    if is_inner.any():
-        label = classes[is_inner].tolist()[0]
-        raise ValueError(
-            f"the label {label!r} is not a leaf: it has the children "
-            f"{hierarchy.children(label)[:5]!r}. Every row needs the label of a leaf."
-        )
-
-
 def combine_weights(
     class_weight: Any,
     sample_weight: NDArray[Any] | None,
-    classes: NDArray[Any],
-    codes: NDArray[np.intp],
+    targets: Targets,
     hierarchy: Hierarchy,
 ) -> NDArray[Any] | None:
-    """Multiply class weights and sample weights, and scale them to a mean of 1."""
+    """Multiply class weights and sample weights, and scale them to a mean of 1.
+
+    Parameters
+    ----------
+    class_weight : dict, "balanced" or None
+        As the user gave it.
+    sample_weight : ndarray of shape (n_rows,) or None
+        Positive weights.
+    targets : Targets
+        The nodes of the rows.
+    hierarchy : Hierarchy
+        The hierarchy as it was given, whose nodes the keys are.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,) or None
+        None where all rows weigh the same.
+    """
     if class_weight is None and sample_weight is None:
         return None
-    weight = np.ones(len(codes)) if sample_weight is None else sample_weight
+    weight = np.ones(len(targets.codes)) if sample_weight is None else sample_weight
     if class_weight == "balanced":
-        counts = np.bincount(codes, weights=weight)
-        weight = weight / counts[codes]
+        weight = weight * _balanced(targets, weight)[targets.codes]
     elif class_weight is not None:
-        leaves = set(hierarchy.leaves)
-        unknown = [key for key in class_weight if key not in leaves]
-        if unknown:
-            raise ValueError(
-                f"class_weight has keys that are no labels: {unknown[:5]!r}; "
-                f"labels are such as {classes.tolist()[:3]!r}"
-            )
-        of_class = np.array([class_weight.get(label, 1.0) for label in classes.tolist()], float)
-        if (of_class < 0).any() or not np.isfinite(of_class).all():
-            label = classes[~((of_class >= 0) & (of_class < np.inf))].tolist()[0]
-            raise ValueError(
-                f"class_weight must be finite and not negative, got {class_weight[label]!r} "
-                f"for {label!r}"
-            )
-        weight = weight * of_class[codes]
+        weight = weight * _of_labels(class_weight, targets, hierarchy)[targets.codes]
     total = weight.sum()
     if not total > 0:
         raise ValueError("the class weights of all classes in y are 0: nothing to learn from")
     scaled: NDArray[Any] = weight * (len(weight) / total)
     return scaled
+
+
+def _balanced(targets: Targets, weight: NDArray[Any]) -> NDArray[Any]:
+    """Weigh labels so that all leaves count the same in total.
+
+    A row known only as far as an inner node counts as a row of a leaf below it does on
+    average; where there is none, as a row does on average over all leaves.
+    """
+    hierarchy, labelled = targets.hierarchy, targets.labelled
+    totals = np.bincount(targets.codes, weights=weight)
+    is_leaf = np.isin(labelled, hierarchy.leaf_indices)
+    if not is_leaf.any():
+        return np.ones(len(labelled))
+    item, above = hierarchy.ancestor_pairs(labelled[is_leaf])
+    n_leaves = np.bincount(above, minlength=len(hierarchy))[labelled]
+    total = np.bincount(above, weights=totals[is_leaf][item], minlength=len(hierarchy))[labelled]
+    on_average = is_leaf.sum() / totals[is_leaf].sum()
+    weights = np.full(len(labelled), on_average)
+    np.divide(n_leaves, total, out=weights, where=n_leaves > 0)
+    return weights
+
+
+def _of_labels(
+    class_weight: dict[Any, float], targets: Targets, hierarchy: Hierarchy
+) -> NDArray[Any]:
+    """Look up the weight of each label: its own, else that of the nearest node above it."""
+    unknown = [key for key in class_weight if key not in hierarchy]
+    if unknown:
+        raise ValueError(
+            f"class_weight has keys that are no labels: {unknown[:5]!r}; "
+            f"labels are such as {targets.classes.tolist()[:3]!r}"
+        )
+    for label, given in class_weight.items():
+        if not 0 <= given < np.inf:
+            raise ValueError(
+                f"class_weight must be finite and not negative, got {given!r} for {label!r}"
+            )
+    nodes = targets.hierarchy.nodes
+    weights = []
+    for label in (nodes[i] for i in targets.labelled.tolist()):
+        keys = [node for node in (label, *hierarchy.ancestors(label)) if node in class_weight]
+        nearest = min(keys, key=lambda key: hierarchy.distance(label, key), default=None)
+        weights.append(1.0 if nearest is None else class_weight[nearest])
+    return np.array(weights, dtype=float)
 
 
 def describe_encoder(encoder: BaseEncoder | None) -> tuple[Any, dict[str, Any]]:

@@ -13,16 +13,18 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
     A single network computes :math:`P(\text{child} \mid \text{parent})` at every inner
     node. The probability of a node is the product along the path from the root, and
     training minimises minus the log-probability of the true path [1]_. Leaves sum to
-    1, and every other node is the sum of its children.
+    1, and every other node is the sum of its children. Where a node has several parents
+    (in a DAG), its probability is the sum over its paths.
 
     Parameters
     ----------
     hierarchy : dict, iterable of edges, graph, Hierarchy or inducer, optional
-        The tree of the classes: ``{parent: [children]}`` or nested dicts, (parent,
-        child) pairs, a networkx ``DiGraph``, a :class:`Hierarchy`, or an object of
-        :mod:`hierclf.induction`, which builds one from the data. Leaves that do not
-        occur in ``y`` are left out. None puts all classes directly under the root,
-        which makes this a flat softmax.
+        The classes: ``{parent: [children]}`` or nested dicts, (parent, child) pairs, a
+        networkx ``DiGraph``, a :class:`Hierarchy`, or an object of
+        :mod:`hierclf.induction`, which builds one from the data. What is neither above
+        nor below a label of ``y`` is left out. None is the hierarchy of the paths in
+        ``y``; where ``y`` holds single labels, all are directly under the root, which
+        makes this a flat softmax.
     encoder : encoder, torch.nn.Module or callable, optional
         What turns a row into the vector that the hidden layers and the head read: an
         object of :mod:`hierclf.encoders`, a torch module, whose weights are where each
@@ -35,6 +37,14 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
         Follows each hidden layer.
     dropout : float, default=0.0
         Probability with which each hidden unit is dropped in training; in [0, 1).
+    loss : loss, optional
+        What training minimises, an object of :mod:`hierclf.losses`. None is the
+        cross-entropy summed over the path, ``PathCrossEntropy()``.
+    decision : {"argmax", "top_down", "threshold", "minimum_risk"} or decision, \
+            default="argmax"
+        Which node ``predict`` names, given the probabilities: an object of
+        :mod:`hierclf.decisions`, or the name of one with its defaults. Probabilities
+        do not depend on it, and it may be changed after the fit.
     optimizer : {"auto", "adamw", "adam", "sgd"} or type, default="auto"
         "auto" is "adamw", but for a linear model of sparse features, whose weights move
         in proportion to their gradient (:class:`hierclf.nn.LazyNovoGrad`). "sgd" has
@@ -61,8 +71,10 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
         Share of the rows to hold out, stratified; a class always keeps a row for
         training. Only used if ``early_stopping``.
     class_weight : dict or "balanced", optional
-        Weights of the classes, 1 where the dict has no entry. "balanced" gives each
-        class of ``y`` the same total weight.
+        Weights of the rows by their label. An inner node's weight is that of all rows
+        at or below it that have no nearer one; without any it is 1. "balanced" gives
+        all leaves in ``y`` the same total weight, and a row labelled with an inner node
+        that of a row below it on average.
     warm_start : bool, default=False
         Go on from the last fit (weights, optimiser and order of rows) with ``max_iter``
         epochs more. Classes, features, network, optimizer and device must be the same.
@@ -82,9 +94,10 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The sorted labels, all leaves of ``hierarchy_``.
+        The leaves of ``hierarchy_``, sorted: the labels of ``y``, and, where a label is
+        an inner node, all leaves below it.
     hierarchy_ : Hierarchy
-        The hierarchy, pruned to the classes and their ancestors.
+        The hierarchy, pruned to what is above, at or below a label of ``y``.
     net_ : skorch.NeuralNet
         The trained net; ``net_.module_`` is the torch module and ``net_.history`` has
         the record of each epoch.
@@ -148,6 +161,8 @@ class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
     hierarchy : dict, iterable of edges, graph, Hierarchy or inducer, optional
         The tree of the classes. It does not change how the classifier is trained.
     encoder, hidden_layer_sizes, activation, dropout
+        See :class:`HierarchicalSoftmaxClassifier`.
+    loss, decision
         See :class:`HierarchicalSoftmaxClassifier`.
     optimizer, learning_rate_init, weight_decay
         See :class:`HierarchicalSoftmaxClassifier`.

@@ -22,19 +22,26 @@ routes = st.sampled_from([*by_hand.ROUTES])
 
 
 def loss_of(softmax, hidden, target, weight=None):
-    return PathCrossEntropy()(softmax.path_log_proba(hidden, target), weight)
+    return PathCrossEntropy()(softmax, hidden, target, weight)
 
 
 # -- the loss
 
 
+class Steps(torch.nn.Module):
+    """A head whose steps are known."""
+
+    def path_log_proba(self, hidden, target):
+        return hidden.log()
+
+
 def test_path_cross_entropy_by_hand():
-    steps = torch.tensor([[0.5, 0.25, 1.0], [0.125, 1.0, 0.5]], dtype=torch.float64).log()
-    loss = PathCrossEntropy()
+    steps = torch.tensor([[0.5, 0.25, 1.0], [0.125, 1.0, 0.5]], dtype=torch.float64)
+    loss, target = PathCrossEntropy(), torch.zeros(2, dtype=torch.long)
     # Row 0 is 3 bits, row 1 is 4.
-    assert loss(steps).item() == pytest.approx(3.5 * math.log(2), rel=1e-15)
+    assert loss(Steps(), steps, target).item() == pytest.approx(3.5 * math.log(2), rel=1e-15)
     for weight, bits in (([1, 1], 3.5), ([2, 0], 3), ([0, 2], 4), ([3, 0.5], 5.5), ([0, 0], 0)):
-        weighted = loss(steps, torch.tensor(weight, dtype=torch.float64))
+        weighted = loss(Steps(), steps, target, torch.tensor(weight, dtype=torch.float64))
         assert weighted.item() == pytest.approx(bits * math.log(2), rel=1e-15)
 
 

@@ -682,7 +682,7 @@ def armed(request, monkeypatch):
             monkeypatch.setattr(Bomb, "error", error)
         elif error is not None:
             calls = iter(range(100))
-            name = {"module": "forward", "gradient": "path_log_proba"}[request.param]
+            name = {"module": "last_hidden", "gradient": "path_log_proba"}[request.param]
             from hierclf.nn import HierarchicalSoftmax, SoftmaxNetwork
 
             owner = {"module": SoftmaxNetwork, "gradient": HierarchicalSoftmax}[request.param]

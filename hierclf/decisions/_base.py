@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from itertools import pairwise
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator
 
 from hierclf._compat import validate_parameter_constraints
@@ -27,7 +29,7 @@ class BaseDecision(BaseEstimator):  # type: ignore[misc]
     of ``__init__``, as in any scikit-learn estimator.
     """
 
-    _parameter_constraints: dict[str, Any] = {}  # noqa: RUF012, as in scikit-learn
+    _parameter_constraints: ClassVar[dict[str, Any]] = {}
 
     def build(
         self, classes: NDArray[np.intp], hierarchy: Hierarchy, level: int | str | None = None
@@ -53,8 +55,8 @@ class BaseDecision(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If a parameter does not fit the classes, or the decision cannot promise a
-            node of the level.
+            If a parameter does not fit the classes, a class is above the level, or the
+            decision cannot promise a node of the level.
         """
         raise NotImplementedError
 
@@ -78,7 +80,7 @@ class BaseDecision(BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         proba : array-like of shape (n, n_classes)
-            What ``predict_proba`` returned.
+            What ``predict_proba`` returned: finite and not negative.
         classes : array-like of shape (n_classes,)
             What the columns stand for: ``classes_`` of the classifier. Leaves, as a
             rule; the mass of an inner node is that of rows known no further.
@@ -95,14 +97,17 @@ class BaseDecision(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If a parameter is wrong, the shapes do not fit, a class is not in the
-            hierarchy, or the decision cannot promise a node of the level.
+            If a parameter is wrong, the shapes do not fit, a value is no probability, a
+            class is not in the hierarchy or above the level, or the decision cannot
+            promise a node of the level.
         """
         self.check()
         hierarchy = as_hierarchy(hierarchy)
         labels = classes if isinstance(classes, np.ndarray) else plain_array(as_labels(classes))
         values = np.asarray(proba)
         positions = hierarchy.node_indices(labels)
+        if not len(positions):
+            raise ValueError("there are no classes to choose from")
         if len(np.unique(positions)) < len(positions):
             raise ValueError(f"classes given twice: {shorten(repeated(labels.tolist()))}")
         if values.ndim != 2 or values.shape[1] != len(positions):
@@ -112,6 +117,13 @@ class BaseDecision(BaseEstimator):  # type: ignore[misc]
             )
         if values.dtype.kind != "f":
             values = values.astype(np.float64)
+        bad = np.argwhere(~(np.isfinite(values) & (values >= 0)))
+        if len(bad):
+            row, column = bad[0]
+            raise ValueError(
+                f"proba must hold probabilities, as predict_proba returns them: row {row} has "
+                f"{values[row, column]} for class {hierarchy.nodes[positions[column]]!r}"
+            )
         rule = self.build(positions, hierarchy, level)
         step = max(1, _BLOCK // max(len(positions), 1))
         starts = range(0, len(values), step)
@@ -154,3 +166,69 @@ def name_nodes(
         names = names.astype(object)
     named: NDArray[Any] = names[cells.reshape(-1)]
     return named
+
+
+def covering(
+    classes: NDArray[np.intp], hierarchy: Hierarchy
+) -> tuple[NDArray[np.intp], csr_array[Any]]:
+    """Return the nodes that probabilities can reach, and the matrix that sums them.
+
+    `Hierarchy.aggregate` for many blocks of rows: what does not depend on them is done once.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n_classes,), dtype intp
+        Positions in ``hierarchy.nodes``.
+    hierarchy : Hierarchy
+        The hierarchy.
+
+    Returns
+    -------
+    nodes : ndarray of shape (n_nodes,), dtype intp
+        The positions of the nodes that have a class at or below them, in node order.
+    sums : csr_array of shape (n_nodes, n_classes), dtype float64
+        1 where the class is at or below the node: ``sums @ proba.T`` is the probability
+        of each node, in double precision, since a node may have very many classes below.
+    """
+    columns, above = hierarchy.ancestor_pairs(classes)
+    nodes, rows = np.unique(above, return_inverse=True)
+    ones = np.ones(len(columns))
+    return nodes, csr_array((ones, (rows.reshape(-1), columns)), shape=(len(nodes), len(classes)))
+
+
+def by_depth(nodes: NDArray[np.intp], hierarchy: Hierarchy) -> list[slice]:
+    """Return the slices of equally deep nodes, the top level first; `nodes` in node order."""
+    _, starts = np.unique(hierarchy.depths[nodes], return_index=True)
+    return [slice(*ends) for ends in pairwise([*starts.tolist(), len(nodes)])]
+
+
+def nodes_of_level(
+    classes: NDArray[np.intp], hierarchy: Hierarchy, level: int | str
+) -> NDArray[np.intp]:
+    """Return the nodes of a level that have a class at or below them.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n_classes,), dtype intp
+        Positions in ``hierarchy.nodes``.
+    hierarchy : Hierarchy
+        The hierarchy.
+    level : int, "leaf" or "parent"
+        The level.
+
+    Returns
+    -------
+    ndarray of shape (n_nodes,), dtype intp
+        Positions in node order; `classes` itself, in its own order, where these are the
+        nodes, so that equals are told apart as without a level.
+
+    Raises
+    ------
+    ValueError
+        If there is no such level, or a class is above it.
+    """
+    names = [hierarchy.nodes[i] for i in classes.tolist()]
+    hierarchy.aggregate(np.empty((0, len(classes))), names, level)  # refuses classes above it
+    _, above = hierarchy.ancestor_pairs(classes)
+    nodes = np.intersect1d(hierarchy.level_indices(level), above)
+    return classes if np.array_equal(nodes, np.sort(classes)) else nodes

@@ -155,22 +155,73 @@ class Labels(Geometry):
         array([['animal', 'dog'],
                ['plant', '']], dtype='<U6')
         """
-        labels, rows = np.unique(self.node_indices(y) + 1, return_inverse=True)
-        paths = np.zeros((len(labels), self.n_levels), dtype=np.intp)
-        for row, i in enumerate(labels.tolist()):
-            path = self._only_path(i)
+        return self.name_paths(self.path_indices(self.node_indices(y)))
+
+    def path_indices(self, positions: ArrayLike) -> NDArray[np.intp]:
+        """Return the paths to nodes, as positions.
+
+        Parameters
+        ----------
+        positions : array-like of shape (n,)
+            Positions in `nodes`.
+
+        Returns
+        -------
+        ndarray of shape (n, n_levels), dtype intp
+            Root side first, then the node itself, then -1.
+
+        Raises
+        ------
+        ValueError
+            If several paths lead to a node (in a DAG).
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": []})
+        >>> h.path_indices([3, 1])
+        array([[ 0,  3],
+               [ 1, -1]])
+        """
+        distinct, rows = np.unique(np.asarray(positions, dtype=np.intp), return_inverse=True)
+        paths = np.full((len(distinct), self.n_levels), -1, dtype=np.intp)
+        for row, i in enumerate(distinct.tolist()):
+            path = self._only_path(i + 1)
             if path is None:
                 raise ValueError(
-                    f"several paths lead to {self._names[i]!r}, since the hierarchy is a DAG"
+                    f"several paths lead to {self.nodes[i]!r}, since the hierarchy is a DAG"
                 )
-            paths[row, : len(path)] = path
+            paths[row, : len(path)] = np.array(path) - 1
+        return paths[rows.reshape(-1)]
+
+    def name_paths(self, paths: NDArray[np.intp]) -> NDArray[Any]:
+        """Return paths of positions as path labels.
+
+        Parameters
+        ----------
+        paths : ndarray of shape (n, n_steps), dtype intp
+            Positions in `nodes`, root side first; -1 where a path has ended.
+
+        Returns
+        -------
+        ndarray of shape (n, n_steps)
+            As `paths_from_leaves` does.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": []})
+        >>> h.name_paths(np.array([[0, 3], [1, -1]]))
+        array([['animal', 'dog'],
+               ['plant', '']], dtype='<U6')
+        """
         used, cells = np.unique(paths, return_inverse=True)
-        names = plain_array([self._shown[i] for i in used.tolist() if i])
-        if len(used) and used[0] == 0:
+        names = plain_array([self._shown[i + 1] for i in used.tolist() if i >= 0])
+        if len(used) and used[0] < 0:
             padding = "" if names.dtype.kind == "U" else None
             dtype = names.dtype if names.dtype.kind == "U" else object
             names = np.concatenate((np.array([padding], dtype=dtype), names.astype(dtype)))
-        result: NDArray[Any] = names[cells.reshape(paths.shape)][rows.reshape(-1)]
+        result: NDArray[Any] = names[cells.reshape(paths.shape)]
         return result
 
     def leaves_from_paths(self, Y: Any) -> NDArray[Any]:
@@ -219,10 +270,11 @@ class Labels(Geometry):
             if below is None:
                 children = [self._shown[c] for c in self._child_ids(i)]
                 place = repr(self._shown[i]) if i else "the root"
-                raise ValueError(
-                    f"row {row}, step {step}: {name!r} is not a child of {place}; "
-                    + (f"its children are {shorten(children)}" if children else "it is a leaf")
-                )
+                message = f"row {row}, step {step}: {name!r} is not a child of {place}; "
+                message += f"its children are {shorten(children)}" if children else "it is a leaf"
+                if name in self._ids and name != self.root:
+                    message += f"; {name!r} is below {shorten(self.parents(name))}"
+                raise ValueError(message)
             i = below
         return i
 

@@ -1,7 +1,8 @@
 """The torch floor: tensors in, tensors out; usable without scikit-learn.
 
 ``softmax``  hidden state -> log-probability of every node of a hierarchy
-``losses``   log-probabilities and targets -> a scalar
+``dag``      the same where a node may have several parents
+``losses``   the probabilities that a head gives to targets -> a scalar
 ``groups``   ragged groups of nodes as padded blocks
 ``linear``   affine maps over dense and over sparse rows
 ``text``     token ids -> a vector for each text
@@ -9,8 +10,9 @@
 ``optim``    optimisers for sparse gradients
 """
 
+from hierclf.nn.dag import DAGSoftmax
 from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
-from hierclf.nn.losses import PathCrossEntropy
+from hierclf.nn.losses import PathCrossEntropy, SoftLabelCrossEntropy
 from hierclf.nn.network import SoftmaxNetwork
 from hierclf.nn.optim import LazyAdamW, LazyNovoGrad
 from hierclf.nn.softmax import FlatSoftmax, HierarchicalSoftmax
@@ -19,6 +21,7 @@ from hierclf.nn.text import ConvGRU, RaggedRNN, RecurrentEncoder, TransformerTex
 __all__ = [
     "CSRRows",
     "ConvGRU",
+    "DAGSoftmax",
     "FeatureLinear",
     "FlatSoftmax",
     "HierarchicalSoftmax",
@@ -28,6 +31,7 @@ __all__ = [
     "PathCrossEntropy",
     "RaggedRNN",
     "RecurrentEncoder",
+    "SoftLabelCrossEntropy",
     "SoftmaxNetwork",
     "TransformerText",
     "WordEmbedding",

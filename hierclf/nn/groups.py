@@ -34,6 +34,8 @@ class PathSteps(nn.Module):
     have a single bucket, since there a second one costs more than the padding.
     """
 
+    levels: Tensor
+
     def __init__(self, hierarchy: Hierarchy) -> None:
         super().__init__()
         ancestors = ancestors_by_level(hierarchy)
@@ -49,10 +51,15 @@ class PathSteps(nn.Module):
             _StepBucket(start[levels], size[levels], (ancestors - start)[levels])
             for levels in buckets
         )
+        register_derived(self, "levels", np.concatenate(buckets))
 
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Map logits (nodes, batch) and targets (batch,) to steps (batch, depth)."""
-        steps = [bucket(logits, target) for bucket in self.buckets]
+    def forward(self, logits: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
+        """Map logits (nodes, batch) and targets (batch,) to steps (batch, depth).
+
+        Label smoothing mixes each step with the mean over its group. Column i is the
+        step into level ``levels[i]``.
+        """
+        steps = [bucket(logits, target, label_smoothing) for bucket in self.buckets]
         return (steps[0] if len(steps) == 1 else torch.cat(steps)).t()
 
 
@@ -91,7 +98,7 @@ class _StepBucket(nn.Module):
         index = start + (slot + position) % size
         return index.flatten(0, 1), _padding(position < size).flatten(0, 1)
 
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, target: Tensor, label_smoothing: float) -> Tensor:
         """Map logits (nodes, batch) and targets (batch,) to steps (levels, batch)."""
         if self.tabulated:
             index = self.index.index_select(0, target).t()
@@ -101,7 +108,12 @@ class _StepBucket(nn.Module):
                 *(part.index_select(1, target) for part in (self.start, self.size, self.slot))
             )
         members = (logits.gather(0, index) + padding).view(self.width, self.levels, -1)
-        return members.log_softmax(0)[0]
+        log_proba = members.log_softmax(0)
+        if not label_smoothing:
+            return log_proba[0]
+        is_member = (padding == 0).view(members.shape)
+        mean = log_proba.where(is_member, 0).sum(0) / is_member.sum(0)
+        return torch.lerp(log_proba[0], mean, label_smoothing)
 
 
 class RaggedGroups(nn.Module):
@@ -114,7 +126,7 @@ class RaggedGroups(nn.Module):
         super().__init__()
         sizes = np.array([len(group) for group in groups], dtype=np.intp)
         chosen = _buckets(sizes)
-        blocks = [_Block([groups[n] for n in numbers]) for numbers in chosen]
+        blocks = [PaddedGroups([groups[n] for n in numbers]) for numbers in chosen]
         self.blocks = nn.ModuleList(blocks)
         # Where each row, and each group, stands in the blocks put one after another.
         nothing = torch.zeros(0, dtype=torch.long)
@@ -140,7 +152,7 @@ class RaggedGroups(nn.Module):
         return sums.index_select(0, self.group_order)
 
 
-class _Block(nn.Module):
+class PaddedGroups(nn.Module):
     """Groups of rows side by side, padded to the largest of them."""
 
     members: Tensor
@@ -159,6 +171,11 @@ class _Block(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """Gather rows (rows, batch) as (width, groups, batch), -inf where there is none."""
         return values.index_select(0, self.members).view(*self.shape, -1) + self.padding
+
+    def member(self, slot: Tensor) -> Tensor:
+        """Return the row that stands in a slot (groups, batch) of each group: (groups, batch)."""
+        groups = torch.arange(self.shape[1], device=slot.device).unsqueeze(1)
+        return self.members.view(self.shape)[slot, groups]
 
 
 def _padding(present: Tensor) -> Tensor:
@@ -189,9 +206,9 @@ def ancestors_by_level(hierarchy: Hierarchy) -> _Indices:
 
 def leaves_under(hierarchy: Hierarchy) -> list[_Indices]:
     """List, for each inner node but the root, the columns of its leaves."""
-    ancestors = ancestors_by_level(hierarchy)[:, hierarchy.leaf_indices]
-    level, leaf = np.nonzero(ancestors != hierarchy.leaf_indices)
-    node = ancestors[level, leaf]
+    leaf, node = hierarchy.ancestor_pairs(hierarchy.leaf_indices)
+    is_above = node != hierarchy.leaf_indices[leaf]
+    leaf, node = leaf[is_above], node[is_above]
     by_node = np.argsort(node, kind="stable")
     starts = np.searchsorted(node[by_node], hierarchy.inner_indices[1:])
     return np.split(leaf[by_node], starts)[1:]

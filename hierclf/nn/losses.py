@@ -1,44 +1,111 @@
-"""Losses: log-probabilities of the targets' paths -> a scalar."""
+"""Losses: the probabilities that a head gives to the targets -> a scalar."""
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
 from torch import Tensor, nn
+
+from hierclf.nn.dag import DAGSoftmax
+from hierclf.nn.groups import PathSteps, ancestors_by_level, register_derived
+from hierclf.nn.linear import CSRRows
+from hierclf.nn.softmax import FlatSoftmax, HierarchicalSoftmax
+
+if TYPE_CHECKING:
+    from hierclf.hierarchy import Hierarchy
+
+Head = HierarchicalSoftmax | FlatSoftmax | DAGSoftmax
 
 
 class PathCrossEntropy(nn.Module):
     r"""Cross-entropy summed over the softmaxes on the path to the target.
 
-    .. math:: L = -\frac{1}{B} \sum_{b=1}^{B} w_b \sum_{q} \log P(m_q \mid q),
+    .. math:: L = -\frac{1}{B} \sum_{b=1}^{B} w_b \sum_{q} v_q \log P(m_q \mid q),
 
     where :math:`q` runs over the parents on the path to the target of row
     :math:`b` and :math:`m_q` is the child of :math:`q` on that path: equation 7
-    of [1]_, averaged over the rows of the batch. For a flat softmax the path is a
-    single step and this is the usual cross-entropy.
+    of [1]_, averaged over the rows of the batch. The weights of the levels :math:`v` are
+    1 if not given. For a flat softmax the path is a single step and this is the usual
+    cross-entropy.
+
+    Parameters
+    ----------
+    level_weights : Tensor of shape (n_levels,), optional
+        Weight of the step into each level, the top level first.
+    steps : PathSteps, optional
+        With ``level_weights`` and a flat softmax: what divides its probabilities into
+        steps, P(child | parent). A hierarchical softmax has its own.
+    label_smoothing : float
+        Share of each step that is spread evenly over the group that the target is
+        chosen from: its siblings and itself, or all leaves of a flat softmax.
+    log_prior : Tensor of shape (nodes,), optional
+        Added to the logits, so that the head itself learns what remains [2]_.
 
     References
     ----------
     .. [1] J. Schuurmans and F. Frasincar, "Global Hierarchical Neural Networks using
        Hierarchical Softmax", arXiv:2308.01210.
+    .. [2] R. Plaud, M. Labeau, A. Saillenfest and T. Bonald, "Revisiting Hierarchical
+       Text Classification: Inference and Metrics", CoNLL 2024.
 
     Examples
     --------
+    Zero weights give each of the three siblings a third, and each of the two top nodes a
+    half:
+
     >>> import torch
-    >>> halves = torch.full((2, 3), 0.5).log()  # two rows, three steps of probability 1/2
-    >>> loss = PathCrossEntropy()
-    >>> print(round(loss(halves).item(), 4))  # 3 log 2
-    2.0794
-    >>> print(round(loss(halves, torch.tensor([2.0, 0.0])).item(), 4))
-    2.0794
+    >>> from hierclf import Hierarchy
+    >>> from hierclf.nn import HierarchicalSoftmax
+    >>> tree = Hierarchy.from_dict({"root": ["a", "b"], "b": ["c", "d", "e"]})
+    >>> head = HierarchicalSoftmax(4, tree)
+    >>> for parameter in head.parameters():
+    ...     _ = torch.nn.init.zeros_(parameter)
+    >>> hidden, target = torch.zeros(1, 4), torch.tensor(tree.node_indices(["d"]))
+    >>> print(round(PathCrossEntropy()(head, hidden, target).item(), 4))  # log 2 + log 3
+    1.7918
+    >>> loss = PathCrossEntropy(level_weights=torch.tensor([1.0, 0.0]))
+    >>> print(round(loss(head, hidden, target).item(), 4))  # log 2
+    0.6931
     """
 
-    def forward(self, path_log_proba: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+    level_weights: Tensor | None
+    log_prior: Tensor | None
+    steps: PathSteps | None
+
+    def __init__(
+        self,
+        *,
+        level_weights: Tensor | None = None,
+        steps: PathSteps | None = None,
+        label_smoothing: float = 0.0,
+        log_prior: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.steps = steps
+        self.label_smoothing = label_smoothing
+        self.register_buffer("level_weights", level_weights)
+        self.register_buffer("log_prior", log_prior)
+
+    def forward(
+        self,
+        head: Head,
+        hidden: Tensor | CSRRows,
+        target: Tensor,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor:
         """Compute the loss of a batch.
 
         Parameters
         ----------
-        path_log_proba : Tensor of shape (batch, depth)
-            Log-probability of every step on the path to the target, 0 where the
-            path is shorter than ``depth``.
+        head : HierarchicalSoftmax, FlatSoftmax or DAGSoftmax
+            The softmax.
+        hidden : Tensor of shape (batch, in_features) or CSRRows
+            What it reads.
+        target : Tensor of shape (batch,), int64
+            Node of each row, as a position in ``hierarchy.nodes``.
         sample_weight : Tensor of shape (batch,), optional
             Weight of each row. The weighted sum is divided by the number of rows,
             not by the sum of the weights, so that a heavy batch counts for more.
@@ -48,7 +115,133 @@ class PathCrossEntropy(nn.Module):
         Tensor
             A scalar, in nats.
         """
-        rows = path_log_proba.shape[0]
+        log_proba = self._path_log_proba(head, hidden, target)
         if sample_weight is None:
-            return path_log_proba.sum() / -rows
-        return (path_log_proba.sum(dim=1) @ sample_weight) / -rows
+            return log_proba.sum() / -len(target)
+        return (log_proba.sum(dim=1) @ sample_weight) / -len(target)
+
+    def _path_log_proba(self, head: Head, hidden: Tensor | CSRRows, target: Tensor) -> Tensor:
+        """Return the terms of each row, (batch, steps)."""
+        options: dict[str, Any] = {}
+        if self.label_smoothing:
+            options["label_smoothing"] = self.label_smoothing
+        if self.log_prior is not None:
+            options["log_prior"] = self.log_prior
+        if self.steps is not None:
+            # Siblings sum to their parent, so a softmax over them turns P(node), which
+            # is all that a flat head gives, into P(node | parent).
+            nodes = head(hidden, self.log_prior).t()
+            log_proba: Tensor = self.steps(nodes, target, self.label_smoothing)
+            return log_proba * self._weights_of(self.steps)
+        log_proba = head.path_log_proba(hidden, target, **options)
+        if self.level_weights is None:
+            return log_proba
+        assert isinstance(head, HierarchicalSoftmax), "a flat softmax needs `steps`"
+        return log_proba * self._weights_of(head.steps)
+
+    def _weights_of(self, steps: PathSteps) -> Tensor:
+        """Return the weights of the levels in the order of the columns."""
+        assert self.level_weights is not None, "only weights need the steps"
+        return self.level_weights.index_select(0, steps.levels)
+
+
+class SoftLabelCrossEntropy(nn.Module):
+    r"""Cross-entropy to labels that are spread over the leaves near the target.
+
+    .. math::
+
+        L = -\sum_C y_A(C) \log P(C), \qquad y_A(C) \propto \exp(-\beta \, d(A, C)),
+
+    where :math:`d` is the height of the lowest common ancestor of the target :math:`A`
+    and the leaf :math:`C`, divided by that of the root [1]_. A target that is an inner
+    node counts as one class beside the leaves that are not below it, at distance 0.
+
+    Parameters
+    ----------
+    hierarchy : Hierarchy
+        A tree.
+    beta : float
+        How fast the weight of a leaf falls with its distance; infinite is the usual
+        cross-entropy.
+
+    References
+    ----------
+    .. [1] L. Bertinetto et al., "Making Better Mistakes: Leveraging Class Hierarchies
+       with Deep Networks", CVPR 2020.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from hierclf import Hierarchy
+    >>> from hierclf.nn import FlatSoftmax
+    >>> tree = Hierarchy.from_dict({"root": ["a", "b"], "b": ["c", "d"]})
+    >>> head = FlatSoftmax(1, tree)
+    >>> for parameter in head.parameters():
+    ...     _ = torch.nn.init.zeros_(parameter)
+    >>> hidden, target = torch.zeros(1, 1), torch.tensor(tree.node_indices(["d"]))
+    >>> loss = SoftLabelCrossEntropy(tree, beta=1.0)
+    >>> print(round(loss(head, hidden, target).item(), 4))  # log 3, however it is spread
+    1.0986
+    """
+
+    ancestors: Tensor
+    coefficients: Tensor
+    of_root: Tensor
+    of_target: Tensor
+    parents: Tensor
+    leaf_indices: Tensor
+
+    def __init__(self, hierarchy: Hierarchy, beta: float) -> None:
+        super().__init__()
+        if not hierarchy.is_tree:
+            raise ValueError("soft labels need a tree, and this hierarchy is a DAG")
+        ancestors = ancestors_by_level(hierarchy)
+        heights, depths = hierarchy.heights, hierarchy.depths
+        # The leaves that leave the path to a target at the same node weigh the same: those
+        # below it, less those below the next node on the path. Written as a sum over the
+        # path, each node has the weight of its own such leaves less that of its parent's.
+        above = np.vstack([np.full(len(hierarchy), hierarchy.depth), heights[ancestors[:-1]]])
+        on_path = np.arange(hierarchy.depth)[:, None] < depths  # there is a step, from `above`
+        distance = np.where(on_path, above - heights, 1) / hierarchy.depth
+        weight = np.where(on_path, np.exp(-beta * distance), 0.0)
+        n_leaves = np.full(len(hierarchy), len(hierarchy.leaves))
+        n_below = np.vstack([n_leaves, hierarchy.leaf_counts[ancestors]])
+        total = 1 + (weight * (n_below[:-1] - n_below[1:])).sum(axis=0)
+        weight = np.vstack([weight, np.zeros(len(hierarchy))]) / total
+        register_derived(self, "ancestors", ancestors)
+        register_derived(self, "coefficients", weight[1:] - weight[:-1])
+        register_derived(self, "of_root", weight[0])
+        register_derived(self, "of_target", 1 / total)
+        register_derived(self, "leaf_indices", hierarchy.leaf_indices)
+        register_derived(self, "parents", hierarchy.edge_parents)
+        ends = np.searchsorted(depths, np.arange(2, hierarchy.depth + 2)).tolist()
+        self.levels_upwards = list(pairwise(ends))[::-1]  # all but the top one
+
+    def forward(
+        self,
+        head: Head,
+        hidden: Tensor | CSRRows,
+        target: Tensor,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor:
+        """Compute the loss of a batch; see :meth:`PathCrossEntropy.forward`."""
+        log_proba: Tensor = head(hidden).t()
+        sums, total = self._sums_over_leaves(log_proba)
+        index = self.ancestors.index_select(1, target)
+        weights = self.coefficients.index_select(1, target)
+        of_root = self.of_root.index_select(0, target)
+        of_target = self.of_target.index_select(0, target)
+        at_target = log_proba.gather(0, target.unsqueeze(0)).squeeze(0)
+        rows = (sums.gather(0, index) * weights).sum(0) + total * of_root + at_target * of_target
+        if sample_weight is not None:
+            rows = rows * sample_weight
+        loss: Tensor = rows.sum() / -len(target)
+        return loss
+
+    def _sums_over_leaves(self, log_proba: Tensor) -> tuple[Tensor, Tensor]:
+        """Sum the log-probabilities of the leaves below each node, and of all leaves."""
+        leaves = log_proba.index_select(0, self.leaf_indices)
+        sums = torch.zeros_like(log_proba).index_copy(0, self.leaf_indices, leaves)
+        for start, stop in self.levels_upwards:
+            sums = sums.index_add(0, self.parents[start:stop], sums[start:stop])
+        return sums, leaves.sum(0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from hierclf.nn.dag import DAGSoftmax
 from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 from hierclf.nn.softmax import FlatSoftmax, HierarchicalSoftmax
 
@@ -21,10 +22,15 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "gelu": nn.GELU,
 }
-HEADS: dict[str, type[HierarchicalSoftmax] | type[FlatSoftmax]] = {
-    "hierarchical": HierarchicalSoftmax,
-    "flat": FlatSoftmax,
-}
+
+
+def head_class(
+    head: str, hierarchy: Hierarchy
+) -> type[HierarchicalSoftmax] | type[DAGSoftmax] | type[FlatSoftmax]:
+    """Return the softmax of a name, "hierarchical" or "flat", for a hierarchy."""
+    if head == "flat":
+        return FlatSoftmax
+    return HierarchicalSoftmax if hierarchy.is_tree else DAGSoftmax
 
 
 class SoftmaxNetwork(nn.Module):
@@ -59,7 +65,7 @@ class SoftmaxNetwork(nn.Module):
         The encoder.
     hidden : torch.nn.Sequential
         The hidden layers.
-    head : HierarchicalSoftmax or FlatSoftmax
+    head : HierarchicalSoftmax, DAGSoftmax or FlatSoftmax
         The softmax.
     """
 
@@ -89,31 +95,25 @@ class SoftmaxNetwork(nn.Module):
                 layers.append(nn.Dropout(dropout))
             linear, in_features = Linear, size
         self.hidden = nn.Sequential(*layers)
-        self.head = HEADS[head](
+        self.head = head_class(head, hierarchy)(
             in_features, hierarchy, linear=linear, generator=generator, dtype=dtype
         )
 
-    def forward(self, x: Tensor | CSRRows, target: Tensor | None = None) -> Tensor:
-        """Compute the log-probability of every node, or of the steps to a target.
+    def forward(self, x: Tensor | CSRRows) -> Tensor:
+        """Compute the log-probability of every node.
 
         Parameters
         ----------
         x : Tensor of shape (batch, in_features), CSRRows, or what the encoder reads
             The rows.
-        target : Tensor of shape (batch,), int64, optional
-            Node of each row, as a position in ``hierarchy.nodes``.
 
         Returns
         -------
-        Tensor
-            Without a target of shape (batch, nodes), as the head's ``forward``; with
-            one of shape (batch, depth), as the head's ``path_log_proba``.
+        Tensor of shape (batch, nodes)
+            Columns in the order of ``hierarchy.nodes``.
         """
-        hidden = self._last_hidden(x)
-        if target is None:
-            log_proba: Tensor = self.head(hidden)
-            return log_proba
-        return self.head.path_log_proba(hidden, target)
+        log_proba: Tensor = self.head(self.last_hidden(x))
+        return log_proba
 
     def leaf_log_proba(self, x: Tensor | CSRRows) -> Tensor:
         """Compute the log-probability of every leaf.
@@ -128,7 +128,7 @@ class SoftmaxNetwork(nn.Module):
         Tensor of shape (batch, leaves)
             Columns in the order of ``hierarchy.leaves``.
         """
-        return self.head.leaf_log_proba(self._last_hidden(x))
+        return self.head.leaf_log_proba(self.last_hidden(x))
 
     def leaf_scores(self, x: Tensor | CSRRows) -> Tensor:
         """Rank the leaves of each row: :meth:`leaf_log_proba`, up to a constant per row.
@@ -143,8 +143,20 @@ class SoftmaxNetwork(nn.Module):
         Tensor of shape (batch, leaves)
             Columns in the order of ``hierarchy.leaves``.
         """
-        return self.head.leaf_scores(self._last_hidden(x))
+        return self.head.leaf_scores(self.last_hidden(x))
 
-    def _last_hidden(self, x: Tensor | CSRRows) -> Tensor:
+    def last_hidden(self, x: Tensor | CSRRows) -> Tensor:
+        """Compute what the head reads.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, in_features), CSRRows, or what the encoder reads
+            The rows.
+
+        Returns
+        -------
+        Tensor of shape (batch, in_features of the head)
+            The last hidden state; without encoder and hidden layers, the rows.
+        """
         hidden: Tensor = self.hidden(x if self.encoder is None else self.encoder(x))
         return hidden

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hierclf.nn.dag import WaysUp
 from hierclf.nn.groups import PathSteps, RaggedGroups, leaves_under, register_derived
 from hierclf.nn.linear import CSRRows, Linear
 
@@ -146,7 +147,14 @@ class HierarchicalSoftmax(nn.Module):
         """
         return self.leaf_log_proba(hidden)
 
-    def path_log_proba(self, hidden: Tensor | CSRRows, target: Tensor) -> Tensor:
+    def path_log_proba(
+        self,
+        hidden: Tensor | CSRRows,
+        target: Tensor,
+        *,
+        label_smoothing: float = 0.0,
+        log_prior: Tensor | None = None,
+    ) -> Tensor:
         """Compute the log-probability of each step on the path to a target.
 
         Only the groups on the path of each row are normalised.
@@ -157,15 +165,23 @@ class HierarchicalSoftmax(nn.Module):
             Hidden states.
         target : Tensor of shape (batch,), int64
             Node of each row, as a position in ``hierarchy.nodes``.
+        label_smoothing : float
+            Share of the mean over all siblings in each step.
+        log_prior : Tensor of shape (nodes,), optional
+            Added to the logits.
 
         Returns
         -------
         Tensor of shape (batch, depth)
             ``log P(child | parent)`` for each step, 0 below the target; its sum over
             a row is ``log P(target)``. The order of the columns is the same for all
-            rows and follows the widths of the groups, not the depth.
+            rows and follows the widths of the groups, not the depth: column i is the
+            step into level ``steps.levels[i]``.
         """
-        steps: Tensor = self.steps(self.linear(hidden).t(), target)
+        logits = self.linear(hidden).t()
+        if log_prior is not None:
+            logits = logits + log_prior.unsqueeze(1)
+        steps: Tensor = self.steps(logits, target, label_smoothing)
         return steps
 
     def _node_log_proba(self, hidden: Tensor | CSRRows) -> Tensor:
@@ -194,11 +210,6 @@ class FlatSoftmax(nn.Module):
     linear : torch.nn.Module
         Maps a hidden state to one logit for each of ``hierarchy.leaves``.
 
-    Raises
-    ------
-    ValueError
-        If the hierarchy is not a tree.
-
     Examples
     --------
     >>> import torch
@@ -212,6 +223,7 @@ class FlatSoftmax(nn.Module):
     {'a': 0.25, 'b': 0.75, 'c': 0.25, 'd': 0.25, 'e': 0.25}
     """
 
+    leaf_indices: Tensor
     leaf_column: Tensor
     node_order: Tensor
 
@@ -224,31 +236,32 @@ class FlatSoftmax(nn.Module):
         **kwargs: Any,
     ) -> None:
         super().__init__()
-        _check_tree(hierarchy)
         leaves, inner = hierarchy.leaf_indices, hierarchy.inner_indices[1:]
         self.linear = linear(in_features, len(leaves), **kwargs)
         self.leaves_under = RaggedGroups(leaves_under(hierarchy))
+        self.ways = None if hierarchy.is_tree else WaysUp(hierarchy)
         leaf_column = np.full(len(hierarchy), -1)
         leaf_column[leaves] = np.arange(len(leaves))
+        register_derived(self, "leaf_indices", leaves)
         register_derived(self, "leaf_column", leaf_column)
         register_derived(self, "node_order", np.argsort(np.concatenate([leaves, inner])))
 
-    def forward(self, hidden: Tensor | CSRRows) -> Tensor:
+    def forward(self, hidden: Tensor | CSRRows, log_prior: Tensor | None = None) -> Tensor:
         """Compute the log-probability of every node.
 
         Parameters
         ----------
         hidden : Tensor of shape (batch, in_features) or CSRRows
             Hidden states.
+        log_prior : Tensor of shape (nodes,), optional
+            Added to the logits, of its leaves.
 
         Returns
         -------
         Tensor of shape (batch, nodes)
             Columns in the order of ``hierarchy.nodes``.
         """
-        leaves = self.leaf_log_proba(hidden).t()
-        nodes = torch.cat([leaves, self.leaves_under.logsumexp(leaves)])
-        return nodes.index_select(0, self.node_order).t()
+        return self._nodes(self._log_softmax(hidden, log_prior))
 
     def leaf_log_proba(self, hidden: Tensor | CSRRows) -> Tensor:
         """Compute the log-probability of every leaf.
@@ -263,8 +276,7 @@ class FlatSoftmax(nn.Module):
         Tensor of shape (batch, leaves)
             Columns in the order of ``hierarchy.leaves``.
         """
-        log_proba: Tensor = self.linear(hidden).log_softmax(1)
-        return log_proba
+        return self._log_softmax(hidden)
 
     def leaf_scores(self, hidden: Tensor | CSRRows) -> Tensor:
         """Rank the leaves of each row: :meth:`leaf_log_proba`, up to a constant per row.
@@ -282,27 +294,78 @@ class FlatSoftmax(nn.Module):
         logits: Tensor = self.linear(hidden)
         return logits
 
-    def path_log_proba(self, hidden: Tensor | CSRRows, target: Tensor) -> Tensor:
-        """Compute the log-probability of the one step to a target leaf.
+    def path_log_proba(
+        self,
+        hidden: Tensor | CSRRows,
+        target: Tensor,
+        *,
+        label_smoothing: float = 0.0,
+        log_prior: Tensor | None = None,
+    ) -> Tensor:
+        """Compute the log-probability of a target, which the one softmax gives in one step.
 
         Parameters
         ----------
         hidden : Tensor of shape (batch, in_features) or CSRRows
             Hidden states.
         target : Tensor of shape (batch,), int64
-            Leaf of each row, as a position in ``hierarchy.nodes``.
+            Node of each row, as a position in ``hierarchy.nodes``.
+        label_smoothing : float
+            Share of the mean over all leaves in the result.
+        log_prior : Tensor of shape (nodes,), optional
+            Added to the logits, of its leaves.
 
         Returns
         -------
         Tensor of shape (batch, 1)
             ``log P(target)``.
         """
+        log_proba = self._log_softmax(hidden, log_prior)
         leaf = self.leaf_column.index_select(0, target)
-        return self.leaf_log_proba(hidden).gather(1, leaf.unsqueeze(1))
+        inner = (leaf < 0).nonzero().flatten()
+        step = log_proba.gather(1, leaf.clamp(min=0).unsqueeze(1))
+        if len(inner):
+            nodes = self._nodes(log_proba.index_select(0, inner))
+            sums = nodes.gather(1, target.index_select(0, inner).unsqueeze(1))
+            step = step.index_copy(0, inner, sums)
+        if label_smoothing:
+            step = torch.lerp(step, log_proba.mean(1, keepdim=True), label_smoothing)
+        return step
+
+    def likeliest_path(self, hidden: Tensor | CSRRows, target: Tensor) -> Tensor:
+        """Find the path to a target in a DAG that comes from the likeliest parent at each step.
+
+        Parameters
+        ----------
+        hidden : Tensor of shape (batch, in_features) or CSRRows
+            Hidden states.
+        target : Tensor of shape (batch,), int64
+            Node of each row, as a position in ``hierarchy.nodes``.
+
+        Returns
+        -------
+        Tensor of shape (batch, depth), int64
+            Positions from the top to the target, then -1.
+        """
+        assert self.ways is not None, "in a tree there is one path"
+        edges = self.ways.from_likeliest_parents(self.forward(hidden).t())
+        return self.ways.climb(edges, target)
+
+    def _log_softmax(self, hidden: Tensor | CSRRows, log_prior: Tensor | None = None) -> Tensor:
+        logits: Tensor = self.linear(hidden)
+        if log_prior is not None:
+            logits = logits + log_prior.index_select(0, self.leaf_indices)
+        return logits.log_softmax(1)
+
+    def _nodes(self, leaves: Tensor) -> Tensor:
+        """Add up the log-probabilities of leaves (batch, leaves) for all nodes (batch, nodes)."""
+        by_row = leaves.t()
+        nodes = torch.cat([by_row, self.leaves_under.logsumexp(by_row)])
+        return nodes.index_select(0, self.node_order).t()
 
 
 def _check_tree(hierarchy: Hierarchy) -> None:
     if not hierarchy.is_tree:
         raise ValueError(
-            "the softmax needs a tree, and this hierarchy is a DAG: a node has several parents"
+            "this hierarchy is a DAG, in which a node has several parents: use DAGSoftmax"
         )

@@ -1,0 +1,275 @@
+"""What training minimises: give one of these as ``loss=`` of a classifier.
+
+A loss is an object whose parameters can be searched: ``loss__alpha``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+
+from hierclf import nn
+from hierclf._compat import Interval, validate_parameter_constraints
+from hierclf.hierarchy import Hierarchy
+from hierclf.nn.groups import PathSteps
+
+
+class BaseLoss(BaseEstimator):  # type: ignore[misc]
+    """Describes what training minimises; :meth:`build` makes the torch module.
+
+    For a loss of your own, subclass it and define :meth:`build`.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {}
+
+    def check(self, hierarchy: Hierarchy) -> None:
+        """Check the parameters.
+
+        Parameters
+        ----------
+        hierarchy : Hierarchy
+            The hierarchy as it was given, with classes that may have no rows.
+
+        Raises
+        ------
+        ValueError
+            If one is not as documented, or does not fit the hierarchy; the message
+            names it.
+        """
+        validate_parameter_constraints(
+            self._parameter_constraints, self.get_params(deep=False), type(self).__name__
+        )
+
+    def build(self, hierarchy: Hierarchy, *, head: str, counts: NDArray[Any]) -> torch.nn.Module:
+        """Make the loss.
+
+        Parameters
+        ----------
+        hierarchy : Hierarchy
+            The classes that are trained.
+        head : {"hierarchical", "flat"}
+            The softmax.
+        counts : ndarray of shape (n_nodes,)
+            Number of training rows labelled with each node or one below it; with
+            ``sample_weight`` their weight.
+
+        Returns
+        -------
+        torch.nn.Module
+            Called as :meth:`hierclf.nn.PathCrossEntropy.forward` is.
+        """
+        raise NotImplementedError
+
+
+class PathCrossEntropy(BaseLoss):
+    r"""Cross-entropy summed over the softmaxes on the path to the label: the default.
+
+    .. math:: -\sum_q v_q \log P(m_q \mid q),
+
+    where :math:`q` runs over the parents on the path (equation 7 of [1]_). A row labelled
+    with an inner node has the steps down to that node alone.
+
+    Parameters
+    ----------
+    level_weights : sequence of float, optional
+        The weight :math:`v` of the step into each level, top level first, one for each
+        level of the hierarchy. With a flat softmax, whose probabilities are then divided
+        into steps, too. None: all 1, and a flat softmax has one step.
+    label_smoothing : float, default=0.0
+        Share of a step's label that is spread evenly over the group it is chosen from:
+        the siblings, or, for a flat softmax without ``level_weights``, all classes. In
+        [0, 1).
+    logit_adjustment : float, default=0.0
+        :math:`\tau`: adds :math:`\tau \log \nu` to the logits in training, with
+        :math:`\nu` the frequency of the child among the rows of its parent (of the class
+        among all, for a flat softmax), at least one row. The probabilities predicted
+        then favour rare classes, as if all were equally frequent for :math:`\tau = 1`
+        [2]_.
+
+    References
+    ----------
+    .. [1] J. Schuurmans and F. Frasincar, "Global Hierarchical Neural Networks using
+       Hierarchical Softmax", arXiv:2308.01210.
+    .. [2] R. Plaud, M. Labeau, A. Saillenfest and T. Bonald, "Revisiting Hierarchical
+       Text Classification: Inference and Metrics", CoNLL 2024; A. K. Menon et al.,
+       "Long-tail learning via logit adjustment", ICLR 2021.
+
+    Examples
+    --------
+    >>> from hierclf import HierarchicalSoftmaxClassifier
+    >>> from hierclf.losses import PathCrossEntropy
+    >>> clf = HierarchicalSoftmaxClassifier(loss=PathCrossEntropy(logit_adjustment=1.0))
+    >>> clf.set_params(loss__label_smoothing=0.1).loss
+    PathCrossEntropy(label_smoothing=0.1, logit_adjustment=1.0)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "level_weights": ["array-like", None],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "logit_adjustment": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        level_weights: Sequence[float] | None = None,
+        label_smoothing: float = 0.0,
+        logit_adjustment: float = 0.0,
+    ) -> None:
+        self.level_weights = level_weights
+        self.label_smoothing = label_smoothing
+        self.logit_adjustment = logit_adjustment
+
+    def check(self, hierarchy: Hierarchy) -> None:  # noqa: D102, inherited
+        super().check(hierarchy)
+        if self.level_weights is None:
+            return
+        weights = np.asarray(self.level_weights, dtype=float)
+        if weights.shape != (hierarchy.n_levels,):
+            raise ValueError(
+                f"level_weights must have one weight for each of the {hierarchy.n_levels} levels "
+                f"of the hierarchy, got {self.level_weights!r}"
+            )
+        if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+            raise ValueError(
+                "level_weights must be finite, not negative and not all 0, "
+                f"got {self.level_weights!r}"
+            )
+
+    def build(  # noqa: D102, inherited
+        self, hierarchy: Hierarchy, *, head: str, counts: NDArray[Any]
+    ) -> torch.nn.Module:
+        if not hierarchy.is_tree and (
+            self.level_weights is not None or (self.label_smoothing and head == "hierarchical")
+        ):
+            name = "label_smoothing" if self.level_weights is None else "level_weights"
+            raise ValueError(
+                f"{name} needs a tree, in which a label has one path; this hierarchy is a DAG"
+            )
+        weights = log_prior = steps = None
+        if self.level_weights is not None:
+            # Rows that go no deeper than some level have left the levels below out.
+            weights = torch.tensor(self.level_weights[: hierarchy.n_levels], dtype=torch.float64)
+            steps = PathSteps(hierarchy) if head == "flat" else None
+        if self.logit_adjustment:
+            log_counts = np.log(np.where(counts > 0, counts, 1.0))
+            log_prior = torch.from_numpy(self.logit_adjustment * log_counts)
+        return nn.PathCrossEntropy(
+            level_weights=weights,
+            steps=steps,
+            label_smoothing=self.label_smoothing,
+            log_prior=log_prior,
+        )
+
+
+class HierarchicalCrossEntropy(BaseLoss):
+    r"""Cross-entropy whose steps count less the deeper they are.
+
+    .. math:: -\sum_l \exp(-\alpha l) \log P(C_l \mid C_{l-1})
+
+    over the levels :math:`l = 0, 1, \ldots` of the path [1]_. A large :math:`\alpha`
+    trades mistakes between siblings for fewer mistakes between branches. In [1]_ the
+    softmax is flat, and its probabilities are divided into steps.
+
+    Parameters
+    ----------
+    alpha : float, default=0.1
+        How fast the weights fall; 0 is the usual cross-entropy.
+
+    See Also
+    --------
+    PathCrossEntropy : Any weights of the levels.
+
+    References
+    ----------
+    .. [1] L. Bertinetto et al., "Making Better Mistakes: Leveraging Class Hierarchies
+       with Deep Networks", CVPR 2020. There the weights are also divided by their sum
+       over the tree, which makes the loss small and changes nothing else; here the top
+       level has weight 1.
+
+    Examples
+    --------
+    >>> from hierclf import FlatSoftmaxClassifier
+    >>> from hierclf.losses import HierarchicalCrossEntropy
+    >>> FlatSoftmaxClassifier(loss=HierarchicalCrossEntropy(alpha=0.5)).loss
+    HierarchicalCrossEntropy(alpha=0.5)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "alpha": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(self, alpha: float = 0.1) -> None:
+        self.alpha = alpha
+
+    def build(  # noqa: D102, inherited
+        self, hierarchy: Hierarchy, *, head: str, counts: NDArray[Any]
+    ) -> torch.nn.Module:
+        if not hierarchy.is_tree:
+            raise ValueError(
+                "HierarchicalCrossEntropy needs a tree, in which a label has one path; this "
+                "hierarchy is a DAG"
+            )
+        weights = np.exp(-self.alpha * np.arange(hierarchy.n_levels))
+        return PathCrossEntropy(weights).build(hierarchy, head=head, counts=counts)
+
+
+class SoftLabelCrossEntropy(BaseLoss):
+    r"""Cross-entropy to labels that are spread over the classes nearby.
+
+    .. math:: -\sum_C y_A(C) \log P(C), \qquad y_A(C) \propto \exp(-\beta \, d(A, C)),
+
+    where :math:`d` is the height of the lowest common ancestor of the label :math:`A` and
+    the class :math:`C`, over the height of the hierarchy [1]_. A small :math:`\beta` makes
+    mistakes milder, and probabilities less sharp.
+
+    Parameters
+    ----------
+    beta : float, default=10.0
+        How fast the label falls with the distance; as it grows this becomes the usual
+        cross-entropy, which it is exactly for infinity. Where many classes are near each
+        other it must be larger: all classes of the largest distance together weigh
+        their number times ``exp(-beta)``.
+
+    References
+    ----------
+    .. [1] L. Bertinetto et al., "Making Better Mistakes: Leveraging Class Hierarchies
+       with Deep Networks", CVPR 2020.
+
+    Examples
+    --------
+    >>> from hierclf import FlatSoftmaxClassifier
+    >>> from hierclf.losses import SoftLabelCrossEntropy
+    >>> FlatSoftmaxClassifier(loss=SoftLabelCrossEntropy(beta=5)).loss
+    SoftLabelCrossEntropy(beta=5)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "beta": [Interval(Real, 0, np.inf, closed="both")],
+    }
+
+    def __init__(self, beta: float = 10.0) -> None:
+        self.beta = beta
+
+    def build(  # noqa: D102, inherited
+        self, hierarchy: Hierarchy, *, head: str, counts: NDArray[Any]
+    ) -> torch.nn.Module:
+        return nn.SoftLabelCrossEntropy(hierarchy, self.beta)
+
+
+def as_loss(loss: Any) -> BaseLoss:
+    """Return what was given as ``loss=`` as an object; None is `PathCrossEntropy`."""
+    if loss is None:
+        return PathCrossEntropy()
+    if not hasattr(loss, "build") or isinstance(loss, type):
+        raise ValueError(
+            f"loss must be None or an object of hierclf.losses, such as PathCrossEntropy(); "
+            f"got {loss!r}"
+        )
+    checked: BaseLoss = loss
+    return checked

@@ -1,0 +1,212 @@
+"""A softmax over a hierarchy in which a node may have several parents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hierclf.nn.groups import PaddedGroups, RaggedGroups, register_derived
+from hierclf.nn.linear import CSRRows, Linear
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from hierclf.hierarchy import Hierarchy
+
+
+class DAGSoftmax(nn.Module):
+    r"""One softmax at every inner node of a directed acyclic graph.
+
+    A walk starts at the root and chooses a child at every inner node, until it ends in
+    a leaf. The probability of a node is that of a walk that visits it, the sum over its
+    paths, found parent by parent:
+
+    .. math:: P(n) = \sum_{p \in \mathrm{parents}(n)} P(p) \, P(n \mid p).
+
+    Each edge has a row of weights of its own, so a child of two parents has two. The
+    leaves sum to 1; an inner node is not the sum of its children, whose walks may come
+    from elsewhere. Of a tree it makes :class:`HierarchicalSoftmax`, more slowly.
+
+    Parameters
+    ----------
+    in_features : int
+        Size of the hidden state.
+    hierarchy : Hierarchy
+        A tree or a directed acyclic graph.
+    linear : type
+        Class of the affine map to logits.
+    **kwargs
+        Passed to ``linear``.
+
+    Attributes
+    ----------
+    linear : torch.nn.Module
+        Maps a hidden state to one logit for each of ``hierarchy.edges``.
+
+    Examples
+    --------
+    Zero weights give each of the children of a node the same probability; "c" has two
+    ways to be reached:
+
+    >>> import torch
+    >>> from hierclf import Hierarchy
+    >>> dag = Hierarchy([("root", "a"), ("root", "b"), ("a", "c"), ("b", "c"), ("b", "d")])
+    >>> softmax = DAGSoftmax(4, dag)
+    >>> for parameter in softmax.parameters():
+    ...     _ = torch.nn.init.zeros_(parameter)
+    >>> print(dict(zip(dag.nodes, softmax(torch.randn(1, 4)).exp()[0].tolist())))
+    {'a': 0.5, 'b': 0.5, 'c': 0.75, 'd': 0.25}
+    """
+
+    leaf_indices: Tensor
+    edge_children: Tensor
+
+    def __init__(
+        self,
+        in_features: int,
+        hierarchy: Hierarchy,
+        *,
+        linear: type[Linear] = Linear,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__()
+        n_edges = len(hierarchy.edge_parents)
+        self.linear = linear(in_features, n_edges, **kwargs)
+        edges = np.arange(n_edges)
+        self.siblings = RaggedGroups(np.split(edges, hierarchy.group_offsets[1:-1]))
+        self.ways = WaysUp(hierarchy)
+        register_derived(self, "leaf_indices", hierarchy.leaf_indices)
+        register_derived(self, "edge_children", hierarchy.edge_children)
+
+    def forward(self, hidden: Tensor | CSRRows, log_prior: Tensor | None = None) -> Tensor:
+        """Compute the log-probability of every node; see :class:`HierarchicalSoftmax`."""
+        return self.ways.add_up(self._steps(hidden, log_prior)).t()
+
+    def leaf_log_proba(self, hidden: Tensor | CSRRows) -> Tensor:
+        """Compute the log-probability of every leaf; see :class:`HierarchicalSoftmax`."""
+        return self.forward(hidden).index_select(1, self.leaf_indices)
+
+    def leaf_scores(self, hidden: Tensor | CSRRows) -> Tensor:
+        """Rank the leaves of each row; see :class:`HierarchicalSoftmax`."""
+        return self.leaf_log_proba(hidden)
+
+    def path_log_proba(
+        self, hidden: Tensor | CSRRows, target: Tensor, log_prior: Tensor | None = None
+    ) -> Tensor:
+        """Compute the log-probability of a target, by all its paths together.
+
+        Parameters
+        ----------
+        hidden : Tensor of shape (batch, in_features) or CSRRows
+            Hidden states.
+        target : Tensor of shape (batch,), int64
+            Node of each row, as a position in ``hierarchy.nodes``.
+        log_prior : Tensor of shape (nodes,), optional
+            Added to the logits of the edges into each node.
+
+        Returns
+        -------
+        Tensor of shape (batch, 1)
+            ``log P(target)``.
+        """
+        return self.forward(hidden, log_prior).gather(1, target.unsqueeze(1))
+
+    def likeliest_path(self, hidden: Tensor | CSRRows, target: Tensor) -> Tensor:
+        """Find the likeliest of the paths to a target.
+
+        Parameters
+        ----------
+        hidden : Tensor of shape (batch, in_features) or CSRRows
+            Hidden states.
+        target : Tensor of shape (batch,), int64
+            Node of each row, as a position in ``hierarchy.nodes``.
+
+        Returns
+        -------
+        Tensor of shape (batch, depth), int64
+            Positions from the top to the target, then -1.
+        """
+        return self.ways.climb(self.ways.likeliest(self._steps(hidden)), target)
+
+    def _steps(self, hidden: Tensor | CSRRows, log_prior: Tensor | None = None) -> Tensor:
+        logits = self.linear(hidden).t()
+        if log_prior is not None:
+            logits = logits + log_prior.index_select(0, self.edge_children).unsqueeze(1)
+        return self.siblings.log_softmax(logits)
+
+
+class WaysUp(nn.Module):
+    """The edges that lead into each node, level by level from the top.
+
+    A level holds the nodes of one depth, the longest way from the root, so that all
+    parents come before. Values are held edge or node by row.
+    """
+
+    levels: Sequence[_Level]
+    parents: Tensor
+
+    def __init__(self, hierarchy: Hierarchy) -> None:
+        super().__init__()
+        children, parents = hierarchy.edge_children, hierarchy.edge_parents + 1  # 0 is the root
+        by_child = np.argsort(children, kind="stable")
+        starts = np.searchsorted(children[by_child], np.arange(1, len(hierarchy)))
+        into = np.split(by_child, starts)
+        ends = np.searchsorted(hierarchy.depths, np.arange(1, hierarchy.depth + 2))
+        levels = (_Level(into[start:stop], parents) for start, stop in pairwise(ends))
+        self.levels = nn.ModuleList(levels)  # type: ignore[assignment]
+        register_derived(self, "parents", parents)
+
+    def add_up(self, steps: Tensor) -> Tensor:
+        """Turn log P(child | parent), (edges, batch), into log P(node), (nodes, batch)."""
+        log_proba = torch.zeros_like(steps[:1])
+        for level in self.levels:
+            ways = level(steps) + level.above(log_proba)
+            log_proba = torch.cat([log_proba, ways.logsumexp(0)])
+        return log_proba[1:]
+
+    def likeliest(self, steps: Tensor) -> Tensor:
+        """Choose for each node the edge by which its likeliest path comes: (nodes, batch)."""
+        best, chosen = torch.zeros_like(steps[:1]), []
+        for level in self.levels:
+            score, slot = (level(steps) + level.above(best)).max(0)
+            best = torch.cat([best, score])
+            chosen.append(level.member(slot))
+        return torch.cat(chosen)
+
+    def from_likeliest_parents(self, log_proba: Tensor) -> Tensor:
+        """Choose for each node the edge from its likeliest parent: (nodes, batch)."""
+        with_root = torch.cat([torch.zeros_like(log_proba[:1]), log_proba])
+        of_parents = with_root.index_select(0, self.parents)
+        return torch.cat([level.member(level(of_parents).argmax(0)) for level in self.levels])
+
+    def climb(self, chosen: Tensor, target: Tensor) -> Tensor:
+        """Follow chosen edges (nodes, batch) up from targets: (batch, depth), then -1."""
+        at = target + 1
+        path = []
+        for _ in self.levels:
+            path.append(at)
+            edge = chosen.gather(0, (at - 1).clamp(min=0).unsqueeze(0)).squeeze(0)
+            at = torch.where(at > 0, self.parents.index_select(0, edge), at)
+        # The root fills the front of short paths, and a stable sort takes it to the end.
+        paths = torch.stack(path[::-1], dim=1)
+        order = (paths == 0).to(torch.int8).argsort(dim=1, stable=True)
+        return paths.gather(1, order) - 1
+
+
+class _Level(PaddedGroups):
+    """The edges into each of some nodes, and the parents that they come from."""
+
+    parents: Tensor
+
+    def __init__(self, groups: list[NDArray[np.intp]], parents: NDArray[np.intp]) -> None:
+        super().__init__(groups)
+        register_derived(self, "parents", parents[self.members.numpy()])
+
+    def above(self, values: Tensor) -> Tensor:
+        """Gather values (root and nodes, batch) of the parents: (width, nodes, batch)."""
+        return values.index_select(0, self.parents).view(*self.shape, -1)
