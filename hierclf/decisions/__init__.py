@@ -5,16 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from hierclf.decisions._base import BaseDecision
+from hierclf.decisions._information_gain import InformationGain, InformationGainClassifier
 from hierclf.decisions._risk import MinimumRisk
 from hierclf.decisions._rules import Argmax, Threshold, TopDown
 
-__all__ = ["Argmax", "BaseDecision", "MinimumRisk", "Threshold", "TopDown", "as_decision"]
+__all__ = [
+    "Argmax",
+    "BaseDecision",
+    "InformationGain",
+    "InformationGainClassifier",
+    "MinimumRisk",
+    "Threshold",
+    "TopDown",
+    "as_decision",
+]
 
 _SHORT_NAMES: dict[str, type[BaseDecision]] = {
     "argmax": Argmax,
     "top_down": TopDown,
     "threshold": Threshold,
     "minimum_risk": MinimumRisk,
+    "information_gain": InformationGain,
 }
 
 

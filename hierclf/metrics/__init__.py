@@ -1,0 +1,51 @@
+"""Scores that know the hierarchy, and scorers for model selection.
+
+Every score takes ``hierarchy=``, a :class:`hierclf.Hierarchy` or what one is made from,
+and ``sample_weight=``. Rows are given in one of three forms, which need not be the same
+for ``y_true`` and ``y_pred``:
+
+* 1-D labels, leaves or inner nodes;
+* paths: 2-D labels, root side first, as lists of any lengths, an array or a data frame
+  padded with ``""``, ``None`` or NaN;
+* for precision, recall, F and consistency: an indicator matrix, dense or sparse, with a
+  column for each of ``hierarchy.nodes``. Several labels for each row become one by
+  :meth:`hierclf.Hierarchy.to_indicator`. The columns of a data frame whose names are nodes are
+  found by name.
+
+A tuple that is a node is one label. A 2-D array of numbers with a column for each node is an
+indicator matrix; only where the whole hierarchy is a single path of numbers could it also
+hold paths, and is read as such, so that there an indicator matrix must be sparse.
+"""
+
+from hierclf.metrics._consistency import consistency_score
+from hierclf.metrics._distances import lca_height, mistake_severity, tree_distance
+from hierclf.metrics._levels import (
+    any_depth_accuracy_score,
+    information_gain_score,
+    level_accuracy_score,
+)
+from hierclf.metrics._probabilities import hierarchical_distance_at_k, level_calibration_error
+from hierclf.metrics._scorer import make_hierarchical_scorer
+from hierclf.metrics._sets import (
+    hierarchical_f1_score,
+    hierarchical_fbeta_score,
+    hierarchical_precision_score,
+    hierarchical_recall_score,
+)
+
+__all__ = [
+    "any_depth_accuracy_score",
+    "consistency_score",
+    "hierarchical_distance_at_k",
+    "hierarchical_f1_score",
+    "hierarchical_fbeta_score",
+    "hierarchical_precision_score",
+    "hierarchical_recall_score",
+    "information_gain_score",
+    "lca_height",
+    "level_accuracy_score",
+    "level_calibration_error",
+    "make_hierarchical_scorer",
+    "mistake_severity",
+    "tree_distance",
+]

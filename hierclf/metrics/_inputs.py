@@ -1,0 +1,282 @@
+"""What the scores read: labels, paths or indicator matrices, their weights, their hierarchy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Number
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
+
+from hierclf._compat import check_sample_weight
+from hierclf.hierarchy import Hierarchy, as_hierarchy
+from hierclf.hierarchy._nodes import as_list, is_hashable, repeated, shorten, sort_if_possible
+
+Kind = Literal["labels", "paths", "indicator"]
+
+
+class Nodes(NamedTuple):
+    """One true and one predicted node for each row, as positions, and the weights of the rows."""
+
+    hierarchy: Hierarchy
+    true: NDArray[np.intp]
+    predicted: NDArray[np.intp]
+    weight: NDArray[np.float64]
+
+    def mean(self, values: NDArray[Any]) -> float:
+        """Return the weighted mean of a value for each row."""
+        return float(np.average(values, weights=self.weight))
+
+
+@contextmanager
+def blame(name: str) -> Iterator[None]:
+    """Say in an error which argument it is about."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}") from None
+
+
+def read_nodes(y_true: Any, y_pred: Any, hierarchy: Any, sample_weight: ArrayLike | None) -> Nodes:
+    """Read what a score of one true and one predicted node for each row is given.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like
+        Labels or paths.
+    hierarchy : Hierarchy, dict, edges or graph
+        The hierarchy.
+    sample_weight : array-like of shape (n,), optional
+        Weights.
+
+    Returns
+    -------
+    Nodes
+    """
+    hierarchy = as_hierarchy(hierarchy)
+    true = read_positions(y_true, "y_true", hierarchy)
+    predicted = read_positions(y_pred, "y_pred", hierarchy)
+    check_lengths(len(true), "y_pred", len(predicted))
+    return Nodes(hierarchy, true, predicted, read_weight(sample_weight, len(true)))
+
+
+def read_positions(y: Any, name: str, hierarchy: Hierarchy) -> NDArray[np.intp]:
+    """Return the position in ``hierarchy.nodes`` of the node of each row."""
+    with blame(name):
+        kind, rows = tell_apart(y, hierarchy)
+        if kind == "indicator":
+            raise ValueError(
+                "expected one label or path for each row, got an indicator matrix, which "
+                "precision, recall, F and consistency can read"
+            )
+        return _find(kind, rows, hierarchy)
+
+
+def _find(kind: Kind, rows: Any, hierarchy: Hierarchy) -> NDArray[np.intp]:
+    return hierarchy.node_indices(rows if kind == "labels" else hierarchy.leaves_from_paths(rows))
+
+
+def read_sets(y: Any, name: str, hierarchy: Hierarchy, *, close: bool = True) -> sp.csr_array:
+    """Return the nodes of each row as a sparse indicator matrix of 1.0, in the order of nodes.
+
+    Parameters
+    ----------
+    y : array-like or sparse matrix
+        Labels, paths or an indicator matrix.
+    name : str
+        The name of the argument, for errors.
+    hierarchy : Hierarchy
+        The hierarchy.
+    close : bool, default=True
+        Add the ancestors. If False, `y` must be an indicator matrix.
+
+    Returns
+    -------
+    csr_array of shape (n, N), dtype float64
+    """
+    with blame(name):
+        kind, rows = tell_apart(y, hierarchy)
+        if kind == "indicator":
+            matrix = _check_indicator(rows, hierarchy)
+            return close_sets(matrix, hierarchy) if close else matrix
+        if not close:
+            raise ValueError(
+                f"{kind} stand for nodes and their ancestors; close_predictions=False is for an "
+                "indicator matrix"
+            )
+        try:
+            positions = _find(kind, rows, hierarchy)
+        except ValueError as error:
+            cure = " (rows of several labels are given as hierarchy.to_indicator(rows))"
+            raise ValueError(f"{error}{cure if kind == 'paths' else ''}") from None
+    closed: sp.csr_array = _closure(hierarchy)[positions]
+    return closed
+
+
+def close_sets(matrix: sp.csr_array, hierarchy: Hierarchy) -> sp.csr_array:
+    """Add the ancestors of the nodes of each row."""
+    closed = sp.csr_array(matrix @ _closure(hierarchy))
+    closed.data[:] = 1  # the product counts the ways to a node
+    closed.sort_indices()
+    return closed
+
+
+def _closure(hierarchy: Hierarchy) -> sp.csr_array:
+    """Return the matrix whose row i holds 1 for node i and each of its ancestors."""
+    n = len(hierarchy)
+    items, above = hierarchy.ancestor_pairs(np.arange(n))
+    offsets = np.concatenate(([0], np.cumsum(np.bincount(items, minlength=n))))
+    return sp.csr_array((np.ones(len(above)), above, offsets), shape=(n, n))
+
+
+def _check_indicator(given: Any, hierarchy: Hierarchy) -> sp.csr_array:
+    n = len(hierarchy)
+    if len(given.shape) != 2 or given.shape[1] != n:
+        raise ValueError(
+            f"the indicator matrix must have a column for each of the {n} nodes, "
+            f"its shape is {given.shape}"
+        )
+    matrix = sp.csr_array(given, dtype=np.float64, copy=True)
+    matrix.eliminate_zeros()
+    bad = np.flatnonzero(matrix.data != 1)
+    if len(bad):
+        row = int(np.searchsorted(matrix.indptr, bad[0], side="right")) - 1
+        raise ValueError(
+            f"row {row} holds {matrix.data[bad[0]]:g}: an indicator matrix holds 0 and 1 only"
+        )
+    return matrix
+
+
+def tell_apart(y: Any, hierarchy: Hierarchy) -> tuple[Kind, Any]:
+    """Return whether rows are labels, paths or an indicator matrix, and the rows."""
+    if sp.issparse(y):
+        return "indicator", y
+    ndim = getattr(y, "ndim", None)
+    if ndim is None or (ndim == 1 and y.dtype == object):
+        return _tell_lists_apart(y, hierarchy)
+    if ndim == 1:
+        return "labels", y
+    if ndim != 2:
+        raise ValueError(f"expected labels, paths or an indicator matrix, got {ndim} dimensions")
+    array = y.to_numpy() if hasattr(y, "to_numpy") else y
+    if not _is_indicator(array, hierarchy):
+        return "paths", array
+    if hasattr(y, "columns"):
+        array = _order_columns(array, list(y.columns), hierarchy)
+    return "indicator", array
+
+
+def _tell_lists_apart(y: Any, hierarchy: Hierarchy) -> tuple[Kind, Any]:
+    if isinstance(y, (str, bytes)) or not hasattr(y, "__iter__"):
+        raise TypeError(f"expected labels, paths or an indicator matrix, got {y!r}")
+    items = as_list(y)
+    if not all(isinstance(item, (list, tuple, np.ndarray)) for item in items):
+        return "labels", items
+    if all(is_hashable(item) and item in hierarchy for item in items):  # nodes may be tuples
+        return "labels", items
+    widths = {len(item) for item in items}
+    if len(widths) == 1 and all(isinstance(cell, (Number, np.bool_)) for cell in items[0]):
+        array = np.array(items)
+        if array.ndim == 2 and _is_indicator(array, hierarchy):
+            return "indicator", array
+    return "paths", items
+
+
+def _is_indicator(array: NDArray[Any], hierarchy: Hierarchy) -> bool:
+    """Tell whether a 2-D array is an indicator matrix, and not paths of numbers."""
+    if array.dtype.kind not in "biuf":
+        return False
+    if not any(isinstance(node, Number) for node in hierarchy.nodes):
+        return True
+    # No path is as long as there are nodes, unless all of them are on it.
+    return bool(array.shape[1] == len(hierarchy) > hierarchy.n_levels)
+
+
+def _order_columns(array: NDArray[Any], columns: list[Any], hierarchy: Hierarchy) -> NDArray[Any]:
+    """Put the columns of a data frame into the order of nodes, if their names are nodes."""
+    if columns == list(range(len(columns))) or not any(c in hierarchy for c in columns):
+        return array
+    missing = set(hierarchy.nodes).difference(columns)
+    if missing or len(columns) != len(hierarchy):
+        names = [node for node in hierarchy.nodes if node in missing]
+        names += [c for c in columns if c not in hierarchy] + repeated(columns)
+        raise ValueError(
+            f"the columns of an indicator matrix must be the nodes, each once: see {shorten(names)}"
+        )
+    place = {name: j for j, name in enumerate(columns)}
+    return array[:, [place[node] for node in hierarchy.nodes]]
+
+
+def read_weight(sample_weight: ArrayLike | None, n_rows: int) -> NDArray[np.float64]:
+    """Return the weights of the rows, all 1 if none are given; refuse if there are no rows."""
+    if not n_rows:
+        raise ValueError("there are no rows to score")
+    if sample_weight is None:
+        return np.ones(n_rows)
+    weight: NDArray[np.float64] = check_sample_weight(
+        sample_weight, np.empty(n_rows), dtype=np.float64, ensure_non_negative=True
+    )
+    if not weight.any():
+        raise ValueError("sample_weight: all weights are zero")
+    return weight
+
+
+def check_lengths(n_true: int, name: str, n_other: int) -> None:
+    """Refuse arguments of different lengths."""
+    if n_true != n_other:
+        raise ValueError(f"y_true has {n_true} rows, {name} has {n_other}")
+
+
+def read_columns(
+    values: ArrayLike, name: str, labels: ArrayLike | None, hierarchy: Hierarchy
+) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Read a number for each row and class.
+
+    Parameters
+    ----------
+    values : array-like of shape (n, n_classes)
+        Scores or probabilities.
+    name : str
+        The name of the argument, for errors.
+    labels : array-like of shape (n_classes,), optional
+        What the columns stand for. None is the leaves, sorted where they can be, else in node
+        order.
+    hierarchy : Hierarchy
+        The hierarchy.
+
+    Returns
+    -------
+    values : ndarray of shape (n, n_classes)
+        Of a float dtype.
+    columns : ndarray of shape (n_classes,), dtype intp
+        Positions in ``hierarchy.nodes``.
+    """
+    given = labels
+    if labels is None:
+        labels = sort_if_possible(hierarchy.leaves) or list(hierarchy.leaves)
+    with blame("labels"):
+        columns = hierarchy.node_indices(labels)
+        if len(np.unique(columns)) < len(columns):
+            twice = [hierarchy.nodes[i] for i in repeated(columns.tolist())]
+            raise ValueError(f"given twice: {shorten(twice)}")
+    values = np.asarray(values)
+    if values.ndim != 2 or values.shape[1] != len(columns):
+        of = "leaves of the hierarchy" if given is None else "labels"
+        cure = " (say with labels= what the columns stand for)" if given is None else ""
+        raise ValueError(
+            f"{name} must have one column for each of the {len(columns)} {of}, "
+            f"its shape is {values.shape}{cure}"
+        )
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must hold numbers, its dtype is {values.dtype}")
+    if values.dtype.kind != "f":
+        values = values.astype(np.float64)
+    unknown = np.flatnonzero(np.isnan(values).any(axis=1))
+    if len(unknown):
+        raise ValueError(f"{name} holds NaN in row {unknown[0]}")
+    return values, columns

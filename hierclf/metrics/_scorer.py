@@ -1,0 +1,206 @@
+"""Scorers for cross-validation and searches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from inspect import Parameter, signature
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from hierclf._compat import StrOptions, validate_parameter_constraints
+from hierclf.hierarchy import Hierarchy, as_hierarchy
+from hierclf.metrics._consistency import consistency_score
+from hierclf.metrics._distances import lca_height, mistake_severity, tree_distance
+from hierclf.metrics._probabilities import hierarchical_distance_at_k, level_calibration_error
+
+_LOWER_IS_BETTER = (
+    tree_distance,
+    lca_height,
+    mistake_severity,
+    hierarchical_distance_at_k,
+    level_calibration_error,
+)
+_OF_PROBABILITIES = (hierarchical_distance_at_k, level_calibration_error)
+_WITHOUT_TRUTH = (consistency_score,)
+
+# Where meta-estimators keep the estimator they wrap, the fitted one first: a search may have
+# given it another hierarchy.
+_WRAPPED = ("best_estimator_", "estimator_", "estimator")
+
+
+def make_hierarchical_scorer(
+    metric: Callable[..., float],
+    hierarchy: Any = None,
+    *,
+    response_method: str | None = None,
+    greater_is_better: bool | None = None,
+    **kwargs: Any,
+) -> Callable[..., float]:
+    """Make a scorer of a score that takes ``hierarchy=``.
+
+    Parameters
+    ----------
+    metric : callable
+        A score of :mod:`hierclf.metrics`, or any ``metric(y_true, y_pred, *, hierarchy,
+        **kwargs)``.
+    hierarchy : Hierarchy, dict, edges or graph, optional
+        The hierarchy to judge by. None is the `hierarchy` that the estimator was given, whole,
+        not pruned to the classes it has seen, so that the folds of a cross-validation are judged
+        alike. It is looked for in the last step of pipelines and inside meta-estimators. Where a
+        search tries several hierarchies, give the one that all are to be judged by.
+    response_method : {"predict", "predict_proba", "predict_log_proba", "decision_function"}, \
+optional
+        What to score. None is what the metric needs: probabilities for
+        :func:`hierarchical_distance_at_k` and :func:`level_calibration_error`, else predictions.
+        If it is not "predict" and the metric takes `labels`, these are the estimator's
+        ``classes_``.
+    greater_is_better : bool, optional
+        Whether the scorer returns the score, or minus the score. None is what the metric needs:
+        False for the distances, the severity of mistakes and the calibration error, else True.
+    **kwargs
+        Further arguments of the metric, such as ``average="macro"``.
+
+    Returns
+    -------
+    callable
+        ``scorer(estimator, X, y, sample_weight=None)``, to be given as ``scoring=``.
+
+    Raises
+    ------
+    TypeError
+        If the metric does not take `hierarchy` or one of `kwargs`, or lacks one that it needs.
+    ValueError
+        If `hierarchy` or another parameter is wrong. The scorer raises it if `hierarchy` is None
+        and the estimator has none, or learns it from the data.
+
+    See Also
+    --------
+    sklearn.metrics.make_scorer : For scores that need no hierarchy.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from hierclf.metrics import make_hierarchical_scorer, tree_distance
+    >>> scorer = make_hierarchical_scorer(tree_distance, {"animal": ["cat", "dog"], "plant": []})
+    >>> scorer
+    make_hierarchical_scorer(tree_distance, <Hierarchy: 4 nodes, 3 leaves, 2 levels>)
+    >>> X, y = [[0], [1], [8], [9]], ["cat", "cat", "plant", "plant"]
+    >>> clf = LogisticRegression().fit(X, y)
+    >>> scorer(clf, [[0], [9]], ["dog", "plant"])  # cat is 2 edges from dog
+    -1.0
+    """
+    function = metric.func if isinstance(metric, partial) else metric
+    methods = {"predict", "predict_proba", "predict_log_proba", "decision_function"}
+    validate_parameter_constraints(
+        {
+            "metric": [callable],
+            "response_method": [StrOptions(methods), None],
+            "greater_is_better": ["boolean", None],
+        },
+        {
+            "metric": metric,
+            "response_method": response_method,
+            "greater_is_better": greater_is_better,
+        },
+        caller_name="make_hierarchical_scorer",
+    )
+    if response_method is None:
+        response_method = "predict_proba" if function in _OF_PROBABILITIES else "predict"
+    if greater_is_better is None:
+        greater_is_better = function not in _LOWER_IS_BETTER
+    return _HierarchicalScorer(
+        metric,
+        None if hierarchy is None else as_hierarchy(hierarchy),
+        response_method,
+        greater_is_better,
+        needs_truth=function not in _WITHOUT_TRUTH,
+        kwargs=kwargs,
+    )
+
+
+class _HierarchicalScorer:
+    """What `make_hierarchical_scorer` returns."""
+
+    def __init__(
+        self,
+        metric: Callable[..., float],
+        hierarchy: Hierarchy | None,
+        response_method: str,
+        greater_is_better: bool,
+        *,
+        needs_truth: bool,
+        kwargs: dict[str, Any],
+    ) -> None:
+        self.metric = metric
+        self.hierarchy = hierarchy
+        self.response_method = response_method
+        self.greater_is_better = greater_is_better
+        self.needs_truth = needs_truth
+        self.kwargs = kwargs
+        # A misspelt or missing argument is an error now, not after hours of fitting.
+        rows = (None, None) if needs_truth else (None,)
+        try:
+            signature(metric).bind(*rows, hierarchy=None, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{_name(metric)} cannot be called as asked: {error}") from None
+
+    def __call__(
+        self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None = None
+    ) -> float:
+        hierarchy = _find_hierarchy(estimator) if self.hierarchy is None else self.hierarchy
+        kwargs = dict(self.kwargs)
+        if sample_weight is not None:
+            if not self._accept_sample_weight():
+                raise ValueError(f"{_name(self.metric)} takes no sample_weight")
+            kwargs["sample_weight"] = sample_weight
+        if self.response_method != "predict" and self._takes("labels"):
+            kwargs.setdefault("labels", estimator.classes_)
+        response = getattr(estimator, self.response_method)(X)
+        rows = (y, response) if self.needs_truth else (response,)
+        score = self.metric(*rows, hierarchy=hierarchy, **kwargs)
+        return score if self.greater_is_better else -score
+
+    def __repr__(self) -> str:
+        parts = [_name(self.metric)]
+        if self.hierarchy is not None:
+            parts.append(repr(self.hierarchy))
+        parts += [f"{key}={value!r}" for key, value in self.kwargs.items()]
+        return f"make_hierarchical_scorer({', '.join(parts)})"
+
+    def _accept_sample_weight(self) -> bool:
+        # scikit-learn asks this of each of several scorers when a search is given weights.
+        return self._takes("sample_weight")
+
+    def _takes(self, name: str) -> bool:
+        parameters = signature(self.metric).parameters
+        return name in parameters or any(
+            p.kind is Parameter.VAR_KEYWORD for p in parameters.values()
+        )
+
+
+def _name(metric: Callable[..., float]) -> str:
+    return getattr(metric, "__name__", repr(metric))
+
+
+def _find_hierarchy(estimator: Any) -> Hierarchy:
+    """Return the hierarchy that the user gave an estimator, or one inside it."""
+    inner = estimator
+    while inner is not None:
+        hierarchy = getattr(inner, "hierarchy", None)
+        if hasattr(hierarchy, "fit"):
+            raise ValueError(
+                f"the hierarchy of {type(inner).__name__} is learnt from the data by "
+                f"{hierarchy!r}, so it differs from fold to fold: pass hierarchy= to "
+                "make_hierarchical_scorer to judge all by the same"
+            )
+        if hierarchy is not None:
+            return as_hierarchy(hierarchy)
+        steps = getattr(inner, "steps", None)
+        wrapped = (getattr(inner, name, None) for name in _WRAPPED)
+        inner = steps[-1][1] if steps else next((w for w in wrapped if w is not None), None)
+    raise ValueError(
+        f"{type(estimator).__name__} was given no hierarchy: pass hierarchy= to "
+        "make_hierarchical_scorer"
+    )

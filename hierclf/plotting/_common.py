@@ -1,0 +1,170 @@
+"""What the displays share: the hierarchy and probabilities of an estimator, axes and text."""
+
+from __future__ import annotations
+
+from inspect import signature
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from hierclf.hierarchy import Hierarchy, as_hierarchy
+
+GREY = "0.75"
+
+# Text is drawn a little wider than its outlines, since letters snap to whole pixels.
+_HINTING = 1.07
+
+
+# -- what an estimator knows
+
+
+def fitted_hierarchy(estimator: Any, hierarchy: Any = None) -> Hierarchy:
+    """Return the hierarchy given, or else that of a fitted estimator.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted classifier, or a pipeline or search that ends in one.
+    hierarchy : Hierarchy, dict, edges or graph, optional
+        What to use instead.
+
+    Returns
+    -------
+    Hierarchy
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if hierarchy is not None:
+        return as_hierarchy(hierarchy)
+    check_is_fitted(estimator)
+    inner = estimator
+    while not hasattr(inner, "hierarchy_"):
+        if hasattr(inner, "best_estimator_"):
+            inner = inner.best_estimator_
+        elif isinstance(inner, Pipeline):
+            inner = inner.steps[-1][1]
+        else:
+            raise ValueError(
+                f"{type(inner).__name__} has no attribute hierarchy_: give the hierarchy of its "
+                "classes as hierarchy=..."
+            )
+    return as_hierarchy(inner.hierarchy_)
+
+
+def node_probabilities(estimator: Any, X: Any, hierarchy: Hierarchy) -> NDArray[Any]:
+    """Return the probability of every node, of shape (n, N), as any classifier sees it.
+
+    A classifier that knows only its classes has the probability of a node as the sum of those
+    at or below it.
+    """
+    own = getattr(estimator, "hierarchy_", None)
+    if own == hierarchy and hasattr(estimator, "predict_node_proba"):
+        return np.asarray(estimator.predict_node_proba(X))
+    if not hasattr(estimator, "predict_proba"):
+        raise ValueError(
+            f"{type(estimator).__name__} has no method predict_proba: the display needs "
+            "probabilities"
+        )
+    return hierarchy.aggregate(estimator.predict_proba(X), estimator.classes_)
+
+
+def check_one_row(X_row: Any) -> None:
+    """Refuse anything but one row."""
+    shape = getattr(X_row, "shape", None)
+    if isinstance(X_row, (str, bytes)) or shape == ():
+        raise ValueError(f"X_row must be one row in an array or list, as X[:1], got {X_row!r}")
+    n_rows = len(X_row) if shape is None else shape[0]
+    if n_rows != 1:
+        raise ValueError(f"X_row must have one row, as X[:1], it has {n_rows}")
+
+
+def check_node_proba(node_proba: Any, hierarchy: Hierarchy) -> NDArray[np.float64]:
+    """Return the probability of every node for one row, of shape (N,)."""
+    values = np.asarray(node_proba, dtype=np.float64)
+    if values.shape == (1, len(hierarchy)):
+        values = values[0]
+    if values.shape != (len(hierarchy),):
+        raise ValueError(
+            f"node_proba must have one value for each of the {len(hierarchy)} nodes of the "
+            f"hierarchy, its shape is {values.shape}"
+        )
+    outside = ~((values >= 0) & (values <= 1 + 1e-4))
+    if outside.any():
+        i = int(np.flatnonzero(outside)[0])
+        raise ValueError(
+            f"node_proba must hold probabilities, that of {hierarchy.nodes[i]!r} is {values[i]}"
+        )
+    return values
+
+
+# -- matplotlib
+
+
+def import_pyplot(caller: str) -> Any:
+    """Import matplotlib.pyplot, which is an optional dependency."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(f'{caller} needs matplotlib: pip install "hierclf[plot]"') from error
+    return plt
+
+
+def check_plot_params(display: type, params: dict[str, Any]) -> None:
+    """Refuse what cannot be drawn before anything is predicted."""
+    import_pyplot(display.__name__)
+    try:
+        signature(display.plot).bind(None, **params)  # type: ignore[attr-defined]
+    except TypeError as error:
+        raise TypeError(f"{display.__name__}.plot: {error}") from None
+
+
+def get_axes(caller: str, ax: Any, figsize: tuple[float, float]) -> Any:
+    """Return the axes given, or those of a new figure."""
+    plt = import_pyplot(caller)
+    if ax is None:
+        _, ax = plt.subplots(figsize=figsize, layout="compressed")
+    return ax
+
+
+def axes_size(ax: Any) -> tuple[float, float]:
+    """Return the width and height of the axes in points, as they will be drawn."""
+    figure = ax.figure.canvas.figure  # the whole one, if the axes are in a part of it
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+    box = ax.get_window_extent()
+    return box.width * 72 / figure.dpi, box.height * 72 / figure.dpi
+
+
+def text_width(text: str, size: float) -> float:
+    """Return the width of a text in points, in the default font."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    width, _, _ = text_to_path.get_text_width_height_descent(
+        text, FontProperties(size=size), ismath=False
+    )
+    return _HINTING * float(width)
+
+
+def fit_text(text: str, size: float, width: float, least: float = 0.5) -> str:
+    """Cut a text to a width in points; "" where less than a share `least` of it would be left."""
+    full = text_width(text, size)
+    if full <= width:
+        return text
+    for kept in range(int(len(text) * width / full), max(int(least * len(text)), 2), -1):
+        cut = text[:kept].rstrip() + "…"
+        if text_width(cut, size) <= width:
+            return cut
+    return ""
+
+
+def readable_size(room: float, largest: float = 9.0, smallest: float = 4.5) -> float | None:
+    """Return the size of text in rows of some height in points; None where they are too low."""
+    size = min(largest, room / 1.15)
+    return size if size >= smallest else None

@@ -1,0 +1,313 @@
+"""How often predictions are right, against how much they say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hierclf.hierarchy import Hierarchy, as_hierarchy
+from hierclf.metrics._inputs import check_lengths, read_positions, read_weight
+from hierclf.plotting._common import check_plot_params, fitted_hierarchy, get_axes
+
+# Probabilities of nodes handled at a time.
+_BLOCK = 1 << 22
+
+
+class AccuracySpecificityDisplay:
+    """What it costs in detail to be right more often.
+
+    A classifier that names the deepest node of which it is sure enough
+    (:class:`hierclf.decisions.Threshold`) is right more often and says less the more certainty
+    is asked for. The curve is over that threshold. Use :meth:`from_estimator` or
+    :meth:`from_predictions`, and ``ax=display.ax_`` to compare several classifiers.
+
+    Parameters
+    ----------
+    accuracy : ndarray of shape (n_thresholds,)
+        The share of rows whose prediction is the true node or an ancestor of it.
+    specificity : ndarray of shape (n_thresholds,)
+        The mean of ``1 - log(leaves below the prediction) / log(leaves)``: 1 where every
+        prediction is a leaf, 0 where none says more than the root.
+    thresholds : ndarray of shape (n_thresholds,)
+        The least probability of a prediction.
+    name : str, optional
+        The name of the classifier, for the legend.
+
+    Attributes
+    ----------
+    accuracy, specificity, thresholds : ndarray of shape (n_thresholds,)
+        The points of the curve.
+    ax_ : matplotlib Axes
+        The axes.
+    figure_ : matplotlib Figure
+        The figure.
+    line_ : matplotlib Line2D
+        The curve.
+
+    See Also
+    --------
+    hierclf.decisions.Threshold : The decision.
+    hierclf.decisions.InformationGainClassifier : Finds the trade-off for an accuracy.
+
+    References
+    ----------
+    .. [1] J. Deng, J. Krause, A. C. Berg and L. Fei-Fei, "Hedging Your Bets: Optimizing
+       Accuracy-Specificity Trade-offs in Large Scale Visual Recognition", CVPR 2012.
+
+    Examples
+    --------
+    The second row is a dog that is taken for a cat, unless more than one half is asked for:
+    then both are animals, which leave two of four leaves open.
+
+    >>> from hierclf.plotting import AccuracySpecificityDisplay
+    >>> hierarchy = {"animal": ["cat", "dog"], "plant": ["elm", "oak"]}
+    >>> display = AccuracySpecificityDisplay.from_predictions(
+    ...     ["cat", "dog"],
+    ...     [[0.75, 0.25, 0.0, 0.0], [0.5, 0.25, 0.125, 0.125]],
+    ...     classes=["cat", "dog", "elm", "oak"],
+    ...     hierarchy=hierarchy,
+    ...     thresholds=[0.5, 0.625, 0.875],
+    ... )
+    >>> display.accuracy.tolist(), display.specificity.tolist()
+    ([0.5, 1.0, 1.0], [1.0, 0.75, 0.5])
+    """
+
+    def __init__(
+        self,
+        accuracy: ArrayLike,
+        specificity: ArrayLike,
+        thresholds: ArrayLike,
+        name: str | None = None,
+    ) -> None:
+        self.accuracy = np.asarray(accuracy, dtype=np.float64)
+        self.specificity = np.asarray(specificity, dtype=np.float64)
+        self.thresholds = np.asarray(thresholds, dtype=np.float64)
+        self.name = name
+        shapes = {array.shape for array in (self.accuracy, self.specificity, self.thresholds)}
+        if len(shapes) > 1 or self.accuracy.ndim != 1:
+            raise ValueError(
+                "accuracy, specificity and thresholds must be 1-D and of one length, their shapes "
+                f"are {self.accuracy.shape}, {self.specificity.shape} and {self.thresholds.shape}"
+            )
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: ArrayLike,
+        *,
+        hierarchy: Any = None,
+        thresholds: int | ArrayLike = 101,
+        sample_weight: ArrayLike | None = None,
+        name: str | None = None,
+        ax: Any = None,
+        **line_params: Any,
+    ) -> AccuracySpecificityDisplay:
+        """Draw the curve of a classifier.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted classifier with ``predict_proba``, or a pipeline or search that ends in one.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows that it was not fitted on.
+        y : array-like of shape (n_samples,) or (n_samples, n_levels)
+            Their true labels or paths.
+        hierarchy : Hierarchy, dict, edges or graph, optional
+            The hierarchy, where the estimator has no ``hierarchy_`` or `y` has labels it was
+            not fitted on.
+        thresholds, sample_weight, ax, **line_params
+            As in :meth:`from_predictions`.
+        name : str, optional
+            The name for the legend. None is the name of the estimator's class.
+
+        Returns
+        -------
+        AccuracySpecificityDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`from_predictions` does, or if no hierarchy is known.
+
+        Examples
+        --------
+        >>> from sklearn.naive_bayes import GaussianNB
+        >>> from hierclf.plotting import AccuracySpecificityDisplay
+        >>> X, y = [[0.0], [1.0], [4.0], [5.0]], ["cat", "cat", "oak", "oak"]
+        >>> display = AccuracySpecificityDisplay.from_estimator(
+        ...     GaussianNB().fit(X, y), X, y, hierarchy={"animal": ["cat"], "plant": ["oak"]}
+        ... )
+        >>> display.name, len(display.accuracy), display.accuracy.min()
+        ('GaussianNB', 101, np.float64(1.0))
+        """
+        hierarchy = fitted_hierarchy(estimator, hierarchy)
+        grid = _read_thresholds(thresholds)
+        check_plot_params(cls, line_params)
+        return cls.from_predictions(
+            y,
+            estimator.predict_proba(X),
+            classes=estimator.classes_,
+            hierarchy=hierarchy,
+            thresholds=grid,
+            sample_weight=sample_weight,
+            name=type(estimator).__name__ if name is None else name,
+            ax=ax,
+            **line_params,
+        )
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        y_proba: ArrayLike,
+        *,
+        classes: ArrayLike,
+        hierarchy: Any,
+        thresholds: int | ArrayLike = 101,
+        sample_weight: ArrayLike | None = None,
+        name: str | None = None,
+        ax: Any = None,
+        **line_params: Any,
+    ) -> AccuracySpecificityDisplay:
+        """Draw the curve of some probabilities.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n_samples,) or (n_samples, n_levels)
+            True labels or paths.
+        y_proba : array-like of shape (n_samples, n_classes)
+            What ``predict_proba`` returned.
+        classes : array-like of shape (n_classes,)
+            What its columns stand for.
+        hierarchy : Hierarchy, dict, edges or graph
+            The hierarchy.
+        thresholds : int or array-like of shape (n_thresholds,), default=101
+            Probabilities from 0 to 1, or how many of them, evenly spaced.
+        sample_weight : array-like of shape (n_samples,), optional
+            How much each row counts.
+        name : str, optional
+            The name for the legend.
+        ax : matplotlib Axes, optional
+            Where to draw. None makes a new figure.
+        **line_params
+            As in :meth:`plot`.
+
+        Returns
+        -------
+        AccuracySpecificityDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If labels or classes are not in the hierarchy, the shapes do not fit, or a threshold
+            is not a probability.
+        """
+        grid = _read_thresholds(thresholds)
+        check_plot_params(cls, line_params)
+        hierarchy = as_hierarchy(hierarchy)
+        true = read_positions(y_true, "y_true", hierarchy)
+        proba = np.asarray(y_proba, dtype=np.float64)
+        check_lengths(len(true), "y_proba", len(proba))
+        if np.isnan(proba).any():
+            raise ValueError(f"y_proba holds NaN in row {np.argwhere(np.isnan(proba))[0][0]}")
+        weight = read_weight(sample_weight, len(true))
+        chosen, likely = _likeliest_by_depth(proba, classes, hierarchy)
+        gains = 1 - np.log2(hierarchy.leaf_counts) / max(np.log2(len(hierarchy.leaves)), 1)
+        right = _is_at_or_above(chosen, true, hierarchy)
+        accuracy, specificity = [], []
+        rows = np.arange(len(true))
+        for threshold in grid:
+            enough = likely >= threshold
+            enough[0] = True  # the root is not a class: the top level is the least to say
+            depth = len(enough) - 1 - enough[::-1].argmax(axis=0)
+            accuracy.append(np.average(right[depth, rows], weights=weight))
+            specificity.append(np.average(gains[chosen[depth, rows]], weights=weight))
+        return cls(accuracy, specificity, grid, name).plot(ax=ax, **line_params)
+
+    def plot(
+        self, ax: Any = None, *, name: str | None = None, **line_params: Any
+    ) -> AccuracySpecificityDisplay:
+        """Draw the curve.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw. None makes a new figure.
+        name : str, optional
+            The name for the legend, if not that of the display.
+        **line_params
+            What :meth:`matplotlib.axes.Axes.plot` takes, such as ``color`` and ``linestyle``.
+
+        Returns
+        -------
+        AccuracySpecificityDisplay
+            The display itself.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        ax = get_axes("AccuracySpecificityDisplay.plot", ax, (6.0, 4.5))
+        label = self.name if name is None else name
+        style = {"label": label, "marker": ".", "markersize": 4} | line_params
+        (self.line_,) = ax.plot(self.specificity, self.accuracy, **style)
+        ax.set(
+            xlabel="Specificity (share of the information that a leaf gives)",
+            ylabel="Accuracy (right at any depth)",
+        )
+        if style["label"] is not None:
+            ax.legend()
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+def _read_thresholds(thresholds: Any) -> NDArray[np.float64]:
+    if isinstance(thresholds, (int, np.integer)) and not isinstance(thresholds, bool):
+        if thresholds < 1:
+            raise ValueError(f"thresholds must be at least 1 or an array, got {thresholds}")
+        return np.linspace(0, 1, thresholds)
+    grid = np.asarray(thresholds, dtype=np.float64)
+    outside = ~((grid >= 0) & (grid <= 1))
+    if grid.ndim != 1 or not len(grid) or outside.any():
+        given = grid[outside][0] if outside.any() else thresholds
+        raise ValueError(f"thresholds must be probabilities, from 0 to 1, got {given}")
+    return grid
+
+
+def _likeliest_by_depth(
+    proba: NDArray[np.float64], classes: Any, hierarchy: Hierarchy
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return the likeliest node of each depth and its probability, each of shape (depth, n).
+
+    Nodes with no class at or below them are none of them.
+    """
+    _, above = hierarchy.ancestor_pairs(hierarchy.node_indices(classes))
+    nodes = np.unique(above)
+    starts = np.flatnonzero(np.diff(hierarchy.depths[nodes], prepend=0))
+    chosen = np.empty((len(starts), len(proba)), dtype=np.intp)
+    likely = np.empty((len(starts), len(proba)))
+    step = max(1, _BLOCK // len(hierarchy))
+    for row in range(0, len(proba), step):
+        block = hierarchy.aggregate(proba[row : row + step], classes)
+        for depth, candidates in enumerate(np.split(nodes, starts[1:])):
+            best = candidates[block[:, candidates].argmax(axis=1)]
+            chosen[depth, row : row + step] = best
+            likely[depth, row : row + step] = np.take_along_axis(block, best[:, None], 1)[:, 0]
+    return chosen, likely
+
+
+def _is_at_or_above(
+    chosen: NDArray[np.intp], true: NDArray[np.intp], hierarchy: Hierarchy
+) -> NDArray[np.bool_]:
+    """Tell which of the nodes, of shape (depth, n), are the true one of their row or above it."""
+    items, above = hierarchy.ancestor_pairs(true)
+    n = len(hierarchy)
+    result: NDArray[np.bool_] = np.isin(np.arange(len(true)) * n + chosen, items * n + above)
+    return result

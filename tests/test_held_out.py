@@ -1,0 +1,168 @@
+"""What wrappers that learn from held-out rows have in common."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from held_out_cases import table
+from scipy.sparse import csr_matrix
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedShuffleSplit, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+
+from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier
+from hierclf.calibration import TemperatureScalingClassifier
+from hierclf.datasets import load_digits_hierarchy
+from hierclf.decisions._information_gain import InformationGainClassifier
+
+ALL_WRAPPERS = pytest.mark.parametrize(
+    ("wrapper", "learnt"),
+    [
+        (InformationGainClassifier, "information_gain_"),
+        (TemperatureScalingClassifier, "temperatures_"),
+    ],
+)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    data = load_digits_hierarchy()
+    X, _, y, _ = train_test_split(
+        data.data / 16, data.target, train_size=400, random_state=0, stratify=data.target
+    )
+    return X, y, data.hierarchy
+
+
+def make(wrapper, estimator=None, **params):
+    """Return a wrapper whose accuracy, if it has one, is within reach."""
+    wrapped = wrapper(LogisticRegression() if estimator is None else estimator, **params)
+    if "accuracy" in wrapped.get_params():
+        wrapped.set_params(accuracy=0.8)
+    return wrapped
+
+
+def network(hierarchy, cls=HierarchicalSoftmaxClassifier, **params):
+    defaults = {"hidden_layer_sizes": (), "learning_rate_init": 0.03, "random_state": 0}
+    return cls(hierarchy, **{**defaults, "max_iter": 10, "n_iter_no_change": 10, **params})
+
+
+@ALL_WRAPPERS
+def test_float_cv_is_one_stratified_split(wrapper, learnt, digits):
+    X, y, hierarchy = digits
+    split = {"cv": 0.25, "random_state": 3}
+    refitted = make(wrapper, hierarchy=hierarchy, **split).fit(X, y)
+    kept = make(wrapper, hierarchy=hierarchy, refit=False, **split).fit(X, y)
+    train, test = next(StratifiedShuffleSplit(1, test_size=0.25, random_state=3).split(X, y))
+    by_hand = LogisticRegression().fit(X[train], y[train])
+    prefit = make(wrapper, by_hand, hierarchy=hierarchy, cv="prefit").fit(X[test], y[test])
+
+    for clf in (refitted, kept):
+        assert np.array_equal(getattr(clf, learnt), getattr(prefit, learnt))
+    assert prefit.estimator_ is by_hand
+    assert np.array_equal(kept.estimator_.coef_, by_hand.coef_)
+    assert np.array_equal(refitted.estimator_.coef_, LogisticRegression().fit(X, y).coef_)
+    other = make(wrapper, hierarchy=hierarchy, cv=0.25, random_state=4).fit(X, y)
+    assert not np.array_equal(getattr(other, learnt), getattr(prefit, learnt))
+
+
+@ALL_WRAPPERS
+def test_copies_and_kinds_of_input(wrapper, learnt, digits):
+    X, y, hierarchy = digits
+    clf = make(wrapper, hierarchy=hierarchy, cv=3).fit(X, y)
+    frame = pd.DataFrame(X, columns=[f"pixel{i}" for i in range(64)])
+    for again, given in (
+        (clone(clf).fit(csr_matrix(X), y), csr_matrix(X)),
+        (clone(clf).fit(frame, pd.Series(y, index=frame.index[::-1])), frame),
+        (clone(clf).fit(X, y[:, None].ravel().astype(object)), X),
+        (pickle.loads(pickle.dumps(clf)), X),
+    ):
+        np.testing.assert_allclose(getattr(again, learnt), getattr(clf, learnt), rtol=1e-4)
+        assert (again.predict(given) == clf.predict(X)).mean() > 0.99
+        assert again.n_features_in_ == 64
+    assert not hasattr(clf, "feature_names_in_")
+    assert clone(clf).fit(frame, y).feature_names_in_.tolist() == frame.columns.tolist()
+    # Weights only, none of the rows.
+    assert len(pickle.dumps(clf)) < X.nbytes / 5
+
+
+@ALL_WRAPPERS
+def test_texts(wrapper, learnt):
+    texts = ["bow string low", "bow string mid", "breath wood high", "breath brass low"] * 8
+    y = np.array(["cello", "viola", "flute", "horn"] * 8)
+    tree = {"music": ["strings", "wind"], "strings": ["cello", "viola"], "wind": ["flute", "horn"]}
+    estimator = make_pipeline(CountVectorizer(), LogisticRegression(C=100))
+    clf = wrapper(estimator, hierarchy=tree)
+    if wrapper is InformationGainClassifier:
+        clf.set_params(accuracy=0.5)
+    assert np.array_equal(clf.fit(texts, y).predict(texts), y)
+
+
+@ALL_WRAPPERS
+@pytest.mark.parametrize("cls", [HierarchicalSoftmaxClassifier, FlatSoftmaxClassifier])
+def test_hierarchy_is_that_of_the_estimator(wrapper, learnt, cls, digits):
+    X, y, hierarchy = digits
+    estimator = network(hierarchy, cls).fit(X, y)
+    asked = make(wrapper, estimator, cv="prefit", hierarchy=hierarchy).fit(X, y)
+    pipeline = make_pipeline(StandardScaler(with_mean=False, with_std=False), estimator)
+    # Fitted already: fitting it again would need other rows.
+    search = GridSearchCV(network(hierarchy, cls), {"dropout": [0.0]}, cv=2).fit(X, y)
+    for given in (estimator, pipeline, search):
+        if given is pipeline:
+            given.fit(X, y)
+        clf = make(wrapper, given, cv="prefit").fit(X, y)
+        assert clf.hierarchy_ == hierarchy
+        np.testing.assert_allclose(getattr(clf, learnt), getattr(asked, learnt), rtol=1e-6)
+        assert np.array_equal(clf.predict(X), asked.predict(X))
+
+
+@ALL_WRAPPERS
+def test_grid_search_reaches_inside(wrapper, learnt, digits):
+    X, y, hierarchy = digits
+    grid = {"estimator__max_iter": [1, 10]}
+    search = GridSearchCV(make(wrapper, network(hierarchy), cv=2), grid, cv=2)
+    if wrapper is InformationGainClassifier:
+        search.estimator.set_params(accuracy=0.3)
+    assert search.fit(X, y).best_params_ == {"estimator__max_iter": 10}
+    assert hasattr(search.best_estimator_, learnt)
+
+
+@ALL_WRAPPERS
+def test_bad_input_is_refused_and_leaves_no_trace(wrapper, learnt, digits):
+    X, y, hierarchy = digits
+    with pytest.raises(NotFittedError):
+        make(wrapper, hierarchy=hierarchy).predict(X)
+    refused = [
+        ({"cv": 1}, "'cv' parameter"),
+        ({"cv": 1.5}, "'cv' parameter"),
+        ({"cv": "five"}, "'cv' parameter"),
+        ({"refit": False}, "cv=None has 5: use refit=True"),
+        ({"estimator": LinearSVC()}, "'estimator' parameter .* 'predict_proba'"),
+        ({"cv": "prefit"}, r"cv='prefit' needs a fitted estimator, and LogisticRegression\(\)"),
+        ({"hierarchy": None}, "LogisticRegression knows no hierarchy .* pass hierarchy="),
+        ({"hierarchy": {"round": list("0689")}}, "not in the hierarchy: '\\d'"),
+    ]
+    clf = make(wrapper, hierarchy=hierarchy).fit(X, y)
+    for params, message in refused:
+        bad = clone(clf).set_params(**params)
+        with pytest.raises(ValueError, match=message):
+            bad.fit(X, y)
+        assert not hasattr(bad, "classes_")
+        assert not [name for name in vars(bad) if name.endswith("_")]
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        clone(clf).fit(X, y[1:])
+    with pytest.raises(ValueError, match="Unknown label type"):
+        clone(clf).fit(X, np.linspace(0, 1, len(X)))
+
+
+@ALL_WRAPPERS
+def test_classes_of_the_estimator_must_be_in_the_hierarchy(wrapper, learnt):
+    estimator, X = table(np.full((4, 3), 1 / 3), ["cat", "dog", "elm"])
+    clf = wrapper(estimator, hierarchy={"animal": ["cat", "dog"]}, cv="prefit")
+    with pytest.raises(ValueError, match="not in the hierarchy: 'elm'"):
+        clf.fit(X, ["cat", "dog"] * 2)
