@@ -1,11 +1,12 @@
 """When does the hierarchy help? The open questions of the paper, one part each.
 
-    python benchmarks/ablations.py depth tree local tasks rows epochs transformer
+    python benchmarks/ablations.py depth tree local tasks coarse rows epochs transformer
 
 depth        trees of two and of three levels, and none
 tree         the real tree, five random trees of its shape, and a balanced one
 local        HiClass, a classifier per node, beside one network for all
 tasks        what is not text: ImCLEF07A and digits
+coarse       the leaf taken from half of the rows, which keep their parent or are left out
 rows         learning curves over rows per class, linear and hidden
 epochs       learning curves over epochs, linear and hidden
 transformer  learning curves over rows per class, fine-tuned transformer, on TREC
@@ -213,6 +214,26 @@ def tasks(folder: Path | None, seeds: int) -> Iterator[Trial]:
                     yield Trial(what, model, X, data)
 
 
+def coarse(folder: Path | None, seeds: int) -> Iterator[Trial]:
+    for name, kind in (("20ng", "linear"), ("imclef07a", "hidden")):
+        data = data_of(name, folder)
+        X = features(data)
+        parents = {leaf: data.hierarchy.parents(leaf)[0] for leaf in data.hierarchy.leaves}
+        for seed in range(seeds):
+            is_coarse = np.random.default_rng(seed).random(len(data.y_train)) < 0.5
+            parent = np.array([parents[leaf] for leaf in data.y_train])
+            half = data._replace(y_train=np.where(is_coarse, parent, data.y_train))
+            for head in HEADS:
+                for title, labelled, chosen in (
+                    ("leaves for all", data, slice(None)),
+                    ("parents for half", half, slice(None)),
+                    ("half left out", data, ~is_coarse),
+                ):
+                    model = network(head, kind, data.hierarchy, seed)
+                    what = {"data": name, "network": kind, "labels": title, "tree": head}
+                    yield Trial(what | {"seed": seed}, model, X, labelled, chosen)
+
+
 def rows(folder: Path | None, seeds: int) -> Iterator[Trial]:
     for name in ("trec", "docstrings", "hwu64", "imclef07a"):
         data = data_of(name, folder)
@@ -272,6 +293,7 @@ PARTS = {
     "tree": tree,
     "local": local,
     "tasks": tasks,
+    "coarse": coarse,
     "rows": rows,
     "epochs": epochs,
     "transformer": fine_tuned,

@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import StratifiedShuffleSplit, check_cv
-from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.parallel import Parallel, delayed
@@ -25,6 +24,7 @@ from hierclf._compat import (
     fit_context,
     safe_indexing,
 )
+from hierclf._hierarchies import fitted_hierarchy
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 
 
@@ -113,7 +113,7 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             estimator = clone(self.estimator).fit(X, labels)
         else:
             estimator = _fit(self.estimator, X, labels, splits[0][0])
-        hierarchy = _find_hierarchy(estimator, self.hierarchy)
+        hierarchy = fitted_hierarchy(estimator, self.hierarchy)
         positions = hierarchy.node_indices(labels)
         if splits is None:
             folds = [_hold_out(estimator, X, np.arange(len(labels)))]
@@ -207,21 +207,3 @@ def _fit_and_hold_out(
     estimator: Any, X: Any, y: NDArray[Any], train: NDArray[np.intp], test: NDArray[np.intp]
 ) -> Fold:
     return _hold_out(_fit(estimator, X, y, train), X, test)
-
-
-def _find_hierarchy(estimator: Any, hierarchy: Any) -> Hierarchy:
-    """Return the hierarchy that was given, or else that of a fitted estimator."""
-    if hierarchy is not None:
-        return as_hierarchy(hierarchy)
-    holder = estimator
-    while not hasattr(holder, "hierarchy_"):
-        if isinstance(holder, Pipeline):
-            holder = holder[-1]
-        elif hasattr(holder, "best_estimator_"):  # of a search
-            holder = holder.best_estimator_
-        else:
-            raise ValueError(
-                f"{type(holder).__name__} knows no hierarchy (it has no attribute hierarchy_): "
-                "pass hierarchy="
-            )
-    return as_hierarchy(holder.hierarchy_)

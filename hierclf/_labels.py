@@ -109,9 +109,9 @@ def _objects(y: Any) -> Any:
 
 def _path_length(y: Any, hierarchy: Any) -> int | None:
     """Return the length of the longest path in y, or None where y holds single labels."""
-    shape = getattr(y, "shape", (0,))
-    if len(shape) != 1:
-        return int(shape[1]) if len(shape) == 2 and shape[1] > 1 else None
+    shape: tuple[int, ...] | None = getattr(y, "shape", None)
+    if shape is not None and len(shape) != 1:
+        return shape[1] if len(shape) == 2 and shape[1] > 1 else None
     rows = _objects(y)
     if not len(rows) or not all(isinstance(row, (list, tuple, np.ndarray)) for row in rows):
         return None

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 
-from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierarchy
+from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier
 
 TREE = {"root": ["a", "x", "y"], "x": ["b", "c"], "y": ["d"]}
 BOTH = pytest.mark.parametrize("cls", [FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier])

@@ -19,7 +19,7 @@ from sklearn.svm import LinearSVC
 from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier
 from hierclf.calibration import TemperatureScalingClassifier
 from hierclf.datasets import load_digits_hierarchy
-from hierclf.decisions._information_gain import InformationGainClassifier
+from hierclf.decisions import InformationGainClassifier
 
 ALL_WRAPPERS = pytest.mark.parametrize(
     ("wrapper", "learnt"),

@@ -15,7 +15,7 @@ from sklearn.svm import LinearSVC
 from strategies import dags, trees
 
 from hierclf import Hierarchy
-from hierclf.decisions._information_gain import (
+from hierclf.decisions._guarantee import (
     InformationGain,
     InformationGainClassifier,
     lower_bound,
@@ -239,3 +239,38 @@ def test_estimator_needs_probabilities():
     clf = InformationGainClassifier(LinearSVC(), hierarchy=ANIMALS)
     with pytest.raises(ValueError, match=r"'estimator' parameter .* 'predict_proba'"):
         clf.fit([[0.0], [1.0]], ["cat", "dog"])
+
+
+def test_rejection_is_the_answer_of_the_root():
+    """Chosen where trade-off * 1 beats every node, it is right and says nothing."""
+    rng = np.random.default_rng(0)
+    hierarchy = Hierarchy.balanced([f"c{i:02d}" for i in range(16)], 2)
+    y, proba = simulate(rng, 6000, hierarchy, 1.0)
+    unsure = rng.random(6000) < 0.5
+    proba[unsure] = 1 / 16  # even the top level is a coin to toss
+    y[unsure] = rng.choice(hierarchy.leaves, size=int(unsure.sum()))
+    estimator, X = table(proba, hierarchy.leaves)
+    clf = InformationGainClassifier(
+        estimator, 0.9, reject_label="unknown", hierarchy=hierarchy, cv="prefit"
+    ).fit(X[:3000], y[:3000])
+    predicted = clf.predict(X)
+    reward = rewards_by_hand(hierarchy, hierarchy.leaves)
+    node_proba = hierarchy.aggregate(proba, hierarchy.leaves)
+    rewards = np.array([reward[node] for node in hierarchy.nodes])
+    best = (node_proba * (rewards + clf.trade_off_)).max(axis=1)
+    rejected = np.array([label == "unknown" for label in predicted])
+    np.testing.assert_array_equal(rejected, best < clf.trade_off_)
+    assert rejected[unsure].all()
+    assert rejected[~unsure].mean() < 0.5
+    right = rejected.copy()
+    right[~rejected] = is_right(hierarchy, y[~rejected], predicted[~rejected])
+    assert clf.accuracy_ == pytest.approx(right[:3000].mean())
+    assert 0.89 <= right[3000:].mean() < 0.93
+    gain = [
+        reward[p] if r and p != "unknown" else 0.0 for p, r in zip(predicted, right, strict=True)
+    ]
+    assert clf.information_gain_ == pytest.approx(np.mean(gain[:3000]))
+    with pytest.warns(UserWarning, match="give a reject_label"):
+        clf.set_params(reject_label=None).fit(X[:3000], y[:3000])
+    with pytest.raises(ValueError, match="reject_label must not be a node, and 'c03' is one"):
+        clf.set_params(reject_label="c03").fit(X[:3000], y[:3000])

@@ -279,7 +279,7 @@ def test_copies_and_pickles_give_the_same_probabilities(head):
 
 def test_a_dag_is_refused():
     dag = Hierarchy([("r", "a"), ("r", "b"), ("a", "c"), ("b", "c")])
-    with pytest.raises(ValueError, match="is a DAG, .*: use DAGSoftmax"):
+    with pytest.raises(ValueError, match=r"is a DAG, .*: use DAGSoftmax"):
         HierarchicalSoftmax(3, dag)
 
 

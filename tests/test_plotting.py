@@ -345,7 +345,7 @@ def test_probabilities_of_a_row_are_sums_of_classes_wherever_the_hierarchy_is_ke
     display = HierarchyDisplay.from_estimator(other, row, hierarchy=TREE, vmax=0.5)
     assert_allclose(display.values, expected)
     assert display.colorbar_.vmax == 0.5
-    with pytest.raises(ValueError, match="Fixed has no attribute hierarchy_: give the hierarchy"):
+    with pytest.raises(ValueError, match=r"Fixed knows no hierarchy .* pass hierarchy="):
         HierarchyDisplay.from_estimator(other, row)
     with pytest.raises(NotFittedError):
         HierarchyDisplay.from_estimator(Fixed(TREE, classes), row)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from hierclf.decisions._base import BaseDecision
-from hierclf.decisions._information_gain import InformationGain, InformationGainClassifier
+from hierclf.decisions._guarantee import InformationGainClassifier
+from hierclf.decisions._information_gain import InformationGain
 from hierclf.decisions._risk import MinimumRisk
 from hierclf.decisions._rules import Argmax, Threshold, TopDown
 

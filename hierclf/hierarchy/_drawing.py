@@ -85,7 +85,7 @@ def _lines(hierarchy: Queries, max_lines: int, max_siblings: int) -> Iterator[Li
             note = f"{len(hierarchy._below(np.array([i]))) - 1} below"
         count = shown.get(i, 0) if i not in drawn else 0
         drawn.add(i)
-        yield Line(level, _printable(names[i]), note, is_last, count > 0)
+        yield Line(level, printable(names[i]), note, is_last, count > 0)
         if count:
             rest = len(children) - count
             below = [*children[:count], -rest] if rest else children
@@ -110,7 +110,8 @@ def _plan(hierarchy: Queries, max_lines: int, max_siblings: int) -> dict[int, in
     return shown
 
 
-def _printable(name: object) -> str:
+def printable(name: object) -> str:
+    """Return the name of a node on one line, cut to a length that can be read."""
     text = str(name)
     if not text.isprintable() or not text.strip():
         text = repr(name)

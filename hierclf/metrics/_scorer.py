@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from hierclf._compat import StrOptions, validate_parameter_constraints
+from hierclf._hierarchies import given_hierarchy
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.metrics._consistency import consistency_score
 from hierclf.metrics._distances import lca_height, mistake_severity, tree_distance
@@ -24,10 +25,6 @@ _LOWER_IS_BETTER = (
 )
 _OF_PROBABILITIES = (hierarchical_distance_at_k, level_calibration_error)
 _WITHOUT_TRUTH = (consistency_score,)
-
-# Where meta-estimators keep the estimator they wrap, the fitted one first: a search may have
-# given it another hierarchy.
-_WRAPPED = ("best_estimator_", "estimator_", "estimator")
 
 
 def make_hierarchical_scorer(
@@ -149,7 +146,7 @@ class _HierarchicalScorer:
     def __call__(
         self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None = None
     ) -> float:
-        hierarchy = _find_hierarchy(estimator) if self.hierarchy is None else self.hierarchy
+        hierarchy = given_hierarchy(estimator) if self.hierarchy is None else self.hierarchy
         kwargs = dict(self.kwargs)
         if sample_weight is not None:
             if not self._accept_sample_weight():
@@ -182,25 +179,3 @@ class _HierarchicalScorer:
 
 def _name(metric: Callable[..., float]) -> str:
     return getattr(metric, "__name__", repr(metric))
-
-
-def _find_hierarchy(estimator: Any) -> Hierarchy:
-    """Return the hierarchy that the user gave an estimator, or one inside it."""
-    inner = estimator
-    while inner is not None:
-        hierarchy = getattr(inner, "hierarchy", None)
-        if hasattr(hierarchy, "fit"):
-            raise ValueError(
-                f"the hierarchy of {type(inner).__name__} is learnt from the data by "
-                f"{hierarchy!r}, so it differs from fold to fold: pass hierarchy= to "
-                "make_hierarchical_scorer to judge all by the same"
-            )
-        if hierarchy is not None:
-            return as_hierarchy(hierarchy)
-        steps = getattr(inner, "steps", None)
-        wrapped = (getattr(inner, name, None) for name in _WRAPPED)
-        inner = steps[-1][1] if steps else next((w for w in wrapped if w is not None), None)
-    raise ValueError(
-        f"{type(estimator).__name__} was given no hierarchy: pass hierarchy= to "
-        "make_hierarchical_scorer"
-    )

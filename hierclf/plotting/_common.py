@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
 
-from hierclf.hierarchy import Hierarchy, as_hierarchy
+from hierclf.hierarchy import Hierarchy
 
 GREY = "0.75"
 
@@ -19,42 +17,6 @@ _HINTING = 1.07
 
 
 # -- what an estimator knows
-
-
-def fitted_hierarchy(estimator: Any, hierarchy: Any = None) -> Hierarchy:
-    """Return the hierarchy given, or else that of a fitted estimator.
-
-    Parameters
-    ----------
-    estimator : estimator
-        A fitted classifier, or a pipeline or search that ends in one.
-    hierarchy : Hierarchy, dict, edges or graph, optional
-        What to use instead.
-
-    Returns
-    -------
-    Hierarchy
-
-    Raises
-    ------
-    ValueError
-        If there is none.
-    """
-    if hierarchy is not None:
-        return as_hierarchy(hierarchy)
-    check_is_fitted(estimator)
-    inner = estimator
-    while not hasattr(inner, "hierarchy_"):
-        if hasattr(inner, "best_estimator_"):
-            inner = inner.best_estimator_
-        elif isinstance(inner, Pipeline):
-            inner = inner.steps[-1][1]
-        else:
-            raise ValueError(
-                f"{type(inner).__name__} has no attribute hierarchy_: give the hierarchy of its "
-                "classes as hierarchy=..."
-            )
-    return as_hierarchy(inner.hierarchy_)
 
 
 def node_probabilities(estimator: Any, X: Any, hierarchy: Hierarchy) -> NDArray[Any]:

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import confusion_matrix as count_pairs
 
+from hierclf._hierarchies import fitted_hierarchy
 from hierclf.hierarchy import as_hierarchy
-from hierclf.hierarchy._drawing import _printable as printable
+from hierclf.hierarchy._drawing import printable
 from hierclf.hierarchy._nodes import shorten
 from hierclf.metrics._inputs import read_nodes
 from hierclf.metrics._levels import ancestors_on_level
@@ -18,7 +19,6 @@ from hierclf.plotting._common import (
     axes_size,
     check_plot_params,
     fit_text,
-    fitted_hierarchy,
     get_axes,
     readable_size,
     text_width,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hierclf._hierarchies import fitted_hierarchy
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.hierarchy._nodes import shorten
 from hierclf.metrics._inputs import Nodes, read_nodes
@@ -16,7 +17,6 @@ from hierclf.plotting._common import (
     axes_size,
     check_one_row,
     check_plot_params,
-    fitted_hierarchy,
     get_axes,
     import_pyplot,
     node_probabilities,

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hierclf._hierarchies import fitted_hierarchy
 from hierclf.hierarchy import Hierarchy, as_hierarchy
-from hierclf.hierarchy._drawing import _printable as printable
+from hierclf.hierarchy._drawing import printable
 from hierclf.hierarchy._nodes import plain_array
 from hierclf.plotting._common import (
     GREY,
@@ -17,7 +18,6 @@ from hierclf.plotting._common import (
     check_one_row,
     check_plot_params,
     fit_text,
-    fitted_hierarchy,
     get_axes,
     node_probabilities,
 )

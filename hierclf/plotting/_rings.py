@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hierclf.hierarchy import Hierarchy
-from hierclf.hierarchy._drawing import _printable as printable
+from hierclf.hierarchy._drawing import printable
 from hierclf.plotting._common import fit_text
 from hierclf.plotting._drawn import Drawn
 from hierclf.plotting._layout import ring_angles

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hierclf._hierarchies import fitted_hierarchy
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.metrics._inputs import check_lengths, read_positions, read_weight
-from hierclf.plotting._common import check_plot_params, fitted_hierarchy, get_axes
+from hierclf.plotting._common import check_plot_params, get_axes
 
 # Probabilities of nodes handled at a time.
 _BLOCK = 1 << 22

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hierclf.hierarchy import Hierarchy
-from hierclf.hierarchy._drawing import _printable as printable
+from hierclf.hierarchy._drawing import printable
 from hierclf.plotting._common import GREY, fit_text, readable_size, text_width
 from hierclf.plotting._drawn import Drawn
 from hierclf.plotting._layout import drawn_parents, tree_positions
