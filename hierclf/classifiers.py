@@ -40,11 +40,11 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
     loss : loss, optional
         What training minimises, an object of :mod:`hierclf.losses`. None is the
         cross-entropy summed over the path, ``PathCrossEntropy()``.
-    decision : {"argmax", "top_down", "threshold", "minimum_risk"} or decision, \
-            default="argmax"
+    decision : str or decision, default="argmax"
         Which node ``predict`` names, given the probabilities: an object of
-        :mod:`hierclf.decisions`, or the name of one with its defaults. Probabilities
-        do not depend on it, and it may be changed after the fit.
+        :mod:`hierclf.decisions`, or the name of one with its defaults ("argmax",
+        "top_down", "threshold", "minimum_risk", "information_gain"). Probabilities do
+        not depend on it, and it may be changed after the fit.
     optimizer : {"auto", "adamw", "adam", "sgd"} or type, default="auto"
         "auto" is "adamw", but for a linear model of sparse features, whose weights move
         in proportion to their gradient (:class:`hierclf.nn.LazyNovoGrad`). "sgd" has

@@ -167,7 +167,7 @@ def level_calibration_error(
 
     Examples
     --------
-    Of two animals with probability 0.75 each, one is one: |0.5 - 0.75|.
+    Of two animals with probability 0.75 each, one is one: ``abs(0.5 - 0.75)``.
 
     >>> from hierclf.metrics import level_calibration_error
     >>> tree = {"animal": ["cat", "dog"], "plant": ["oak"]}
