@@ -7,16 +7,31 @@ import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier
+from hierclf.calibration import TemperatureScalingClassifier
+from hierclf.decisions import InformationGainClassifier
 from hierclf.induction import BalancedHierarchy
+
+# The checks set no random_state inside of another estimator.
+LINEAR = FlatSoftmaxClassifier(
+    hidden_layer_sizes=(),
+    learning_rate_init=0.05,
+    max_iter=10,
+    n_iter_no_change=10,
+    random_state=0,
+)
 
 
 # The checks train on few rows for few epochs, and do not expect to be told.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:accuracy=.* is out of reach:UserWarning")
+@pytest.mark.filterwarnings("ignore:The least populated class:UserWarning")
 @parametrize_with_checks(
     [
         FlatSoftmaxClassifier(max_iter=30),
         HierarchicalSoftmaxClassifier(max_iter=30),
         HierarchicalSoftmaxClassifier(BalancedHierarchy(branching=2), max_iter=30),
+        InformationGainClassifier(LINEAR, accuracy=0.6, cv=2),
+        TemperatureScalingClassifier(LINEAR, cv=2),
     ]
 )
 def test_scikit_learn_check(estimator, check):
