@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score
+from sklearn.utils import check_consistent_length
 
 from hierclf.hierarchy import Hierarchy, as_hierarchy
-from hierclf.hierarchy._nodes import is_hashable, plain_array, sort_if_possible
+from hierclf.hierarchy._nodes import as_labels, is_hashable, plain_array, sort_if_possible
 from hierclf.hierarchy._readers import clean_path, iter_rows
 
 
@@ -161,15 +162,15 @@ def read_targets(y: NDArray[Any], hierarchy: Hierarchy, *, are_positions: bool) 
     return Targets(pruned, classes, positions, labelled, codes.reshape(-1))
 
 
-def path_accuracy(y: Any, paths: NDArray[Any], sample_weight: Any) -> float:
-    """Return the share of rows whose whole path is right.
+def accuracy(y: Any, predicted: NDArray[Any], sample_weight: Any) -> float:
+    """Return the share of rows whose label, or whole path, is right.
 
     Parameters
     ----------
-    y : array-like of shape (n_rows, n_levels), data frame, or list of lists
-        True paths.
-    paths : ndarray of shape (n_rows, n_levels)
-        Predicted ones.
+    y : array-like of shape (n_rows,) or (n_rows, n_levels), or list of lists
+        True labels or paths, as they may be given to ``fit``.
+    predicted : ndarray of shape (n_rows,) or (n_rows, n_levels)
+        What ``predict`` returned.
     sample_weight : array-like of shape (n_rows,) or None
         Weights.
 
@@ -178,10 +179,14 @@ def path_accuracy(y: Any, paths: NDArray[Any], sample_weight: Any) -> float:
     float
         In [0, 1].
     """
-    both = zip(
-        (tuple(clean_path(row, i)) for i, row in iter_rows(y)),
-        (tuple(clean_path(row, i)) for i, row in iter_rows(paths)),
-        strict=True,
-    )
-    right = [true == predicted for true, predicted in both]
+    if predicted.ndim == 2:
+        true, found = (
+            [tuple(clean_path(row, i)) for i, row in iter_rows(rows)] for rows in (y, predicted)
+        )
+    elif any(type(label) is tuple for label in predicted.tolist()):
+        true, found = as_labels(y), as_labels(predicted)  # no array of which can be compared
+    else:
+        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+    check_consistent_length(true, found)
+    right = [label == other for label, other in zip(true, found, strict=True)]
     return float(accuracy_score(np.ones(len(right)), right, sample_weight=sample_weight))

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 from hierclf._inputs import InputReader
-from hierclf._labels import path_accuracy
+from hierclf._labels import accuracy
 from hierclf._training import SoftmaxNet, argmax
 from hierclf.decisions import Argmax, as_decision
 from hierclf.decisions._base import name_nodes
@@ -167,10 +166,7 @@ class SoftmaxPredictions:
         float
             In [0, 1]. For scores that know the hierarchy see :mod:`hierclf.metrics`.
         """
-        predicted = self.predict(X)
-        if self._longest_path is not None:
-            return path_accuracy(y, predicted, sample_weight)
-        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+        return accuracy(y, self.predict(X), sample_weight)
 
     def _chooser(self, level: int | str | None) -> _Function:
         """Return what chooses nodes, as positions in ``hierarchy_.nodes``."""

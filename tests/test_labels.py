@@ -137,6 +137,7 @@ def test_single_columns_and_tuples_that_are_nodes_are_labels(cls):
     clf = make(cls, hierarchy).fit(X, y)
     assert clf.predict(X).shape == (len(X),)
     assert set(clf.predict(X)) == {("A", "other"), ("B", "other")}
+    assert clf.score(X, y) == np.mean([a == b for a, b in zip(clf.predict(X), y, strict=True)])
 
 
 # -- inner nodes as labels
