@@ -1,10 +1,13 @@
 """Decisions against plain Python: sums over classes, a walk down, a search over all nodes."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
+from strategies import dags, trees
 
 from hierclf import Hierarchy
 from hierclf.decisions import (
@@ -16,7 +19,6 @@ from hierclf.decisions import (
     _base,
     as_decision,
 )
-from tests.strategies import dags, trees
 
 TREE = {"animal": ["cat", "dog"], "plant": ["oak"], "fungus": []}
 LADDER = Hierarchy([("r", "a"), ("a", "b"), ("b", "c"), ("r", "c"), ("r", "d"), ("a", "d")])
@@ -29,6 +31,11 @@ DECISIONS = [
     MinimumRisk(over="nodes"),
     MinimumRisk(lambda predicted, true: float(predicted != true)),
 ]
+
+
+def name(decision):
+    """Return a decision as text that is the same in every process."""
+    return re.sub(r" at 0x\w+", "", repr(decision))
 
 
 @st.composite
@@ -158,7 +165,7 @@ def test_threshold_by_hand():
 # -- what all have in common
 
 
-@pytest.mark.parametrize("decision", DECISIONS, ids=repr)
+@pytest.mark.parametrize("decision", DECISIONS, ids=name)
 def test_one_level_leaves_no_choice_but_the_likeliest(decision):
     rng = np.random.default_rng(0)
     classes = rng.permutation([f"c{i}" for i in range(6)])
@@ -167,8 +174,10 @@ def test_one_level_leaves_no_choice_but_the_likeliest(decision):
     assert (decision.decide(proba, classes, Hierarchy.flat(classes)) == expected).all()
 
 
-@pytest.mark.parametrize("decision", DECISIONS, ids=repr)
-@pytest.mark.parametrize("hierarchy", [Hierarchy.balanced(list("abcdefgh"), 2), LADDER], ids=str)
+@pytest.mark.parametrize("decision", DECISIONS, ids=name)
+@pytest.mark.parametrize(
+    "hierarchy", [Hierarchy.balanced(list("abcdefgh"), 2), LADDER], ids=["tree", "dag"]
+)
 def test_rows_are_decided_each_by_itself(decision, hierarchy, monkeypatch):
     proba = np.random.default_rng(0).dirichlet(np.ones(len(hierarchy.leaves)), size=7)
     whole = decision.decide(proba, hierarchy.leaves, hierarchy)
@@ -177,7 +186,7 @@ def test_rows_are_decided_each_by_itself(decision, hierarchy, monkeypatch):
     assert decision.decide(proba[:0], hierarchy.leaves, hierarchy).shape == (0,)
 
 
-@pytest.mark.parametrize("decision", DECISIONS, ids=repr)
+@pytest.mark.parametrize("decision", DECISIONS, ids=name)
 def test_positions_in_and_out(decision):
     # What a classifier calls, with NaN as of a network gone astray: a node all the same.
     h = Hierarchy.from_dict(TREE)
@@ -220,7 +229,7 @@ def test_values_of_any_type():
             assert decision.decide(proba, classes, TREE).tolist() == ["cat"]
 
 
-@pytest.mark.parametrize("decision", [*DECISIONS, MinimumRisk(np.eye(3))], ids=repr)
+@pytest.mark.parametrize("decision", [*DECISIONS, MinimumRisk(np.eye(3))], ids=name)
 def test_parameters_are_those_of_an_estimator(decision):
     copy = clone(decision)
     assert type(copy) is type(decision)
@@ -296,7 +305,7 @@ def test_bad_probabilities_and_classes(proba, classes, message):
         Argmax().decide(proba, classes, TREE)
 
 
-@pytest.mark.parametrize("decision", [Argmax(), TopDown(), MinimumRisk()], ids=repr)
+@pytest.mark.parametrize("decision", [Argmax(), TopDown(), MinimumRisk()], ids=name)
 def test_levels_that_are_not(decision):
     with pytest.raises(ValueError, match="there is no level 2"):
         decision.decide([[1.0]], ["cat"], TREE, level=2)

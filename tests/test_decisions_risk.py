@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import dags, trees
+from test_decisions import LADDER, TREE, check, problems
 
 from hierclf import Hierarchy
 from hierclf.decisions import MinimumRisk, Threshold, _risk
-from tests.strategies import dags, trees
-from tests.test_decisions import LADDER, TREE, check, problems
 
 
 def height(h, node):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from hypothesis import given
+from strategies import dags, trees
 
 from hierclf import Hierarchy
-from tests.strategies import dags, trees
 
 LADDER = Hierarchy([("r", "a"), ("a", "b"), ("b", "c"), ("r", "c"), ("r", "d"), ("a", "d")])
 

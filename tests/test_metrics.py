@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 from sklearn.exceptions import UndefinedMetricWarning
+from strategies import dags, trees
 
 from hierclf import Hierarchy
 from hierclf.metrics import (
@@ -27,7 +28,6 @@ from hierclf.metrics import (
     mistake_severity,
     tree_distance,
 )
-from tests.strategies import dags, trees
 
 ANIMALS = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": ["oak"], "stone": []})
 

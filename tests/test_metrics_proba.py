@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import top_k_accuracy_score
+from strategies import dags, trees
 
 from hierclf import Hierarchy
 from hierclf.metrics import hierarchical_distance_at_k, lca_height, level_calibration_error
-from tests.strategies import dags, trees
 
 ANIMALS = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": ["oak"], "stone": []})
 BINNINGS = [

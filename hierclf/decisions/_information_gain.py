@@ -66,29 +66,7 @@ class InformationGain(BaseDecision):
     def build(
         self, classes: NDArray[np.intp], hierarchy: Hierarchy, level: int | str | None = None
     ) -> Rule:
-        """Prepare the decision for some classes.
-
-        Parameters
-        ----------
-        classes : ndarray of shape (n_classes,), dtype intp
-            What the columns of the probabilities stand for: positions in
-            ``hierarchy.nodes``.
-        hierarchy : Hierarchy
-            The hierarchy.
-        level : None
-            There is no choice of a level.
-
-        Returns
-        -------
-        callable
-            Takes probabilities, an ndarray of shape (n, n_classes), and returns the
-            positions in ``hierarchy.nodes`` of the nodes chosen, of shape (n,).
-
-        Raises
-        ------
-        ValueError
-            If a level is given: the decision chooses it.
-        """
+        """Prepare the decision; see :meth:`BaseDecision.build`."""
         if level is not None:
             raise ValueError(
                 f"InformationGain chooses how specific each answer is and cannot promise a node "
