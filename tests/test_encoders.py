@@ -326,7 +326,7 @@ def test_refuses_to_predict(method, bert_folder):
 def test_parameters_of_an_encoder_need_one(encoder):
     clf = make(encoder)
     before = dict(vars(clf))
-    with pytest.raises(ValueError, match="encoder__hidden_size sets a parameter of an encoder, "):
+    with pytest.raises(ValueError, match="encoder__hidden_size sets a parameter of an object, "):
         clf.set_params(encoder__hidden_size=3)
     assert vars(clf) == before
     clf.set_params(encoder=clone(LSTM), encoder__hidden_size=7)
