@@ -9,6 +9,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -456,3 +457,19 @@ def test_a_decision_is_asked_of_a_level_it_cannot_give(cls):
 def test_nested_parameters_need_an_object():
     with pytest.raises(ValueError, match=r"decision__threshold sets .* decision is 'threshold'"):
         HierarchicalSoftmaxClassifier(decision="threshold").set_params(decision__threshold=0.1)
+
+
+@BOTH
+def test_a_sparse_table_under_a_dag(cls):
+    """The rows and their gradients are sparse, whatever the head; optimisers see the same."""
+    dag = Hierarchy([("r", "a"), ("r", "b"), ("a", "c"), ("b", "c"), ("b", "d"), ("a", "e")])
+    X, which = rows_of(["c", "d", "e", "a"])
+    X[np.abs(X) < 0.5] = 0
+    y = np.array(["c", "d", "e", "a"])[which]
+    settings = {"hierarchy": dag, "optimizer": "sgd", "learning_rate_init": 0.1}
+    dense = make(cls, **settings).fit(X, y)
+    sparse = make(cls, **settings).fit(sp.csr_array(X), y)
+    np.testing.assert_allclose(
+        sparse.predict_proba(sp.csr_array(X)), dense.predict_proba(X), rtol=1e-9
+    )
+    assert make(cls, dag).fit(sp.csr_array(X), y).score(sp.csr_array(X), y) > 0.5
