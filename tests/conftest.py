@@ -5,10 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 # One thread each: tests run side by side, and two pools that spin for the same cores
 # are slower than either alone.
 torch.set_num_threads(1)
+
+# No test is about time: other programs may want the same cores.
+settings.register_profile("any time", deadline=None)
+settings.load_profile("any time")
 
 # The assertions of these helpers say as much when they fail as those of a test.
 pytest.register_assert_rewrite("encoder_cases")

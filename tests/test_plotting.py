@@ -204,7 +204,7 @@ def test_wedges_are_drawn_at_their_angles_and_depths():
         assert np.degrees(turned).max() <= (last - first) / 2 + 1e-6
         ends = path.vertices[[0, -3]]
         radii.append(np.hypot(*ends.T).max())
-    assert_allclose(np.array(radii) - radii[0], TREE.depths - 1)
+    assert_allclose(np.array(radii) - radii[0], TREE.depths - 1, atol=1e-12)
 
 
 def test_a_dag_has_each_node_once_with_all_its_edges():
