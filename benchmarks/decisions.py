@@ -87,8 +87,8 @@ def scores(data: Data, y_pred: np.ndarray) -> dict[str, float]:
         "hF1": hierarchical_f1_score(data.hierarchy.to_indicator(y), answers, **tree),
         "distance": share * tree_distance(y_near, near, **tree) + to_root,
         "severity": mistake_severity(y_near, near, **tree),
-        "right": share * any_depth_accuracy_score(y_near, near, **tree) + 1 - share,
-        "information": share * information_gain_score(y_near, near, **tree),
+        "right": any_depth_accuracy_score(y, as_text, reject_label=UNKNOWN, **tree),
+        "information": information_gain_score(y, as_text, reject_label=UNKNOWN, **tree),
         "rejected": 1 - share,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import deepcopy
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -42,6 +43,7 @@ from hierclf.nn.network import ACTIVATIONS
 _MAX_SEED = np.iinfo(np.int32).max
 # What the parameters of nested objects are set on, and where such objects are found.
 _PARAM_OBJECTS = {
+    "hierarchy": "induction, such as hierarchy=BalancedHierarchy()",
     "encoder": "encoders, such as encoder=LSTMEncoder()",
     "loss": "losses, such as loss=PathCrossEntropy()",
     "decision": "decisions, such as decision=Threshold()",
@@ -212,6 +214,10 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
         if goes_on:
             check_same_network(self, network, encoder, device)
         reader = self._reader if goes_on else InputReader(encoder)
+        if isinstance(self.hierarchy, Iterator):
+            raise TypeError(
+                f"hierarchy={self.hierarchy!r} can be read once only: give the edges in a list"
+            )
         loss, decision = as_loss(self.loss), as_decision(self.decision)
         decision.check()
         located = locate(y, self.hierarchy)
@@ -220,7 +226,7 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
         X, y = reader.check_fit(self, X, y, reset=not goes_on)
         check_classification_targets(y)
         if sample_weight is not None:
-            X, y, sample_weight = drop_zero_weights(X, y, sample_weight, reader.float_dtype(X))
+            X, y, sample_weight = drop_zero_weights(X, y, sample_weight)
 
         hierarchy = located.hierarchy if located else self._read_hierarchy(X, y)
         loss.check(hierarchy)

@@ -25,7 +25,9 @@ from hierclf._compat import (
     safe_indexing,
 )
 from hierclf._hierarchies import fitted_hierarchy
+from hierclf._labels import accuracy
 from hierclf.hierarchy import Hierarchy, as_hierarchy
+from hierclf.hierarchy._nodes import as_labels, plain_array
 
 
 class Fold(NamedTuple):
@@ -102,12 +104,10 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             If ``cv="prefit"`` and the estimator is not fitted.
         """
         X, y = indexable(X, y)
-        labels = column_or_1d(y, warn=True)
-        assert_all_finite(labels, input_name="y")
-        check_classification_targets(labels)
+        labels, codes = _read_labels(y)
         if self.hierarchy is not None:
             as_hierarchy(self.hierarchy).node_indices(labels)
-        splits = self._split(X, labels)
+        splits = self._split(X, codes)
         if splits is None:
             estimator = self.estimator
         elif self.refit:
@@ -115,7 +115,13 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         else:
             estimator = _fit(self.estimator, X, labels, splits[0][0])
         hierarchy = fitted_hierarchy(estimator, self.hierarchy)
-        positions = hierarchy.node_indices(labels)
+        try:
+            positions = hierarchy.node_indices(labels)
+        except ValueError as error:
+            raise ValueError(
+                f"{error}. That of the fitted estimator holds what it was trained on: give the "
+                "whole one as hierarchy="
+            ) from None
         if splits is None:
             folds = [_hold_out(estimator, X, np.arange(len(labels)))]
         elif self.refit:
@@ -176,6 +182,26 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             )
         return splits
 
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Return the share of rows whose label is predicted.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or list of length n_samples
+            What the estimator reads.
+        y : array-like of shape (n_samples,)
+            True labels.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+            In [0, 1]. For scores that give credit to an ancestor see
+            :mod:`hierclf.metrics`.
+        """
+        return accuracy(y, self.predict(X), sample_weight)
+
     @property
     def classes_(self) -> NDArray[Any]:
         """The classes of the estimator."""
@@ -200,8 +226,33 @@ def _fit(estimator: Any, X: Any, y: NDArray[Any], rows: NDArray[np.intp]) -> Any
 
 
 def _hold_out(estimator: Any, X: Any, rows: NDArray[np.intp]) -> Fold:
-    proba = estimator.predict_proba(safe_indexing(X, rows))
-    return Fold(rows, np.asarray(estimator.classes_), np.asarray(proba))
+    proba = finite_proba(estimator, safe_indexing(X, rows))
+    return Fold(rows, np.asarray(estimator.classes_), proba)
+
+
+def finite_proba(estimator: Any, X: Any) -> NDArray[Any]:
+    """Return the probabilities of a fitted estimator, or raise if some are not finite."""
+    proba = np.asarray(estimator.predict_proba(X))
+    if not np.isfinite(proba).all():
+        row = int(np.flatnonzero(~np.isfinite(proba).all(axis=1))[0])
+        raise ValueError(
+            f"{type(estimator).__name__}.predict_proba gave row {row} the probabilities "
+            f"{proba[row].tolist()[:5]}, which are not all finite"
+        )
+    return proba
+
+
+def _read_labels(y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return labels, and what tells them apart for a split: themselves where they have an order."""
+    is_flat = getattr(y, "ndim", 1) == 1
+    if is_flat and any(type(label) is tuple for label in y):
+        labels = plain_array(as_labels(y))
+        numbers = {label: i for i, label in enumerate(dict.fromkeys(labels.tolist()))}
+        return labels, np.array([numbers[label] for label in labels.tolist()])
+    labels = column_or_1d(y, warn=True)
+    assert_all_finite(labels, input_name="y")
+    check_classification_targets(labels)
+    return labels, labels
 
 
 def _fit_and_hold_out(

@@ -10,8 +10,16 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import check_consistent_length
 
 from hierclf.hierarchy import Hierarchy, as_hierarchy
-from hierclf.hierarchy._nodes import as_labels, is_hashable, plain_array, sort_if_possible
+from hierclf.hierarchy._nodes import (
+    as_labels,
+    is_hashable,
+    is_missing,
+    plain_array,
+    sort_if_possible,
+)
 from hierclf.hierarchy._readers import clean_path, iter_rows
+
+_SEQUENCES = (list, tuple, np.ndarray)
 
 
 class Targets(NamedTuple):
@@ -43,8 +51,9 @@ class Targets(NamedTuple):
         return self.labelled[self.codes]
 
     def counts(self, weight: NDArray[Any] | None) -> NDArray[Any]:
-        """Count the rows at or below each node of the hierarchy, or add up their weights."""
+        """Count the rows at or below each node; with weights, of which only the ratios count."""
         totals = np.bincount(self.codes, weights=weight)
+        totals = totals * (len(self.codes) / totals.sum())
         label, above = self.hierarchy.ancestor_pairs(self.labelled)
         return np.bincount(above, weights=totals[label], minlength=len(self.hierarchy))
 
@@ -68,7 +77,7 @@ class Located(NamedTuple):
 
 
 def locate(y: Any, hierarchy: Any) -> Located | None:
-    """Look up labels that are paths or tuples, which no array of labels can hold.
+    """Look up labels that no array can hold, or sort: paths, tuples, and several types.
 
     Parameters
     ----------
@@ -81,24 +90,25 @@ def locate(y: Any, hierarchy: Any) -> Located | None:
     -------
     Located or None
         None where y holds plain labels, or nothing that could be labels. A single
-        column is plain labels, as scikit-learn has it; tuples that are all nodes of a
-        given `Hierarchy` are single labels.
+        column is plain labels, as scikit-learn has it; tuples that are all nodes of the
+        hierarchy are single labels.
     """
-    longest_path = _path_length(y, hierarchy)
-    holds_tuples = longest_path is None and any(type(row) is tuple for row in _objects(y))
-    if longest_path is None and not holds_tuples:
+    longest_path, rows = _path_length(y), _objects(y)
+    if longest_path is None and not _are_mixed(rows):
         return None
     if hasattr(hierarchy, "fit"):
         raise ValueError(
             f"{hierarchy!r} builds a hierarchy for labels that can be sorted, and y holds "
-            "paths or tuples: give it 1-D labels, such as the last label of each path"
+            "paths, tuples or several types: give it 1-D labels, such as the last of each path"
         )
-    if hierarchy is not None:
-        found = as_hierarchy(hierarchy)
-    else:
-        found = Hierarchy.flat(dict.fromkeys(y)) if holds_tuples else Hierarchy.from_paths(y)
-    labels = y if holds_tuples else found.leaves_from_paths(y)
-    return Located(found, found.node_indices(labels), longest_path)
+    found = None if hierarchy is None else as_hierarchy(hierarchy)
+    if found and len(rows) and all(is_hashable(row) and row in found for row in rows):
+        longest_path = None
+    if longest_path is None:
+        found = found or Hierarchy.flat(dict.fromkeys(rows))
+        return Located(found, found.node_indices(rows), None)
+    found = found or Hierarchy.from_paths(y)
+    return Located(found, found.node_indices(found.leaves_from_paths(y)), longest_path)
 
 
 def _objects(y: Any) -> Any:
@@ -108,20 +118,21 @@ def _objects(y: Any) -> Any:
     return y if is_flat and (isinstance(y, (list, tuple)) or kind == "O") else ()
 
 
-def _path_length(y: Any, hierarchy: Any) -> int | None:
-    """Return the length of the longest path in y, or None where y holds single labels."""
-    shape: tuple[int, ...] | None = getattr(y, "shape", None)
-    if shape is not None and len(shape) != 1:
-        return shape[1] if len(shape) == 2 and shape[1] > 1 else None
-    rows = _objects(y)
-    if not len(rows) or not all(isinstance(row, (list, tuple, np.ndarray)) for row in rows):
-        return None
-    if isinstance(hierarchy, Hierarchy) and all(
-        is_hashable(row) and row in hierarchy for row in rows
-    ):
-        return None
-    longest = max(map(len, rows))
-    return longest if longest > 1 else None
+def _path_length(y: Any) -> int | None:
+    """Return the length of the longest path, or None for single labels or a single column."""
+    if getattr(y, "ndim", 1) == 2:
+        n_columns = int(y.shape[1])
+        return n_columns if n_columns > 1 else None
+    lengths = {len(row) if isinstance(row, _SEQUENCES) else -1 for row in _objects(y)}
+    return None if not lengths or -1 in lengths or lengths == {1} else max(lengths)
+
+
+def _are_mixed(rows: Any) -> bool:
+    """Tell whether single labels, none of them missing, are of types that have no order."""
+    is_text = [isinstance(row, str) for row in rows]
+    if all(isinstance(row, _SEQUENCES) for row in rows) or any(map(is_missing, rows)):
+        return False
+    return any(type(row) is tuple for row in rows) or (any(is_text) and not all(is_text))
 
 
 def read_targets(y: NDArray[Any], hierarchy: Hierarchy, *, are_positions: bool) -> Targets:
@@ -157,9 +168,19 @@ def read_targets(y: NDArray[Any], hierarchy: Hierarchy, *, are_positions: bool) 
     else:
         classes = plain_array(sort_if_possible(pruned.leaves) or pruned.leaves)
         positions = pruned.node_indices(classes)
-        if not are_positions and (y.dtype == object or y.dtype.kind == classes.dtype.kind in "iu"):
-            classes = classes.astype(y.dtype)
+        if not are_positions:
+            classes = _in_dtype(classes, y.dtype)
     return Targets(pruned, classes, positions, labelled, codes.reshape(-1))
+
+
+def _in_dtype(labels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Give labels the dtype of others, unless it is too narrow to hold them."""
+    if dtype.kind == "O":
+        return labels.astype(object)
+    if not (dtype.kind in "iu" and labels.dtype.kind in "iu"):
+        return labels
+    cast = labels.astype(dtype)
+    return cast if np.array_equal(cast, labels) else labels
 
 
 def accuracy(y: Any, predicted: NDArray[Any], sample_weight: Any) -> float:
@@ -183,10 +204,18 @@ def accuracy(y: Any, predicted: NDArray[Any], sample_weight: Any) -> float:
         true, found = (
             [tuple(clean_path(row, i)) for i, row in iter_rows(rows)] for rows in (y, predicted)
         )
-    elif any(type(label) is tuple for label in predicted.tolist()):
-        true, found = as_labels(y), as_labels(predicted)  # no array of which can be compared
+    elif not _are_comparable(y, predicted):
+        true, found = as_labels(y), as_labels(predicted)
     else:
         return float(accuracy_score(y, predicted, sample_weight=sample_weight))
     check_consistent_length(true, found)
     right = [label == other for label, other in zip(true, found, strict=True)]
     return float(accuracy_score(np.ones(len(right)), right, sample_weight=sample_weight))
+
+
+def _are_comparable(y: Any, predicted: NDArray[Any]) -> bool:
+    """Tell whether scikit-learn would compare two lists of labels: it wants one type."""
+    rows = _objects(y)
+    kinds = {plain_array(rows).dtype.kind if len(rows) else np.asarray(y).dtype.kind}
+    kinds.add(predicted.dtype.kind)
+    return "O" not in kinds and len({"text" if kind in "US" else "other" for kind in kinds}) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -94,14 +94,16 @@ def check_callbacks(callbacks: Iterable[Any] | None) -> list[Any]:
 
 
 def drop_zero_weights(
-    X: Any, y: NDArray[Any], sample_weight: ArrayLike, dtype: np.dtype[Any]
+    X: Any, y: NDArray[Any], sample_weight: ArrayLike
 ) -> tuple[Any, NDArray[Any], NDArray[Any]]:
-    """Check weights and leave out the rows that have none."""
-    weight = check_sample_weight(sample_weight, X, dtype=dtype, ensure_non_negative=True)
+    """Check weights, leave out the rows that have none, and scale the largest to 1."""
+    weight = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     present = weight > 0
     if not present.any():
         raise ValueError("sample_weight is 0 for every row: there is nothing to learn from")
-    return (X, y, weight) if present.all() else (X[present], y[present], weight[present])
+    if not present.all():
+        X, y, weight = X[present], y[present], weight[present]
+    return X, y, weight / weight.max()  # only the ratios count, and sums stay finite
 
 
 def combine_weights(
@@ -173,7 +175,7 @@ def _of_labels(
             f"labels are such as {targets.classes.tolist()[:3]!r}"
         )
     for label, given in class_weight.items():
-        if not 0 <= given < np.inf:
+        if not isinstance(given, Real) or not 0 <= given < np.inf:
             raise ValueError(
                 f"class_weight must be finite and not negative, got {given!r} for {label!r}"
             )
@@ -221,8 +223,13 @@ def check_same_network(
 def check_same_classes(estimator: Any, classes: NDArray[Any], hierarchy: Hierarchy) -> None:
     """Refuse a warm start that would need another head."""
     if hierarchy != estimator.hierarchy_ or not np.array_equal(classes, estimator.classes_):
+        before, now = shorten(estimator.classes_.tolist()), shorten(classes.tolist())
         raise ValueError(
-            "warm_start=True goes on training the classes and the hierarchy of the last fit, "
-            f"which had the classes {shorten(estimator.classes_.tolist())}, and y has "
-            f"{shorten(classes.tolist())}"
+            "warm_start=True goes on training the classes and the hierarchy of the last fit: "
+            + (
+                f"the classes were {before}, and are now {now}"
+                if before != now
+                else f"the hierarchy was {estimator.hierarchy_!r}, and is now {hierarchy!r}, "
+                "with other edges"
+            )
         )

@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from hierclf._compat import StrOptions
-from hierclf._held_out import BaseHeldOutClassifier, Fold
+from hierclf._held_out import BaseHeldOutClassifier, Fold, finite_proba
 from hierclf.hierarchy import Hierarchy
 from hierclf.hierarchy._graph import gather
 
@@ -169,7 +169,7 @@ class TemperatureScalingClassifier(BaseHeldOutClassifier):
         """
         check_is_fitted(self)
         softmaxes = _Softmaxes(self.classes_, self.hierarchy_)
-        proba = np.asarray(self.estimator_.predict_proba(X))
+        proba = finite_proba(self.estimator_, X)
         log_proba = softmaxes.rescale(softmaxes.log_shares(proba), self.temperatures_)
         return log_proba.astype(proba.dtype if proba.dtype.kind == "f" else np.float64)
 

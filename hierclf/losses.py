@@ -57,7 +57,7 @@ class BaseLoss(BaseEstimator):  # type: ignore[misc]
             The softmax.
         counts : ndarray of shape (n_nodes,)
             Number of training rows labelled with each node or one below it; with
-            ``sample_weight`` their weight.
+            ``sample_weight`` their weight, if the mean weight is 1.
 
         Returns
         -------
@@ -88,9 +88,9 @@ class PathCrossEntropy(BaseLoss):
     logit_adjustment : float, default=0.0
         :math:`\tau`: adds :math:`\tau \log \nu` to the logits in training, with
         :math:`\nu` the frequency of the child among the rows of its parent (of the class
-        among all, for a flat softmax), at least one row. The probabilities predicted
-        then favour rare classes, as if all were equally frequent for :math:`\tau = 1`
-        [2]_.
+        among all, for a flat softmax), which is that of one row where there is none. The
+        probabilities predicted then favour rare classes, as if all were equally frequent
+        for :math:`\tau = 1` [2]_.
 
     References
     ----------

@@ -476,3 +476,14 @@ def test_the_loss_curve_is_the_mean_loss_per_row(cls):
     expected = log_loss(y, clf.predict_proba(X), sample_weight=weight)
     np.testing.assert_allclose(clf.loss_curve_, [expected] * 10, rtol=1e-9)
     assert clf.n_iter_ == 10
+
+
+@pytest.mark.parametrize("cls", [FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier])
+@pytest.mark.parametrize("scale", [1e-200, 1e37, 1e300])
+def test_weights_of_any_size(cls, scale):
+    """Only their ratios count, also where their sum is beyond the type of the features."""
+    X, y = data()
+    X, weight = X.astype(np.float32), np.random.default_rng(0).random(len(y)) + 0.1
+    proba = make(cls).fit(X, y, sample_weight=weight).predict_proba(X)
+    scaled = make(cls).fit(X, y, sample_weight=weight * scale).predict_proba(X)
+    np.testing.assert_allclose(scaled, proba, rtol=1e-4)

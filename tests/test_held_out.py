@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier
+from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierarchy
 from hierclf.calibration import TemperatureScalingClassifier
 from hierclf.datasets import load_digits_hierarchy
 from hierclf.decisions import InformationGainClassifier
@@ -166,3 +166,52 @@ def test_classes_of_the_estimator_must_be_in_the_hierarchy(wrapper, learnt):
     clf = wrapper(estimator, hierarchy={"animal": ["cat", "dog"]}, cv="prefit")
     with pytest.raises(ValueError, match="not in the hierarchy: 'elm'"):
         clf.fit(X, ["cat", "dog"] * 2)
+
+
+@ALL_WRAPPERS
+def test_probabilities_that_are_none_are_refused(wrapper, learnt):
+    proba = np.full((4, 3), 1 / 3)
+    proba[2, 1] = np.nan
+    tree = {"animal": ["cat", "dog"], "plant": ["elm"]}
+    estimator, X = table(proba, ["cat", "dog", "elm"])
+    with pytest.raises(ValueError, match=r"Table.predict_proba gave row 2 the .*nan"):
+        make(wrapper, estimator, hierarchy=tree, cv="prefit").fit(X, ["cat", "dog", "elm", "cat"])
+
+
+@ALL_WRAPPERS
+def test_labels_that_the_estimator_never_saw_need_the_whole_hierarchy(wrapper, learnt, digits):
+    X, y, hierarchy = digits
+    seen = y != "7"
+    estimator = network(hierarchy).fit(X[seen], y[seen])
+    with pytest.raises(ValueError, match=r"'7'.* give the whole one as hierarchy="):
+        make(wrapper, estimator, cv="prefit").fit(X, y)
+    clf = make(wrapper, estimator, hierarchy=hierarchy, cv="prefit").fit(X, y)
+    assert hasattr(clf, learnt)
+
+
+@ALL_WRAPPERS
+@pytest.mark.parametrize("cv", [2, "prefit"])
+def test_labels_that_are_tuples(wrapper, learnt, cv):
+    """As names that occur in several branches are."""
+    paths = [["toys", "car"], ["toys", "other"], ["food", "other"], ["food", "egg"]] * 25
+    X = np.tile(np.eye(4), (25, 1))
+    hierarchy = Hierarchy.from_paths(paths)
+    y = hierarchy.leaves_from_paths(paths)
+    estimator = network(hierarchy, learning_rate_init=0.5).fit(X, y)
+    clf = make(wrapper, estimator, cv=cv).fit(X, y)
+    assert clf.predict(X).tolist() == y.tolist()
+    assert clf.score(X, y) == 1
+
+
+def test_answers_of_several_types_are_scored():
+    tree = {"a": [1, 2], "b": [3, 4]}
+    X, y = np.tile(np.eye(4), (25, 1)), np.tile([1, 2, 3, 4], 25)
+    estimator = network(tree).fit(X, y)
+    clf = InformationGainClassifier(
+        estimator, 0.8, reject_label="unknown", hierarchy=tree, cv="prefit"
+    ).fit(X, y)
+    for trade_off in (0.0, 1.0, 1e6):
+        clf.trade_off_, clf.decision_ = trade_off, clf.decision_.set_params(trade_off=trade_off)
+        predicted = clf.predict(X).tolist()
+        assert clf.score(X, y) == np.mean([a == b for a, b in zip(predicted, y, strict=True)])
+    assert "unknown" in predicted

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
+from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, KFold
 from strategies import dags, trees
@@ -139,6 +140,50 @@ def test_single_columns_and_tuples_that_are_nodes_are_labels(cls):
     assert clf.predict(X).shape == (len(X),)
     assert set(clf.predict(X)) == {("A", "other"), ("B", "other")}
     assert clf.score(X, y) == np.mean([a == b for a, b in zip(clf.predict(X), y, strict=True)])
+
+
+@BOTH
+def test_a_type_too_narrow_for_the_classes_is_not_kept(cls):
+    tree = {0: [1, 2], 5: [3, 300]}
+    clf = make(cls, tree).fit(np.eye(4), np.array([1, 2, 3, 5], dtype=np.int8))
+    assert clf.classes_.tolist() == [1, 2, 3, 300]
+
+
+@BOTH
+@pytest.mark.parametrize("form", [list, lambda y: np.array(y, dtype=object)])
+def test_numbers_below_names(cls, form):
+    tree = {"a": [1, 2], "b": [3, 4]}
+    X, which = rows_of([1, 2, 3, "b"])
+    y = [[1, 2, 3, "b"][i] for i in which]
+    clf = make(cls, tree).fit(X, form(y))
+    assert clf.classes_.tolist() == [1, 2, 3, 4]
+    assert clf.score(X[which < 3], [label for label in y if label != "b"]) > 0.9
+    # Leaves that are numbers, and predictions that stop at a name.
+    X, which = rows_of([1, 2, 3, 4])
+    y = which + 1
+    for threshold in (0.9, 1.0):
+        clf = make(cls, tree, decision=Threshold(threshold)).fit(X, y)
+        predicted = clf.predict(X).tolist()
+        assert clf.score(X, y) == np.mean([a == b for a, b in zip(predicted, y, strict=True)])
+        assert clf.score(X, y, np.arange(len(y))) == pytest.approx(
+            np.average(
+                [a == b for a, b in zip(predicted, y, strict=True)], weights=np.arange(len(y))
+            )
+        )
+    assert set(predicted) == {"a", "b"}
+
+
+@BOTH
+def test_a_column_of_tuples_is_a_column_of_labels(cls):
+    with pytest.warns(DataConversionWarning):
+        clf = make(cls, {"r": ["a", "b"]}).fit(np.eye(2), [("a",), ("b",)])
+    assert clf.predict(np.eye(2)).tolist() == ["a", "b"]
+
+
+@BOTH
+def test_tuples_are_nodes_of_a_dict_too(cls):
+    clf = make(cls, {"r": [("x", 1), ("y", 2)]}).fit(np.eye(2), [("x", 1), ("y", 2)])
+    assert clf.predict(np.eye(2)).tolist() == [("x", 1), ("y", 2)]
 
 
 # -- inner nodes as labels
@@ -433,6 +478,11 @@ CASES = {
     "threshold": ({"decision": Threshold(1.5)}, Y, "'threshold' parameter .* Got 1.5"),
     "a cost too small": ({"decision": MinimumRisk(np.ones((2, 2)))}, Y, r"\(4, 4\).*\(2, 2\)"),
     "a negative cost": ({"decision": MinimumRisk(-np.eye(4))}, Y, "-1.*'bread'|'bread'.*-1"),
+    "edges read once": (
+        {"hierarchy": iter([("r", "fruit"), ("r", "bread")])},
+        Y,
+        "can be read once only: give the edges in a list",
+    ),
     "no decision": ({"decision": "best"}, Y, "no decision 'best'"),
 }  # fmt: skip
 
@@ -455,6 +505,8 @@ def test_a_decision_is_asked_of_a_level_it_cannot_give(cls):
 
 
 def test_nested_parameters_need_an_object():
+    with pytest.raises(ValueError, match=r"hierarchy__branching sets .*BalancedHierarchy"):
+        HierarchicalSoftmaxClassifier(SHOP).set_params(hierarchy__branching=3)
     with pytest.raises(ValueError, match=r"decision__threshold sets .* decision is 'threshold'"):
         HierarchicalSoftmaxClassifier(decision="threshold").set_params(decision__threshold=0.1)
 

@@ -235,6 +235,18 @@ def test_integer_weights_are_repeated_rows(cls, name):
 
 
 @BOTH_CLASSES
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_logit_adjustment_does_not_depend_on_the_scale_of_weights(cls, scale):
+    X, y = rows(60)
+    y = np.where(y == "g", "b", y)  # f and g are below b, and g has no row of its own
+    weight = np.random.default_rng(2).random(60)
+    loss = losses.PathCrossEntropy(logit_adjustment=1.0)
+    one = make(cls, loss=loss).fit(X, y, sample_weight=weight)
+    other = make(cls, loss=loss).fit(X, y, sample_weight=weight * scale)
+    np.testing.assert_allclose(one.predict_proba(X), other.predict_proba(X), rtol=1e-6)
+
+
+@BOTH_CLASSES
 def test_each_loss_trains_what_it_says(cls):
     """Of two models, each has the lower loss by its own measure, on the rows it was fitted to."""
     X, y = rows(200)

@@ -524,3 +524,19 @@ def test_bad_consistency():
         consistency_score([["animal", "cat"], ["", None]], hierarchy=ANIMALS)
     with pytest.raises(ValueError, match="y_pred: labels that are not in the hierarchy: ''"):
         consistency_score([["animal", "cat"], ["", "cat"]], hierarchy=ANIMALS)
+
+
+def test_rejections_are_scored_as_the_root():
+    y_true = ["cat", "cat", "oak", "dog"]
+    y_pred = ["cat", "unknown", "unknown", "oak"]
+    tree = {"life": ["animal", "plant"], "animal": ["cat", "dog"], "plant": ["oak", "elm"]}
+    weight = [1, 2, 3, 2]
+    params = {"hierarchy": tree, "reject_label": "unknown"}
+    assert any_depth_accuracy_score(y_true, y_pred, **params) == 3 / 4
+    assert any_depth_accuracy_score(y_true, y_pred, sample_weight=weight, **params) == 6 / 8
+    assert information_gain_score(y_true, y_pred, **params) == 1 / 4
+    assert information_gain_score(y_true, y_pred, sample_weight=weight, **params) == 1 / 8
+    with pytest.raises(ValueError, match="reject_label must not be a node, and 'cat' is one"):
+        any_depth_accuracy_score(y_true, y_pred, hierarchy=tree, reject_label="cat")
+    with pytest.raises(ValueError, match=r"y_pred: .*'nothing'"):
+        any_depth_accuracy_score(y_true, [*y_pred[:3], "nothing"], **params)

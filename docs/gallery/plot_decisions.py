@@ -91,9 +91,8 @@ display = AccuracySpecificityDisplay.from_estimator(clf, X_test, y_test, name="h
 AccuracySpecificityDisplay.from_estimator(flat, X_test, y_test, name="flat", ax=display.ax_)
 safe = InformationGainClassifier(clf, accuracy=0.95, reject_label="unknown", cv="prefit")
 y_safe = safe.fit(X_held_out, y_held_out).predict(X_test)
+right = any_depth_accuracy_score(y_test, y_safe, hierarchy=hierarchy, reject_label="unknown")
 known = y_safe != "unknown"
-n_right = any_depth_accuracy_score(y_test[known], y_safe[known], hierarchy=hierarchy) * known.sum()
-right = (n_right + (~known).sum()) / len(y_test)
 leaf_counts = hierarchy.leaf_counts[hierarchy.node_indices(y_safe[known])]
 specificity = np.sum(1 - np.log2(leaf_counts) / np.log2(len(hierarchy.leaves))) / len(y_test)
 print(f"unknown {1 - known.mean():.0%}, right {right:.1%}")

@@ -14,7 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from hierclf._compat import Interval
-from hierclf._held_out import BaseHeldOutClassifier, Fold
+from hierclf._held_out import BaseHeldOutClassifier, Fold, finite_proba
 from hierclf.decisions._information_gain import Candidates, InformationGain
 from hierclf.hierarchy import Hierarchy
 from hierclf.hierarchy._nodes import is_hashable, plain_array, shorten
@@ -101,8 +101,10 @@ class InformationGainClassifier(BaseHeldOutClassifier):
     whose upper end reached the accuracy, and returns such an end: the interval of the
     paper, or what lies beyond it, since no root competes.
 
-    ``score`` is the share of predictions that equal the label; see :mod:`hierclf.metrics`
-    for scores that give credit to an ancestor.
+    ``score`` is the share of predictions that equal the label; for scores that give credit
+    to an ancestor, and take a ``reject_label``, see
+    :func:`hierclf.metrics.any_depth_accuracy_score` and
+    :func:`hierclf.metrics.information_gain_score`.
 
     References
     ----------
@@ -241,7 +243,7 @@ class InformationGainClassifier(BaseHeldOutClassifier):
             where all of them are classes.
         """
         check_is_fitted(self)
-        proba = self.predict_proba(X)
+        proba = finite_proba(self.estimator_, X)
         labels = self.decision_.decide(proba, self.classes_, self.hierarchy_)
         if self.reject_label is None:
             return labels

@@ -203,11 +203,8 @@ class Structure:
         unknown = list(dict.fromkeys(items[i] for i in np.flatnonzero(positions < 0)))
         if unknown == [self.root]:
             raise ValueError(f"the root {self.root!r} is not a class and cannot be a label")
-        encoded = (
-            positions.max() < 0
-            and all(type(label) is int for label in unknown)
-            and set(unknown) == set(range(len(unknown)))
-            and not any(isinstance(node, int) for node in self.nodes)
+        encoded = all(type(item) is int for item in items) and set(items) == set(
+            range(len(set(items)))
         )
         message = "labels that are not in the hierarchy: "
         message += shorten(sorted(unknown) if encoded else unknown)
@@ -215,7 +212,8 @@ class Structure:
             message += (
                 f". The labels look encoded (integers from 0) while the nodes have names such as "
                 f"{self.nodes[0]!r}. If something encoded y before this saw it, encode the "
-                "hierarchy alike: hierarchy.relabel({c: i for i, c in enumerate(np.unique(y))})"
+                "hierarchy alike: hierarchy.relabel({c: i for i, c in enumerate(np.unique(y))}), "
+                "if all labels in y are leaves"
             )
         elif self.root in unknown:
             message += f" (the root {self.root!r} is not a class)"

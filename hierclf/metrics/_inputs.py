@@ -13,7 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from hierclf._compat import check_sample_weight
 from hierclf.hierarchy import Hierarchy, as_hierarchy
-from hierclf.hierarchy._nodes import as_list, is_hashable, repeated, shorten, sort_if_possible
+from hierclf.hierarchy._nodes import (
+    as_labels,
+    as_list,
+    is_hashable,
+    repeated,
+    shorten,
+    sort_if_possible,
+)
 
 Kind = Literal["labels", "paths", "indicator"]
 
@@ -42,7 +49,13 @@ def blame(name: str) -> Iterator[None]:
         raise TypeError(f"{name}: {error}") from None
 
 
-def read_nodes(y_true: Any, y_pred: Any, hierarchy: Any, sample_weight: ArrayLike | None) -> Nodes:
+def read_nodes(
+    y_true: Any,
+    y_pred: Any,
+    hierarchy: Any,
+    sample_weight: ArrayLike | None,
+    reject_label: Any = None,
+) -> Nodes:
     """Read what a score of one true and one predicted node for each row is given.
 
     Parameters
@@ -53,6 +66,8 @@ def read_nodes(y_true: Any, y_pred: Any, hierarchy: Any, sample_weight: ArrayLik
         The hierarchy.
     sample_weight : array-like of shape (n,), optional
         Weights.
+    reject_label : object, optional
+        What ``y_pred`` holds for the root, whose position is -1.
 
     Returns
     -------
@@ -60,9 +75,25 @@ def read_nodes(y_true: Any, y_pred: Any, hierarchy: Any, sample_weight: ArrayLik
     """
     hierarchy = as_hierarchy(hierarchy)
     true = read_positions(y_true, "y_true", hierarchy)
-    predicted = read_positions(y_pred, "y_pred", hierarchy)
+    if reject_label is None:
+        predicted = read_positions(y_pred, "y_pred", hierarchy)
+    else:
+        predicted = _read_answers(y_pred, reject_label, hierarchy)
     check_lengths(len(true), "y_pred", len(predicted))
     return Nodes(hierarchy, true, predicted, read_weight(sample_weight, len(true)))
+
+
+def _read_answers(y_pred: Any, reject_label: Any, hierarchy: Hierarchy) -> NDArray[np.intp]:
+    """Return the positions of 1-D labels, -1 where one is the word for no answer."""
+    if is_hashable(reject_label) and reject_label in hierarchy:
+        raise ValueError(f"reject_label must not be a node, and {reject_label!r} is one")
+    with blame("y_pred"):
+        labels = as_labels(y_pred)
+        is_answer = np.array([label != reject_label for label in labels], dtype=bool)
+        answers = [label for label in labels if label != reject_label]
+        predicted = np.full(len(labels), -1)
+        predicted[is_answer] = hierarchy.node_indices(answers)
+    return predicted
 
 
 def read_positions(y: Any, name: str, hierarchy: Hierarchy) -> NDArray[np.intp]:

@@ -90,7 +90,12 @@ def no_truth(level: int | str) -> str:
 
 
 def any_depth_accuracy_score(
-    y_true: Any, y_pred: Any, *, hierarchy: Any, sample_weight: ArrayLike | None = None
+    y_true: Any,
+    y_pred: Any,
+    *,
+    hierarchy: Any,
+    reject_label: Any = None,
+    sample_weight: ArrayLike | None = None,
 ) -> float:
     """Compute the share of rows whose prediction is the true node or an ancestor of it.
 
@@ -103,6 +108,10 @@ def any_depth_accuracy_score(
         Labels or paths; see :mod:`hierclf.metrics`.
     hierarchy : Hierarchy, dict, edges or graph
         The hierarchy.
+    reject_label : object, optional
+        What ``y_pred``, 1-D, holds where there is no answer, as
+        :class:`hierclf.decisions.InformationGainClassifier` may give. It is scored as the
+        root: right, and saying nothing.
     sample_weight : array-like of shape (n,), optional
         Weights of the rows.
 
@@ -128,13 +137,21 @@ def any_depth_accuracy_score(
     >>> y_pred = ["cat", "animal", "dog", "plant"]
     >>> any_depth_accuracy_score(["cat"] * 4, y_pred, hierarchy=tree)
     0.5
+    >>> y_pred = ["cat", "animal", "dog", "unknown"]
+    >>> any_depth_accuracy_score(["cat"] * 4, y_pred, hierarchy=tree, reject_label="unknown")
+    0.75
     """
-    rows = read_nodes(y_true, y_pred, hierarchy, sample_weight)
+    rows = read_nodes(y_true, y_pred, hierarchy, sample_weight, reject_label)
     return rows.mean(_is_at_or_above(rows))
 
 
 def information_gain_score(
-    y_true: Any, y_pred: Any, *, hierarchy: Any, sample_weight: ArrayLike | None = None
+    y_true: Any,
+    y_pred: Any,
+    *,
+    hierarchy: Any,
+    reject_label: Any = None,
+    sample_weight: ArrayLike | None = None,
 ) -> float:
     r"""Compute how much of the way from the root to a single leaf right predictions tell.
 
@@ -148,6 +165,10 @@ def information_gain_score(
         Labels or paths; see :mod:`hierclf.metrics`.
     hierarchy : Hierarchy, dict, edges or graph
         The hierarchy.
+    reject_label : object, optional
+        What ``y_pred``, 1-D, holds where there is no answer, as
+        :class:`hierclf.decisions.InformationGainClassifier` may give. It is scored as the
+        root: right, and saying nothing.
     sample_weight : array-like of shape (n,), optional
         Weights of the rows.
 
@@ -179,10 +200,11 @@ def information_gain_score(
     >>> information_gain_score(["cat"] * 3, ["cat", "animal", "dog"], hierarchy=tree)
     0.5
     """
-    rows = read_nodes(y_true, y_pred, hierarchy, sample_weight)
+    rows = read_nodes(y_true, y_pred, hierarchy, sample_weight, reject_label)
     bits = np.log2(rows.hierarchy.leaf_counts)
     # Of a single leaf nothing is left to tell, and no prediction leaves anything open.
     gain = 1 - bits / max(np.log2(len(rows.hierarchy.leaves)), 1)
+    gain = np.append(gain, 0.0)  # the last is the root's, at -1
     return rows.mean(np.where(_is_at_or_above(rows), gain[rows.predicted], 0))
 
 
@@ -190,4 +212,5 @@ def _is_at_or_above(rows: Nodes) -> NDArray[np.bool_]:
     """Tell for each row whether the predicted node is the true one or an ancestor of it."""
     n = len(rows.hierarchy)
     items, above = rows.hierarchy.ancestor_pairs(np.arange(n))
-    return np.isin(rows.true * n + rows.predicted, items * n + above)
+    found = np.isin(rows.true * n + rows.predicted, items * n + above)
+    return found | (rows.predicted < 0)
