@@ -25,7 +25,7 @@ from hierclf._compat import (
     safe_indexing,
 )
 from hierclf._hierarchies import fitted_hierarchy
-from hierclf._labels import accuracy
+from hierclf._labels import accuracy, objects_of
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.hierarchy._nodes import as_labels, plain_array
 
@@ -244,8 +244,7 @@ def finite_proba(estimator: Any, X: Any) -> NDArray[Any]:
 
 def _read_labels(y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return labels, and what tells them apart for a split: themselves where they have an order."""
-    is_flat = getattr(y, "ndim", 1) == 1
-    if is_flat and any(type(label) is tuple for label in y):
+    if any(type(label) is tuple for label in objects_of(y)):
         labels = plain_array(as_labels(y))
         numbers = {label: i for i, label in enumerate(dict.fromkeys(labels.tolist()))}
         return labels, np.array([numbers[label] for label in labels.tolist()])

@@ -93,7 +93,7 @@ def locate(y: Any, hierarchy: Any) -> Located | None:
         column is plain labels, as scikit-learn has it; tuples that are all nodes of the
         hierarchy are single labels.
     """
-    longest_path, rows = _path_length(y), _objects(y)
+    longest_path, rows = _path_length(y), objects_of(y)
     if longest_path is None and not _are_mixed(rows):
         return None
     if hasattr(hierarchy, "fit"):
@@ -111,7 +111,7 @@ def locate(y: Any, hierarchy: Any) -> Located | None:
     return Located(found, found.node_indices(found.leaves_from_paths(y)), longest_path)
 
 
-def _objects(y: Any) -> Any:
+def objects_of(y: Any) -> Any:
     """Return y if its items may be of any type, else nothing."""
     kind = getattr(getattr(y, "dtype", None), "kind", "")
     is_flat = getattr(y, "ndim", 1) == 1
@@ -123,7 +123,7 @@ def _path_length(y: Any) -> int | None:
     if getattr(y, "ndim", 1) == 2:
         n_columns = int(y.shape[1])
         return n_columns if n_columns > 1 else None
-    lengths = {len(row) if isinstance(row, _SEQUENCES) else -1 for row in _objects(y)}
+    lengths = {len(row) if isinstance(row, _SEQUENCES) else -1 for row in objects_of(y)}
     return None if not lengths or -1 in lengths or lengths == {1} else max(lengths)
 
 
@@ -215,7 +215,7 @@ def accuracy(y: Any, predicted: NDArray[Any], sample_weight: Any) -> float:
 
 def _are_comparable(y: Any, predicted: NDArray[Any]) -> bool:
     """Tell whether scikit-learn would compare two lists of labels: it wants one type."""
-    rows = _objects(y)
+    rows = objects_of(y)
     kinds = {plain_array(rows).dtype.kind if len(rows) else np.asarray(y).dtype.kind}
     kinds.add(predicted.dtype.kind)
     return "O" not in kinds and len({"text" if kind in "US" else "other" for kind in kinds}) == 1
