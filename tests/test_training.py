@@ -520,7 +520,10 @@ def test_a_warm_start_refuses_another_network(change, message):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (lambda X, y: (X[y != "a"], y[y != "a"]), "the last fit, which had the classes .*'a'"),
+        (
+            lambda X, y: (X[y != "a"], y[y != "a"]),
+            "the last fit: the classes were 'a', .*, and are now 'b'",
+        ),
         (lambda X, y: (X[:, 1:], y), "X has 3 features, but .* is expecting 4"),
     ],
 )
@@ -533,6 +536,14 @@ def test_a_warm_start_refuses_other_classes_and_columns(rows, message):
     assert clf.n_features_in_ == 4
     clf.fit(X, y)
     assert clf.n_iter_ == 8
+
+
+def test_a_warm_start_refuses_other_edges():
+    X, y = data()
+    clf = make(hierarchy={"r": ["p", "q"], "p": ["a", "b"], "q": ["c", "d"]}, warm_start=True)
+    clf.fit(X, y).set_params(hierarchy={"r": ["p", "q"], "p": ["a", "c"], "q": ["b", "d"]})
+    with pytest.raises(ValueError, match=r"the hierarchy was .*, and is now .* other edges"):
+        clf.fit(X, y)
 
 
 # -- pickles
