@@ -540,8 +540,8 @@ def test_a_warm_start_refuses_other_classes_and_columns(rows, message):
 
 def test_a_warm_start_refuses_other_edges():
     X, y = data()
-    clf = make(hierarchy={"r": ["p", "q"], "p": ["a", "b"], "q": ["c", "d"]}, warm_start=True)
-    clf.fit(X, y).set_params(hierarchy={"r": ["p", "q"], "p": ["a", "c"], "q": ["b", "d"]})
+    clf = make(warm_start=True).fit(X, y)
+    clf.set_params(hierarchy={"root": ["b", "x", "y"], "x": ["a", "c"], "y": ["d"]})
     with pytest.raises(ValueError, match=r"the hierarchy was .*, and is now .* other edges"):
         clf.fit(X, y)
 
