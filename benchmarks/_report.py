@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -58,6 +58,24 @@ def save(path: Path, content: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"machine": machine(), **content}, indent=1)
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def resume(
+    path: Path, trials: Iterable[tuple[dict[str, Any], Callable[[], Any]]], key: str
+) -> Iterator[list[dict[str, Any]]]:
+    """Run the trials that a file does not have yet, and write each result as soon as it is there.
+
+    A trial is what its result is called, and what finds it, to stand under a key. Yields all
+    results: at the start, and after each trial, the newest last.
+    """
+    found = json.loads(path.read_text("utf-8"))["results"] if path.exists() else []
+    done = [{name: value for name, value in row.items() if name != key} for row in found]
+    yield found
+    for what, score in trials:
+        if what not in done:
+            found.append(what | {key: score()})
+            save(path, {"results": found})
+            yield found
 
 
 def write_json(path: Path, settings: dict[str, Any], results: Any) -> None:

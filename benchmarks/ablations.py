@@ -33,7 +33,7 @@ import numpy as np
 import torch
 from _data import Data, load
 from _measures import measure
-from _report import mean_sd, print_table, save
+from _report import mean_sd, print_table, resume
 from peers import HiClass, WarmUp, features, transformer
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
@@ -302,15 +302,14 @@ PARTS = {
 
 def run(part: str, folder: Path | None, seeds: int, file: Path) -> list[Row]:
     """Go on with a part from wherever its file says it is."""
-    found = json.loads(file.read_text("utf-8"))["results"] if file.exists() else []
-    done = [{name: value for name, value in row.items() if name != "score"} for row in found]
-    for trial in PARTS[part](folder, seeds):
-        if trial.what in done:
-            continue
-        found.append(trial.what | {"score": trial.score()})
-        save(file, {"results": found})
-        shown = {m: round(found[-1]["score"][m], 3) for m in SHOWN}
-        print(f"{part}: {trial.what} {shown}", flush=True)
+    trials = ((trial.what, trial.score) for trial in PARTS[part](folder, seeds))
+    results = resume(file, trials, "score")
+    found = next(results)
+    for found in results:
+        *_, row = found
+        what = {name: value for name, value in row.items() if name != "score"}
+        shown = {m: round(row["score"][m], 3) for m in SHOWN}
+        print(f"{part}: {what} {shown}", flush=True)
     return found
 
 

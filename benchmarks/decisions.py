@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from _data import Data
 from _measures import folds
-from _report import mean_sd, print_table, save
+from _report import mean_sd, print_table, resume
 from ablations import HEADS, data_of, network
 from peers import features
 from sklearn.metrics import accuracy_score, f1_score
@@ -128,14 +128,12 @@ def trials(name: str, folder: Path | None, seeds: int) -> Iterator[tuple[Row, Ca
 
 def run(name: str, folder: Path | None, seeds: int, file: Path) -> list[Row]:
     """Go on with a data set from wherever its file says it is."""
-    found = json.loads(file.read_text("utf-8"))["results"] if file.exists() else []
-    done = [{key: value for key, value in row.items() if key != "scores"} for row in found]
-    for what, score in trials(name, folder, seeds):
-        if what in done:
-            continue
-        found.append(what | {"scores": score()})
-        save(file, {"results": found})
-        top = {how: round(values["top-1"], 3) for how, values in found[-1]["scores"].items()}
+    results = resume(file, trials(name, folder, seeds), "scores")
+    found = next(results)
+    for found in results:
+        *_, row = found
+        what = {key: value for key, value in row.items() if key != "scores"}
+        top = {how: round(values["top-1"], 3) for how, values in row["scores"].items()}
         print(f"{name}: {what} top-1 {top}", flush=True)
     return found
 

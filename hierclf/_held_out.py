@@ -106,7 +106,8 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         X, y = indexable(X, y)
         labels, codes = _read_labels(y)
         if self.hierarchy is not None:
-            as_hierarchy(self.hierarchy).node_indices(labels)
+            hierarchy = as_hierarchy(self.hierarchy)
+            positions = hierarchy.node_indices(labels)
         splits = self._split(X, codes)
         if splits is None:
             estimator = self.estimator
@@ -114,14 +115,15 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             estimator = clone(self.estimator).fit(X, labels)
         else:
             estimator = _fit(self.estimator, X, labels, splits[0][0])
-        hierarchy = fitted_hierarchy(estimator, self.hierarchy)
-        try:
-            positions = hierarchy.node_indices(labels)
-        except ValueError as error:
-            raise ValueError(
-                f"{error}. That of the fitted estimator holds what it was trained on: give the "
-                "whole one as hierarchy="
-            ) from None
+        if self.hierarchy is None:
+            hierarchy = fitted_hierarchy(estimator)
+            try:
+                positions = hierarchy.node_indices(labels)
+            except ValueError as error:
+                raise ValueError(
+                    f"{error}. That of the fitted estimator holds what it was trained on: give "
+                    "the whole one as hierarchy="
+                ) from None
         if splits is None:
             folds = [_hold_out(estimator, X, np.arange(len(labels)))]
         elif self.refit:

@@ -23,6 +23,11 @@ def check_against_single_nodes(h):
         leaves = set(below or (node,)) & set(h.leaves)
         assert count == len(leaves)
         assert height == (1 + max(h.heights[h.node_indices(h.children(node))]) if below else 0)
+    everywhere = np.arange(len(h) + 1) - 1
+    found = h.are_at_or_above(everywhere[:, None], everywhere[1:])
+    for i, node in zip(everywhere.tolist(), (h.root, *h.nodes), strict=True):
+        expected = [node == other or node in h.ancestors(other) for other in h.nodes]
+        assert found[i + 1].tolist() == expected
     items, above = h.ancestor_pairs([*range(len(h)), *range(len(h))])
     expected = [
         (i + repeat * len(h), j)

@@ -103,33 +103,62 @@ class BaseDecision(BaseEstimator):  # type: ignore[misc]
         """
         self.check()
         hierarchy = as_hierarchy(hierarchy)
-        labels = classes if isinstance(classes, np.ndarray) else plain_array(as_labels(classes))
-        values = np.asarray(proba)
-        positions = hierarchy.node_indices(labels)
-        if not len(positions):
-            raise ValueError("there are no classes to choose from")
-        if len(np.unique(positions)) < len(positions):
-            raise ValueError(f"classes given twice: {shorten(repeated(labels.tolist()))}")
-        if values.ndim != 2 or values.shape[1] != len(positions):
-            raise ValueError(
-                f"proba must have one column for each of the {len(positions)} classes, "
-                f"its shape is {values.shape}"
-            )
-        if values.dtype.kind != "f":
-            values = values.astype(np.float64)
-        bad = np.argwhere(~(np.isfinite(values) & (values >= 0)))
-        if len(bad):
-            row, column = bad[0]
-            raise ValueError(
-                f"proba must hold probabilities, as predict_proba returns them: row {row} has "
-                f"{values[row, column]} for class {hierarchy.nodes[positions[column]]!r}"
-            )
+        labels, positions, values = read_proba(proba, classes, hierarchy)
         rule = self.build(positions, hierarchy, level)
-        step = max(1, _BLOCK // max(len(positions), 1))
-        starts = range(0, len(values), step)
-        chosen = [rule(values[start : start + step]) for start in starts]
-        nodes = np.concatenate(chosen) if chosen else np.zeros(0, np.intp)
-        return name_nodes(nodes, labels, positions, hierarchy)
+        return name_nodes(by_blocks(rule, values), labels, positions, hierarchy)
+
+
+def read_proba(
+    proba: ArrayLike, classes: ArrayLike, hierarchy: Hierarchy
+) -> tuple[NDArray[Any], NDArray[np.intp], NDArray[Any]]:
+    """Check what a decision is given.
+
+    Parameters
+    ----------
+    proba, classes
+        As for :meth:`BaseDecision.decide`.
+    hierarchy : Hierarchy
+        The hierarchy.
+
+    Returns
+    -------
+    classes : ndarray of shape (n_classes,)
+        The labels.
+    positions : ndarray of shape (n_classes,), dtype intp
+        Their positions in ``hierarchy.nodes``.
+    proba : ndarray of shape (n, n_classes)
+        Of a float dtype.
+    """
+    labels = classes if isinstance(classes, np.ndarray) else plain_array(as_labels(classes))
+    values = np.asarray(proba)
+    positions = hierarchy.node_indices(labels)
+    if not len(positions):
+        raise ValueError("there are no classes to choose from")
+    if len(np.unique(positions)) < len(positions):
+        raise ValueError(f"classes given twice: {shorten(repeated(labels.tolist()))}")
+    if values.ndim != 2 or values.shape[1] != len(positions):
+        raise ValueError(
+            f"proba must have one column for each of the {len(positions)} classes, "
+            f"its shape is {values.shape}"
+        )
+    if values.dtype.kind != "f":
+        values = values.astype(np.float64)
+    bad = np.argwhere(~(np.isfinite(values) & (values >= 0)))
+    if len(bad):
+        row, column = bad[0]
+        raise ValueError(
+            f"proba must hold probabilities, as predict_proba returns them: row {row} has "
+            f"{values[row, column]} for class {hierarchy.nodes[positions[column]]!r}"
+        )
+    return labels, positions, values
+
+
+def by_blocks(rule: Rule, proba: NDArray[Any]) -> NDArray[np.intp]:
+    """Apply a rule to some rows at a time, so that what it works out on the way stays small."""
+    step = max(1, _BLOCK // max(proba.shape[1], 1))
+    # A slice of no rows where there are none, for the shape of what the rule returns.
+    starts = range(0, max(len(proba), 1), step)
+    return np.concatenate([rule(proba[start : start + step]) for start in starts])
 
 
 def name_nodes(

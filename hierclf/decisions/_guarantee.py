@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from hierclf._compat import Interval
 from hierclf._held_out import BaseHeldOutClassifier, Fold, finite_proba
+from hierclf.decisions._base import by_blocks, name_nodes, read_proba
 from hierclf.decisions._information_gain import Candidates, InformationGain
 from hierclf.hierarchy import Hierarchy
 from hierclf.hierarchy._nodes import is_hashable, plain_array, shorten
@@ -167,25 +168,23 @@ class InformationGainClassifier(BaseHeldOutClassifier):
         if is_hashable(self.reject_label) and self.reject_label in hierarchy:
             raise ValueError(f"reject_label must not be a node, and {self.reject_label!r} is one")
         candidates = Candidates.of(hierarchy.node_indices(classes), hierarchy)
+        rows = np.concatenate([fold.rows for fold in folds])
         place = np.full(len(hierarchy), -1)
         place[candidates.nodes] = np.arange(len(candidates.nodes))
-        held_out = np.zeros((len(candidates.nodes), len(np.concatenate([f.rows for f in folds]))))
+        held_out = np.zeros((len(candidates.nodes), len(rows)))
         start = 0
         for fold in folds:
             seen = Candidates.of(hierarchy.node_indices(fold.classes), hierarchy)
-            rows = slice(start, start + len(fold.rows))
-            held_out[place[seen.nodes], rows] = seen.sums @ fold.proba.T
-            start = rows.stop
-        truth = labels[np.concatenate([fold.rows for fold in folds])]
-        right_rows, right_nodes = hierarchy.ancestor_pairs(truth)
-        right_cells = right_rows * len(hierarchy) + right_nodes
+            block = slice(start, start + len(fold.rows))
+            held_out[place[seen.nodes], block] = seen.sums @ fold.proba.T
+            start = block.stop
+        is_right = hierarchy.are_at_or_above(candidates.nodes[:, None], labels[rows])
 
         def judge(trade_off: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
             chosen, score = candidates.choose(held_out, trade_off)
-            cells = np.arange(len(chosen)) * len(hierarchy) + candidates.nodes[chosen]
-            right = np.isin(cells, right_cells)
             rejected = self._rejects(score, trade_off)
-            return np.where(rejected, 0.0, candidates.rewards[chosen]), right | rejected
+            right = is_right[chosen, np.arange(len(chosen))] | rejected
+            return np.where(rejected, 0.0, candidates.rewards[chosen]), right
 
         def reaches(trade_off: float) -> bool:
             _, right = judge(trade_off)
@@ -243,17 +242,22 @@ class InformationGainClassifier(BaseHeldOutClassifier):
             where all of them are classes.
         """
         check_is_fitted(self)
+        hierarchy, trade_off = self.hierarchy_, self.trade_off_
         proba = finite_proba(self.estimator_, X)
-        labels = self.decision_.decide(proba, self.classes_, self.hierarchy_)
         if self.reject_label is None:
-            return labels
-        positions = self.hierarchy_.node_indices(self.classes_)
-        candidates = Candidates.of(positions, self.hierarchy_)
-        _, score = candidates.choose(candidates.sums @ proba.T, self.trade_off_)
-        rejected = self._rejects(score, self.trade_off_).tolist()
+            return self.decision_.decide(proba, self.classes_, hierarchy)
+        classes, positions, proba = read_proba(proba, self.classes_, hierarchy)
+        candidates = Candidates.of(positions, hierarchy)
+
+        def rule(block: NDArray[Any]) -> NDArray[np.intp]:
+            chosen, score = candidates.choose(candidates.sums @ block.T, trade_off)
+            return np.column_stack([candidates.nodes[chosen], self._rejects(score, trade_off)])
+
+        nodes, rejected = by_blocks(rule, proba).T
+        labels = name_nodes(nodes, classes, positions, hierarchy)
         answers = [
             self.reject_label if is_rejected else label
-            for label, is_rejected in zip(labels.tolist(), rejected, strict=True)
+            for label, is_rejected in zip(labels.tolist(), rejected.tolist(), strict=True)
         ]
         named = plain_array(answers)
         return named.astype(object) if labels.dtype.kind == "O" else named

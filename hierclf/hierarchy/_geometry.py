@@ -80,6 +80,36 @@ class Geometry(Queries):
         items, ids = np.divmod(cells, width)
         return items, ids - 1
 
+    def are_at_or_above(self, nodes: ArrayLike, below: ArrayLike) -> NDArray[np.bool_]:
+        """Tell whether each of some nodes is another one or an ancestor of it.
+
+        Parameters
+        ----------
+        nodes : array-like
+            Positions in `nodes`, or -1 for the root, which is above all.
+        below : array-like of shape (n,)
+            Positions in `nodes`; the shape must broadcast with that of the first.
+
+        Returns
+        -------
+        ndarray of bool
+            Of the shape that the two broadcast to.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": []})
+        >>> animal, plant, cat = h.node_indices(["animal", "plant", "cat"])
+        >>> h.are_at_or_above([animal, plant, cat, -1], [cat, cat, animal, animal])
+        array([ True, False, False,  True])
+        """
+        upper = np.asarray(nodes, dtype=np.intp)
+        distinct, which = np.unique(np.asarray(below, dtype=np.intp), return_inverse=True)
+        items, above = self.ancestor_pairs(distinct)
+        width = len(self.nodes)
+        found = np.isin(which.reshape(-1) * width + upper, items * width + above)
+        return found | (upper < 0)
+
     def lca_indices(self, a: ArrayLike, b: ArrayLike) -> NDArray[np.intp]:
         """Return the lowest common ancestor of each pair of nodes.
 

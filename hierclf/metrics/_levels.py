@@ -142,7 +142,7 @@ def any_depth_accuracy_score(
     0.75
     """
     rows = read_nodes(y_true, y_pred, hierarchy, sample_weight, reject_label)
-    return rows.mean(_is_at_or_above(rows))
+    return rows.mean(rows.hierarchy.are_at_or_above(rows.predicted, rows.true))
 
 
 def information_gain_score(
@@ -201,16 +201,14 @@ def information_gain_score(
     0.5
     """
     rows = read_nodes(y_true, y_pred, hierarchy, sample_weight, reject_label)
-    bits = np.log2(rows.hierarchy.leaf_counts)
-    # Of a single leaf nothing is left to tell, and no prediction leaves anything open.
-    gain = 1 - bits / max(np.log2(len(rows.hierarchy.leaves)), 1)
-    gain = np.append(gain, 0.0)  # the last is the root's, at -1
-    return rows.mean(np.where(_is_at_or_above(rows), gain[rows.predicted], 0))
+    gain = np.append(information_of_nodes(rows.hierarchy), 0.0)  # the last is the root's, at -1
+    right = rows.hierarchy.are_at_or_above(rows.predicted, rows.true)
+    return rows.mean(np.where(right, gain[rows.predicted], 0))
 
 
-def _is_at_or_above(rows: Nodes) -> NDArray[np.bool_]:
-    """Tell for each row whether the predicted node is the true one or an ancestor of it."""
-    n = len(rows.hierarchy)
-    items, above = rows.hierarchy.ancestor_pairs(np.arange(n))
-    found = np.isin(rows.true * n + rows.predicted, items * n + above)
-    return found | (rows.predicted < 0)
+def information_of_nodes(hierarchy: Hierarchy) -> NDArray[np.float64]:
+    """Return how much of the way from the root to a single leaf each node tells, from 0 to 1."""
+    bits = np.log2(hierarchy.leaf_counts)
+    # Of a single leaf nothing is left to tell, and no node leaves anything open.
+    gain: NDArray[np.float64] = 1 - bits / max(np.log2(len(hierarchy.leaves)), 1)
+    return gain

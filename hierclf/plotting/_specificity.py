@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from hierclf._hierarchies import fitted_hierarchy
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.metrics._inputs import check_lengths, read_positions, read_weight
+from hierclf.metrics._levels import information_of_nodes
 from hierclf.plotting._common import check_plot_params, get_axes
 
 # Probabilities of nodes handled at a time.
@@ -219,8 +220,8 @@ class AccuracySpecificityDisplay:
             raise ValueError(f"y_proba holds NaN in row {np.argwhere(np.isnan(proba))[0][0]}")
         weight = read_weight(sample_weight, len(true))
         chosen, likely = _likeliest_by_depth(proba, classes, hierarchy)
-        gains = 1 - np.log2(hierarchy.leaf_counts) / max(np.log2(len(hierarchy.leaves)), 1)
-        right = _is_at_or_above(chosen, true, hierarchy)
+        gains = information_of_nodes(hierarchy)
+        right = hierarchy.are_at_or_above(chosen, true)
         accuracy, specificity = [], []
         rows = np.arange(len(true))
         for threshold in grid:
@@ -302,13 +303,3 @@ def _likeliest_by_depth(
             chosen[depth, row : row + step] = best
             likely[depth, row : row + step] = np.take_along_axis(block, best[:, None], 1)[:, 0]
     return chosen, likely
-
-
-def _is_at_or_above(
-    chosen: NDArray[np.intp], true: NDArray[np.intp], hierarchy: Hierarchy
-) -> NDArray[np.bool_]:
-    """Tell which of the nodes, of shape (depth, n), are the true one of their row or above it."""
-    items, above = hierarchy.ancestor_pairs(true)
-    n = len(hierarchy)
-    result: NDArray[np.bool_] = np.isin(np.arange(len(true)) * n + chosen, items * n + above)
-    return result
