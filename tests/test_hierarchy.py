@@ -246,10 +246,24 @@ def test_arrays_describe_the_edges(h):
     assert len(h.group_offsets) == len(groups) + 1
     assert [h.nodes[i] for i in h.leaf_indices] == [n for n in h.nodes if n not in groups]
     assert h.is_tree == (len(h.edges) == len(h.nodes))
+    g = graph_of(h)
+    for i, node in enumerate(h.nodes):
+        above = h.parent_indices[h.parent_offsets[i] : h.parent_offsets[i + 1]].tolist()
+        assert above == sorted(above)
+        assert {names[p] for p in above} == set(g.predecessors(node))
+    assert len(h.parent_indices) == h.parent_offsets[-1] == len(h.edges)
+    by_child = np.argsort(h.edge_children, kind="stable")
+    assert h.parent_indices.tolist() == h.edge_parents[by_child].tolist()
+    depths = longest_depths(g, h.root)
+    for k in range(1, h.depth + 1):
+        nodes = h.nodes[h.depth_offsets[k - 1] : h.depth_offsets[k]]
+        assert nodes == tuple(node for node in h.nodes if depths[node] == k)
+    assert len(h.depth_offsets) == h.depth + 1
     if h.is_tree:
         assert h.edge_children.tolist() == list(range(len(h)))
     for name in ("edge_parents", "edge_children", "group_offsets", "inner_indices",
-                 "leaf_indices", "depths"):  # fmt: skip
+                 "leaf_indices", "depths", "depth_offsets", "parent_offsets",
+                 "parent_indices"):  # fmt: skip
         array = getattr(h, name)
         assert array.dtype == np.intp
         with pytest.raises(ValueError, match="read-only"):

@@ -1,8 +1,10 @@
 """Whole arrays of nodes against the questions about one node, and against definitions."""
 
+import networkx as nx
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from strategies import dags, trees
 
 from hierclf import Hierarchy
@@ -57,6 +59,26 @@ def test_by_hand():
     a, b, c, d = LADDER.node_indices(["a", "b", "c", "d"])
     assert LADDER.pair_distances([c, c, a], [d, b, -1]).tolist() == [2, 1, 1]
     assert LADDER.lca_indices([c, c, d], [d, b, -1]).tolist() == [a, b, -1]
+
+
+@given(st.one_of(trees(), dags()), st.data())
+def test_paths(h, data):
+    g = nx.DiGraph(h.edges)
+    names = (*h.nodes, h.root)  # the root last, at -1
+    n_ways = {name: len(list(nx.all_simple_paths(g, h.root, name))) for name in h.nodes}
+    positions = data.draw(st.lists(st.integers(-1, len(h) - 1)))
+    several = [names[i] for i in positions if n_ways.get(names[i], 1) > 1]
+    if several:
+        with pytest.raises(ValueError, match=f"^several paths lead to {several[0]!r}, since"):
+            h.path_indices(positions)
+    single = [i for i in positions if names[i] not in several]
+    paths = h.path_indices(single)
+    assert paths.dtype == np.intp
+    assert paths.shape == (len(single), h.n_levels)
+    for i, row in zip(single, paths.tolist(), strict=True):
+        expected = nx.shortest_path(g, h.root, names[i])[1:]
+        assert [names[j] for j in row[: len(expected)]] == expected
+        assert set(row[len(expected) :]) <= {-1}
 
 
 def test_arrays_are_read_only():

@@ -115,6 +115,11 @@ def test_repeated_names_are_shown_by_themselves():
     clash = Hierarchy([(Hierarchy.ROOT, "A"), ("A", "x"), ("A", ("A", "x"))])
     assert clash.paths_from_leaves(["x", ("A", "x")]).tolist() == [["A", "x"], ["A", ("A", "x")]]
     assert clash.leaves_from_paths([["A", ("A", "x")]]).tolist() == [("A", "x")]
+    # With a second parent it has no path to be named by.
+    shared = Hierarchy.from_dict({"A": [("A", "x")], "B": [("A", "x")]})
+    assert shared.leaves_from_paths([["B", ("A", "x")]]).tolist() == [("A", "x")]
+    with pytest.raises(ValueError, match=r"'x' is not a child of 'A'; .* \('A', 'x'\)$"):
+        shared.leaves_from_paths([["A", "x"]])
     # A tuple that is not the path is a name like any other.
     pair = Hierarchy.balanced([1, 2, 3], 2)
     assert pair.paths_from_leaves([1, 3]).tolist() == [[1, None], [(2, 3), 3]]
@@ -130,6 +135,65 @@ def test_paths_round_trip(h, data):
         assert tuple(cell for cell in row if cell != "") == h.path(label)
     for Y in (paths, paths.tolist(), [h.path(label) for label in y], pd.DataFrame(paths)):
         assert h.leaves_from_paths(Y).tolist() == y
+
+
+@st.composite
+def tuple_named(draw):
+    """Hierarchies of which many nodes are named by their path, or by something like it."""
+    h = draw(graphs)
+    names, paths = {}, {h.root: ()}
+    for node in h.nodes:
+        above = paths[h.parents(node)[0]]
+        own = draw(st.sampled_from(["a", "b", "c"]))
+        name = draw(st.sampled_from([own, (*above, own), (*above, own), (*above[1:], own), ()]))
+        names[node] = name if name not in names.values() else node
+        paths[node] = (*above, own if isinstance(names[node], tuple) else names[node])
+    return h.relabel(names)
+
+
+@quick
+@given(tuple_named())
+def test_names_in_paths_by_definition(h):
+    shown, ways = {}, {}
+    for node in h.nodes:
+        shown[node] = node
+        ways[node] = [
+            (*way, node)
+            for parent in h.parents(node)
+            for way in (ways[parent] if parent != h.root else [()])
+        ]
+        if len(ways[node]) > 1:
+            with pytest.raises(ValueError, match="several paths lead to"):
+                h.paths_from_leaves([node])
+            continue
+        *above, _ = path = ways[node][0]
+        if isinstance(node, tuple) and node and node[:-1] == tuple(shown[n] for n in above):
+            (parent,) = h.parents(node)
+            shown[node] = node if node[-1] in h.children(parent) else node[-1]
+        (row,) = h.paths_from_leaves([node]).tolist()
+        assert row[: len(path)] == [shown[n] for n in path]
+
+
+class CountedName(str):
+    """A name that counts how often one of its kind is looked up."""
+
+    lookups = 0
+
+    def __hash__(self):
+        CountedName.lookups += 1
+        return super().__hash__()
+
+
+def test_repeated_names_cost_as_much_each_however_many():
+    counts = []
+    for n in (100, 200):
+        rows = [[group, CountedName(i)] for group in "AB" for i in range(n)]
+        h = Hierarchy.from_paths(rows)
+        CountedName.lookups = 0
+        assert h.paths_from_leaves([("B", "7")]).tolist() == [["B", "7"]]
+        counts.append(CountedName.lookups)
+    assert counts[0] > 0
+    assert counts[1] < 3 * counts[0]
 
 
 names = st.sampled_from(["a", "b", "c"])
@@ -161,9 +225,47 @@ def test_indicator_is_closed_and_comes_back(h, data):
         closed = set(row).union(*(nx.ancestors(g, n) for n in row)) - {h.root}
         assert {h.nodes[i] for i in np.flatnonzero(indicator)} == closed
         expected.append([n for n in h.nodes if n in closed and not nx.descendants(g, n) & closed])
-    for form in (Y, Y.tolist(), Y.astype(bool), sp.csr_array(Y), sp.csc_matrix(Y), sp.coo_array(Y)):
-        if len(rows):
-            assert h.from_indicator(form) == expected
+    lists = [Y.tolist()] if rows else []  # an empty list has no columns
+    sparse = [form(Y) for form in (sp.csr_array, sp.csc_matrix, sp.coo_array, sp.lil_matrix)]
+    for form in (Y, Y.astype(bool), Y.astype(float), Y.astype(object), *lists, *sparse):
+        assert h.from_indicator(form) == expected
+
+
+BAD_CELLS = [(7, "7"), (-3, "-3"), (0.5, "0.5"), (np.nan, "nan"), (np.inf, "inf")]
+
+
+@pytest.mark.parametrize("form", [np.array, np.ndarray.tolist, sp.csr_array, sp.csc_matrix,
+                                  sp.coo_array, sp.lil_array])  # fmt: skip
+@pytest.mark.parametrize(("value", "shown"), BAD_CELLS)
+def test_cells_of_an_indicator(form, value, shown):
+    """The row is found behind rows of ones, of zeros and a wrong value that comes later."""
+    Y = np.zeros((5, 4), dtype=float if isinstance(value, float) else int)
+    Y[0] = 1
+    Y[3, 2] = value
+    Y[4, 0] = 9
+    with pytest.raises(ValueError, match=f"^row 3 holds {shown}: an indicator matrix holds 0 and"):
+        LIFE.from_indicator(form(Y))
+
+
+def test_cells_of_an_indicator_that_are_no_numbers():
+    for value, shown in (("1", "'1'"), (None, "None"), ("", "''")):
+        with pytest.raises(ValueError, match=f"^row 1 holds {shown}: an indicator matrix"):
+            LIFE.from_indicator(np.array([[1, 0, 0, 0], [value, 0, 0, 0]], dtype=object))
+    with pytest.raises(ValueError, match=r"^row 0 holds '0'"):
+        LIFE.from_indicator(np.array([["0", "0", "0", "0"]]))
+
+
+def test_sparse_indicators_that_hold_a_cell_twice_or_a_zero():
+    """Cells held twice are added up; the matrix of the caller stays as it is."""
+    ends, columns = np.array([0, 0, 3]), np.array([3, 0, 3])
+    for data, expected in (([1, 1, 0], ["dog"]), ([0, 1, 0], ["animal"]), ([2, 1, -1], ["dog"])):
+        Y = sp.csr_array((np.array(data), columns, ends), shape=(2, 4))
+        for form in (Y, Y.tocoo(), sp.coo_array((Y.data, ([1, 1, 1], columns)), shape=(2, 4))):
+            assert LIFE.from_indicator(form) == [[], expected]
+            assert form.data.tolist() == data
+    Y = sp.csr_array((np.array([1, 1, 1]), columns, ends), shape=(2, 4))
+    with pytest.raises(ValueError, match="row 1 holds 2"):
+        LIFE.from_indicator(Y)
 
 
 def test_indicator_of_single_labels_and_of_tuples():
@@ -222,7 +324,8 @@ def test_indicator_of_single_labels_and_of_tuples():
          lambda: DAG.from_indicator([[1, 0, 1, 0]])),
         (ValueError, r"each of the 4 nodes, its shape is \(1, 3\)",
          lambda: LIFE.from_indicator([[1, 0, 1]])),
-        (ValueError, "0 and 1 only", lambda: LIFE.from_indicator([[2, 0, 0, 0]])),
+        (ValueError, r"its shape is \(4,\)", lambda: LIFE.from_indicator([1, 0, 0, 0])),
+        (ValueError, r"its shape is \(1, 5\)", lambda: LIFE.from_indicator(sp.csr_array((1, 5)))),
     ],
 )  # fmt: skip
 def test_bad_labels(kind, match, ask):

@@ -466,6 +466,20 @@ def test_bad_matrices(y_pred, message):
         consistency_score(y_pred, hierarchy=ANIMALS)
 
 
+def test_sparse_matrices_that_hold_a_cell_twice():
+    """Twice a 1 is a 2, as scipy reads it, and not a set of which nodes count twice."""
+    twice = sp.csr_array((np.ones(3), np.array([0, 3, 3]), np.array([0, 3])), shape=(1, 6))
+    for score in (hierarchical_f1_score, partial(hierarchical_f1_score, close_predictions=False)):
+        with pytest.raises(ValueError, match="y_pred: row 0 holds 2"):
+            score(["cat"], twice, hierarchy=ANIMALS)
+    with pytest.raises(ValueError, match="y_pred: row 0 holds 2"):
+        consistency_score(twice, hierarchy=ANIMALS)
+    assert twice.nnz == 3
+    halves = sp.csr_array((np.full(3, 0.5), np.array([0, 0, 2]), np.array([0, 3])), shape=(1, 6))
+    halves.data[2] = 1
+    assert consistency_score(halves, hierarchy=ANIMALS) == 1  # animal and stone
+
+
 def test_bad_types():
     for y in ("cat", 3, None):
         with pytest.raises(TypeError, match="y_true: expected labels, paths or an indicator"):
@@ -510,8 +524,13 @@ def test_bad_options():
             score(**{"beta": 1, key: value})
     with pytest.raises(ValueError, match=r"y_pred: .*close_predictions=False is for an indicator"):
         score(beta=1, close_predictions=False)
-    for level in (2, -3, "top", 0.5):
-        with pytest.raises(ValueError, match="level"):
+    for level, message in (
+        (2, "there is no level 2: the levels are 0 to 1"),
+        (-3, "there is no level -3"),
+        ("top", "level must be an integer, .* got 'top'"),
+        (0.5, "level must be an integer, .* got 0.5"),
+    ):
+        with pytest.raises(ValueError, match=message):
             level_accuracy_score(["cat"], ["cat"], hierarchy=ANIMALS, level=level)
 
 

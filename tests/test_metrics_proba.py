@@ -224,8 +224,12 @@ def test_bad_calibration():
     for values in ([0.5, 0.5, 0.5, -0.5], [0.5, 0.5, 0.5, 0]):
         with pytest.raises(ValueError, match="row 1 of y_proba is no probability distribution"):
             score([PROBA[0], values], level=0)
-    for level in (2, None, "top"):
-        with pytest.raises(ValueError, match="level"):
+    for level, message in (
+        (2, "there is no level 2: the levels are 0 to 1"),
+        (None, "level must be an integer, .* got None"),
+        ("top", "level must be an integer, .* got 'top'"),
+    ):
+        with pytest.raises(ValueError, match=message):
             score(PROBA, level=level)
     for options in ({"n_bins": 0}, {"n_bins": 2.5}, {"strategy": "kmeans"}):
         with pytest.raises(ValueError, match=f"'{next(iter(options))}' parameter of level_cal"):

@@ -1,8 +1,9 @@
-"""How high, how wide and how far apart: numbers for whole arrays of nodes."""
+"""How high, how wide, how far apart and by which path: numbers for whole arrays of nodes."""
 
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,13 +23,12 @@ class Geometry(Queries):
     def heights(self) -> NDArray[np.intp]:
         """The number of edges on the longest way from each node down to a leaf, of shape (N,)."""
         heights = np.zeros(len(self.nodes) + 1, dtype=np.intp)  # the last is the root's
-        # Edges into the deepest nodes first: a node's height is known before it is handed up.
-        child_depths = self.depths[self.edge_children]
-        by_depth = np.argsort(-child_depths, kind="stable")
-        starts = np.flatnonzero(np.diff(child_depths[by_depth], prepend=-1))
-        for edges in np.split(by_depth, starts[1:]):
-            above, below = self.edge_parents[edges], self.edge_children[edges]
-            np.maximum.at(heights, above, heights[below] + 1)
+        n_parents = np.diff(self.parent_offsets)
+        # From the deepest nodes up: a node's height is known before it is handed on.
+        for start, stop in reversed(list(pairwise(self.depth_offsets.tolist()))):
+            edges = slice(self.parent_offsets[start], self.parent_offsets[stop])
+            steps = np.repeat(heights[start:stop] + 1, n_parents[start:stop])
+            np.maximum.at(heights, self.parent_indices[edges], steps)
         heights.setflags(write=False)
         return heights[:-1]
 
@@ -79,6 +79,46 @@ class Geometry(Queries):
         cells = np.sort(cells) if self.is_tree else np.unique(cells)
         items, ids = np.divmod(cells, width)
         return items, ids - 1
+
+    def path_indices(self, positions: ArrayLike) -> NDArray[np.intp]:
+        """Return the paths to nodes, as positions.
+
+        Parameters
+        ----------
+        positions : array-like of shape (n,)
+            Positions in `nodes`, or -1 for the root, whose path is empty.
+
+        Returns
+        -------
+        ndarray of shape (n, n_levels), dtype intp
+            Root side first, then the node itself, then -1.
+
+        Raises
+        ------
+        ValueError
+            If several paths lead to a node (in a DAG).
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": []})
+        >>> h.path_indices([3, 1])
+        array([[ 0,  3],
+               [ 1, -1]])
+        """
+        here = np.asarray(positions, dtype=np.intp)
+        several = self._has_several_paths[here + 1]
+        if several.any():
+            name = self.nodes[here[several][0]]
+            raise ValueError(f"several paths lead to {name!r}, since the hierarchy is a DAG")
+        paths = np.full((len(here), self.n_levels), -1)
+        rows = np.arange(len(here))
+        while len(rows):
+            rows, here = rows[here >= 0], here[here >= 0]
+            # A node's only path is also its longest: its depth says where on it the node is.
+            paths[rows, self.depths[here] - 1] = here
+            here = self.parent_indices[self.parent_offsets[here]]
+        return paths
 
     def are_at_or_above(self, nodes: ArrayLike, below: ArrayLike) -> NDArray[np.bool_]:
         """Tell whether each of some nodes is another one or an ancestor of it.

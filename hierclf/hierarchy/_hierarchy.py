@@ -47,6 +47,8 @@ class Hierarchy(Derivations):
         Whether every node has one parent.
     depths : ndarray of shape (N,)
         The depth of each node: 1 at the top level.
+    depth_offsets : ndarray of shape (depth + 1,)
+        The nodes of depth k are at the positions `depth_offsets[k - 1]:depth_offsets[k]`.
     heights : ndarray of shape (N,)
         The longest way from each node down to a leaf, in edges: 0 for a leaf.
     leaf_counts : ndarray of shape (N,)
@@ -56,6 +58,10 @@ class Hierarchy(Derivations):
     edge_parents, edge_children : ndarray of shape (n_edges,)
         The positions of the ends of each edge, -1 for the root. Edges are ordered by parent (the
         root first), then by child, so that in a tree edge i ends in node i.
+    parent_indices : ndarray of shape (n_edges,)
+        The positions of the parents of each node, one node's after another's; -1 for the root.
+    parent_offsets : ndarray of shape (N + 1,)
+        The parents of node i are `parent_indices[parent_offsets[i] : parent_offsets[i + 1]]`.
     group_offsets : ndarray of shape (n_inner + 1,)
         The edges of the i-th inner node are `group_offsets[i]:group_offsets[i + 1]`.
     inner_indices : ndarray of shape (n_inner,)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hierclf.hierarchy._geometry import Geometry
 from hierclf.hierarchy._graph import gather
+from hierclf.hierarchy._indicators import read_indicator
 from hierclf.hierarchy._nodes import (
     Node,
     as_labels,
@@ -114,17 +115,20 @@ class Labels(Geometry):
         `from_paths` names a node by the tuple of its path where its own name is not unique; in a
         path its own name will do.
         """
-        shown = list(self._names)
-        for i, name in enumerate(self._names[1:], start=1):
-            if not isinstance(name, tuple) or len(name) != self.depths[i - 1]:
+        names = self._names
+        shown = list(names)
+        for parent in (self.inner_indices + 1).tolist():  # from the root down
+            children = self._child_ids(parent)
+            tuples = [(c, name) for c in children if isinstance(name := names[c], tuple)]
+            path = self._only_path(parent) if tuples else None
+            if path is None:
                 continue
-            path = self._only_path(i)
-            if path is not None and all(
-                part == shown[j] for part, j in zip(name, path[:-1], strict=False)
-            ):
-                siblings = {self._names[j] for j in self._child_ids(self._parent_ids(i)[0])}
-                if name[-1] not in siblings:
-                    shown[i] = name[-1]
+            above = tuple(shown[i] for i in path)
+            taken = {names[c] for c in children}
+            for c, name in tuples:
+                is_path = len(name) > len(above) and name[:-1] == above
+                if is_path and name[-1] not in taken and not self._has_several_paths[c]:
+                    shown[c] = name[-1]
         return tuple(shown)
 
     def paths_from_leaves(self, y: ArrayLike) -> NDArray[Any]:
@@ -156,43 +160,6 @@ class Labels(Geometry):
                ['plant', '']], dtype='<U6')
         """
         return self.name_paths(self.path_indices(self.node_indices(y)))
-
-    def path_indices(self, positions: ArrayLike) -> NDArray[np.intp]:
-        """Return the paths to nodes, as positions.
-
-        Parameters
-        ----------
-        positions : array-like of shape (n,)
-            Positions in `nodes`.
-
-        Returns
-        -------
-        ndarray of shape (n, n_levels), dtype intp
-            Root side first, then the node itself, then -1.
-
-        Raises
-        ------
-        ValueError
-            If several paths lead to a node (in a DAG).
-
-        Examples
-        --------
-        >>> from hierclf import Hierarchy
-        >>> h = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": []})
-        >>> h.path_indices([3, 1])
-        array([[ 0,  3],
-               [ 1, -1]])
-        """
-        distinct, rows = np.unique(np.asarray(positions, dtype=np.intp), return_inverse=True)
-        paths = np.full((len(distinct), self.n_levels), -1, dtype=np.intp)
-        for row, i in enumerate(distinct.tolist()):
-            path = self._only_path(i + 1)
-            if path is None:
-                raise ValueError(
-                    f"several paths lead to {self.nodes[i]!r}, since the hierarchy is a DAG"
-                )
-            paths[row, : len(path)] = np.array(path) - 1
-        return paths[rows.reshape(-1)]
 
     def name_paths(self, paths: NDArray[np.intp]) -> NDArray[Any]:
         """Return paths of positions as path labels.
@@ -353,7 +320,7 @@ class Labels(Geometry):
         ------
         ValueError
             If the shape does not fit, a value is neither 0 nor 1, or a row has a node without its
-            parents; the message names row and nodes.
+            parents; the message names the row and what is wrong in it.
 
         Examples
         --------
@@ -362,20 +329,11 @@ class Labels(Geometry):
         >>> h.from_indicator([[1, 0, 1, 0], [1, 1, 0, 0]])
         [['cat'], ['animal', 'plant']]
         """
-        if not (hasattr(Y, "nonzero") and hasattr(Y, "tocsr")):
-            Y = np.asarray(Y)
-            if not ((Y == 0) | (Y == 1)).all():
-                raise ValueError("an indicator matrix holds 0 and 1 only")
-        n = len(self.nodes)
-        if len(Y.shape) != 2 or Y.shape[1] != n:
-            raise ValueError(
-                f"the indicator matrix must have a column for each of the {n} nodes, "
-                f"its shape is {Y.shape}"
-            )
-        rows, positions = Y.nonzero()
-        width = n + 1
-        cells = np.sort(np.asarray(rows, dtype=np.int64) * width + positions + 1)
-        rows, ids = np.divmod(cells, width)
+        offsets, positions = read_indicator(Y, len(self.nodes))
+        n_rows = len(offsets) - 1
+        rows, ids = np.repeat(np.arange(n_rows), np.diff(offsets)), positions + 1
+        width = len(self.nodes) + 1
+        cells = rows * width + ids
         above, counts = gather(self._up_offsets, self._up, ids)
         needed = np.repeat(rows, counts) * width + above
         missing = (above > 0) & ~np.isin(needed, cells)
@@ -388,7 +346,7 @@ class Labels(Geometry):
                 "be closed under ancestors. Are the columns in the order of hierarchy.nodes?"
             )
         keep = ~np.isin(cells, needed)
-        result: list[list[Node]] = [[] for _ in range(Y.shape[0])]
+        result: list[list[Node]] = [[] for _ in range(n_rows)]
         for row, i in zip(rows[keep].tolist(), ids[keep].tolist(), strict=True):
             result[row].append(self._names[i])
         return result

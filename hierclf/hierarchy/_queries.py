@@ -16,15 +16,6 @@ from hierclf.hierarchy._structure import Structure
 class Queries(Structure):
     """A structure that answers questions about its nodes; see `Hierarchy`."""
 
-    @cached_property
-    def _up_offsets(self) -> NDArray[np.intp]:
-        counts = np.bincount(self._down, minlength=len(self.nodes) + 1)
-        return np.concatenate(([0], np.cumsum(counts))).astype(np.intp)
-
-    @cached_property
-    def _up(self) -> NDArray[np.intp]:
-        return (self.edge_parents + 1)[np.argsort(self._down, kind="stable")]
-
     def _named(self, ids: NDArray[np.intp] | list[int]) -> tuple[Node, ...]:
         names = self._names
         return tuple(names[i] for i in np.asarray(ids, dtype=np.intp).tolist())
@@ -199,14 +190,19 @@ class Queries(Structure):
 
     def _only_path(self, i: int) -> list[int] | None:
         """Return the ids from the top level to `i`, or None where there are several ways."""
+        if self._has_several_paths[i]:
+            return None
         ids = []
         while i:
             ids.append(i)
-            above = self._parent_ids(i)
-            if len(above) > 1:
-                return None
-            i = above[0]
+            i = self._parent_ids(i)[0]
         return ids[::-1]
+
+    @cached_property
+    def _has_several_paths(self) -> NDArray[np.bool_]:
+        """Whether several ways lead to each id: it or a node above it has several parents."""
+        merges = np.flatnonzero(np.diff(self._up_offsets) > 1)
+        return closure(self._down_offsets, self._down, merges)
 
     # -- between two nodes
 

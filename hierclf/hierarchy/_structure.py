@@ -162,6 +162,70 @@ class Structure:
         """Whether every node has one parent."""
         return len(self._down) == len(self.nodes)
 
+    # -- arrays that follow from the edges
+
+    @cached_property
+    def depth_offsets(self) -> NDArray[np.intp]:
+        """Where each depth starts and ends in `nodes`, of shape (depth + 1,).
+
+        Nodes of depth k are at the positions ``depth_offsets[k - 1]:depth_offsets[k]``.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": []})
+        >>> h.depth_offsets
+        array([0, 2, 4])
+        >>> h.nodes[h.depth_offsets[1] : h.depth_offsets[2]]
+        ('cat', 'dog')
+        """
+        return _frozen(np.searchsorted(self.depths, np.arange(1, self.depth + 2)))
+
+    @cached_property
+    def parent_offsets(self) -> NDArray[np.intp]:
+        """Where the parents of each node start and end in `parent_indices`, of shape (N + 1,).
+
+        In a tree this is 0, 1, ..., N.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"pet": ["cat", "dog"], "farm": ["cow", "dog"]})
+        >>> h.parent_offsets
+        array([0, 1, 2, 3, 5, 6])
+        """
+        return _frozen(self._up_offsets[1:])
+
+    @cached_property
+    def parent_indices(self) -> NDArray[np.intp]:
+        """The positions of the parents, one node's after another's, of shape (n_edges,).
+
+        Those of node i are ``parent_indices[parent_offsets[i] : parent_offsets[i + 1]]``, in node
+        order, and -1 is the root. Item j belongs to the j-th edge in the order of
+        ``np.argsort(edge_children, kind="stable")``, which in a tree is the order of the edges.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"pet": ["cat", "dog"], "farm": ["cow", "dog"]})
+        >>> h.nodes
+        ('farm', 'pet', 'cow', 'dog', 'cat')
+        >>> h.parent_indices
+        array([-1, -1,  0,  0,  1,  1])
+        """
+        return _frozen(self._up - 1)
+
+    # An id's parents are _up[_up_offsets[id] : _up_offsets[id + 1]].
+
+    @cached_property
+    def _up_offsets(self) -> NDArray[np.intp]:
+        counts = np.bincount(self._down, minlength=len(self.nodes) + 1)
+        return _frozen(np.concatenate(([0], np.cumsum(counts))))
+
+    @cached_property
+    def _up(self) -> NDArray[np.intp]:
+        return _frozen((self.edge_parents + 1)[np.argsort(self._down, kind="stable")])
+
     # -- from labels to positions
 
     def node_indices(self, labels: ArrayLike) -> NDArray[np.intp]:

@@ -15,6 +15,14 @@ for ``y_true`` and ``y_pred``:
 A tuple that is a node is one label. A 2-D array of numbers with a column for each node is an
 indicator matrix; only where the whole hierarchy is a single path of numbers could it also
 hold paths, and is read as such, so that there an indicator matrix must be sparse.
+
+``_inputs``         what the scores read: rows in any of the forms, weights, columns
+``_sets``           precision, recall and F of the nodes at or above the labels
+``_distances``      how far apart the true and the predicted node are
+``_levels``         how far down predictions are right
+``_probabilities``  scores of what a classifier gives every class
+``_consistency``    whether predicted nodes agree with each other
+``_scorer``         scores for cross-validation and searches
 """
 
 from hierclf.metrics._consistency import consistency_score

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hierclf._compat import check_sample_weight
 from hierclf.hierarchy import Hierarchy, as_hierarchy
+from hierclf.hierarchy._indicators import read_indicator
 from hierclf.hierarchy._nodes import (
     as_labels,
     as_list,
@@ -133,7 +134,7 @@ def read_sets(y: Any, name: str, hierarchy: Hierarchy, *, close: bool = True) ->
     with blame(name):
         kind, rows = tell_apart(y, hierarchy)
         if kind == "indicator":
-            matrix = _check_indicator(rows, hierarchy)
+            matrix = _as_sparse(rows, hierarchy)
             return close_sets(matrix, hierarchy) if close else matrix
         if not close:
             raise ValueError(
@@ -165,22 +166,10 @@ def _closure(hierarchy: Hierarchy) -> sp.csr_array:
     return sp.csr_array((np.ones(len(above)), above, offsets), shape=(n, n))
 
 
-def _check_indicator(given: Any, hierarchy: Hierarchy) -> sp.csr_array:
+def _as_sparse(given: Any, hierarchy: Hierarchy) -> sp.csr_array:
     n = len(hierarchy)
-    if len(given.shape) != 2 or given.shape[1] != n:
-        raise ValueError(
-            f"the indicator matrix must have a column for each of the {n} nodes, "
-            f"its shape is {given.shape}"
-        )
-    matrix = sp.csr_array(given, dtype=np.float64, copy=True)
-    matrix.eliminate_zeros()
-    bad = np.flatnonzero(matrix.data != 1)
-    if len(bad):
-        row = int(np.searchsorted(matrix.indptr, bad[0], side="right")) - 1
-        raise ValueError(
-            f"row {row} holds {matrix.data[bad[0]]:g}: an indicator matrix holds 0 and 1 only"
-        )
-    return matrix
+    offsets, columns = read_indicator(given, n)
+    return sp.csr_array((np.ones(len(columns)), columns, offsets), shape=(len(offsets) - 1, n))
 
 
 def tell_apart(y: Any, hierarchy: Hierarchy) -> tuple[Kind, Any]:

@@ -76,6 +76,8 @@ def _level_accuracy(rows: Nodes, level: int | str) -> float:
 
 def ancestors_on_level(hierarchy: Hierarchy, level: int | str) -> NDArray[np.intp]:
     """Return the node of a level at or above each node, -1 for nodes above the level."""
+    # Not a column of `path_indices`: a leaf above the level stands for itself on it, and in a DAG
+    # inner nodes may have several paths though the level of the leaves is defined.
     items, above = hierarchy.ancestor_pairs(np.arange(len(hierarchy)))
     there = np.zeros(len(hierarchy), dtype=bool)
     there[hierarchy.level_indices(level)] = True
