@@ -3,17 +3,19 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections import Counter
+from collections import Counter, defaultdict
 from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import scipy.stats
+import torch
 from sklearn.datasets import load_digits
+from sklearn.utils.discovery import all_estimators
 
 from hierclf.datasets import _docstrings, load_digits_hierarchy, load_docstrings
-from hierclf.datasets._cleaning import clean_docstring, summarize_docstring
+from hierclf.datasets._docstring_cleaning import clean_docstring, summarize_docstring
 
 VARIANTS = [(levels, text) for levels in (2, 3) for text in ("summary", "full")]
 
@@ -115,10 +117,43 @@ def test_corpus(levels, text):
 
 
 def test_size():
-    bunch = load_docstrings()
-    assert len(bunch.data) > 3000
-    assert len(bunch.hierarchy.leaves) > 50
-    assert 8 < np.mean([len(text.split()) for text in bunch.data]) < 40
+    # As many texts as today's versions give, within a fifth or so.
+    data, target = load_docstrings(return_X_y=True)
+    expected = {"numpy": 780, "scipy": 1450, "sklearn": 520, "torch": 1550}
+    assert Counter(re.match(r"\w+", label)[0] for label in target) == {
+        library: pytest.approx(n, rel=0.25) for library, n in expected.items()
+    }
+    assert len(set(target)) == pytest.approx(74, rel=0.15)
+    assert np.mean([len(text.split()) for text in data]) == pytest.approx(11, rel=0.1)
+
+
+def test_whole_families_are_there():
+    """What the libraries themselves list by kind, under the module that they give it."""
+    families = defaultdict(list, {
+        "scipy.stats": [
+            value for value in vars(scipy.stats).values()
+            if isinstance(value, (scipy.stats.rv_continuous, scipy.stats.rv_discrete))
+        ],
+        "torch.nn": [
+            value for value in vars(torch.nn).values()
+            if isinstance(value, type) and issubclass(value, torch.nn.Module)
+        ],
+    })  # fmt: skip
+    for _, estimator in all_estimators():
+        families[".".join(estimator.__module__.split(".")[:2])].append(estimator)
+    corpus = dict(zip(*load_docstrings(return_X_y=True), strict=True))
+    n_expected, missing = 0, []
+    for label, members in families.items():
+        if label not in set(corpus.values()):  # too few texts
+            continue
+        for text in {summarize_docstring(member.__doc__ or "") for member in members}:
+            if len(re.findall("[A-Za-z]{2,}", text)) >= 3:
+                assert corpus.get(text, label) == label
+                n_expected += 1
+                missing += [text] * (text not in corpus)
+    assert n_expected > 350
+    # A few are not there, since another module has an object of the same text.
+    assert len(missing) < 0.03 * n_expected, missing
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,19 @@ def test_newsgroup_posts_are_reduced_to_words(post, words):
 
 
 @pytest.fixture
-def home(tmp_path):
+def expect_trec(monkeypatch):
+    """Let ``fetch_trec`` expect made-up rows."""
+
+    def expect(train, test=TEST_ROWS):
+        collection = shrink(_trec.TREC, {"train": train, "test": test})
+        monkeypatch.setattr(_trec, "TREC", collection)
+
+    return expect
+
+
+@pytest.fixture
+def home(tmp_path, expect_trec):
+    expect_trec(TRAIN_ROWS)
     write_csv(tmp_path / "trec" / "train.csv.gz", TRAIN_ROWS)
     write_csv(tmp_path / "trec" / "test.csv.gz", TEST_ROWS)
     return tmp_path
@@ -266,16 +278,18 @@ def test_data_home_comes_from_the_environment(home, monkeypatch):
     assert rows_of(fetch_trec()) == TRAIN_ROWS
 
 
-def test_data_home_is_in_the_users_home_otherwise(tmp_path, monkeypatch):
+def test_data_home_is_in_the_users_home_otherwise(home, monkeypatch):
     monkeypatch.delenv("HIERCLF_DATA", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    write_csv(tmp_path / "hierclf_data" / "trec" / "train.csv.gz", TRAIN_ROWS)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    (home / "hierclf_data").mkdir()
+    (home / "trec").rename(home / "hierclf_data" / "trec")
     assert rows_of(fetch_trec()) == TRAIN_ROWS
 
 
-def test_further_columns_and_long_texts_are_read(tmp_path):
+def test_further_columns_and_long_texts_are_read(tmp_path, expect_trec):
     text = 'a, "b"\n' * 30_000  # more than the csv module reads by default
+    expect_trec([(text, "NUM:date")])
     file = tmp_path / "trec" / "train.csv.gz"
     write_csv(file, [("NUM:date", "7", text)], header=("label", "id", "text"))
     limit = csv.field_size_limit()
@@ -283,8 +297,9 @@ def test_further_columns_and_long_texts_are_read(tmp_path):
     assert csv.field_size_limit() == limit
 
 
-def test_what_is_written_is_read_back(tmp_path):
+def test_what_is_written_is_read_back(tmp_path, expect_trec):
     rows = [('comma, "quote"', "NUM:date"), ("two\nlines\r\nü", "LOC:city"), ("none", "NUM:date")]
+    expect_trec(rows)
     _download.write_parts({"train": rows}, tmp_path / "trec")
     assert rows_of(fetch_trec(data_home=tmp_path)) == rows
 
@@ -302,15 +317,34 @@ def test_a_label_that_is_no_leaf_is_named(tmp_path):
         lambda good: good[:-10],
         lambda good: b"<html>",
         lambda good: gzip.compress(b"a\n1"),
-        lambda good: gzip.compress(b"text,label\n"),
     ],
-    ids=["half", "not gzip", "no columns", "no rows"],
+    ids=["half", "not gzip", "no columns"],
 )
 def test_a_damaged_file_in_the_data_home_is_named(home, damage):
     file = home / "trec" / "train.csv.gz"
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(OSError, match=r"trec.train\.csv\.gz cannot be read .* delete it"):
         fetch_trec(data_home=home)
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        ([], "0 rows in 0 classes"),
+        (TRAIN_ROWS[:2], "2 rows in 2 classes"),
+        (TRAIN_ROWS + TRAIN_ROWS[:1], "4 rows in 2 classes"),
+        ([TRAIN_ROWS[0]] * 3, "3 rows in 1 classes"),
+    ],
+)
+@pytest.mark.parametrize("split", ["train", "all"])
+def test_an_incomplete_file_in_the_data_home_is_named(home, rows, found, split):
+    write_csv(home / "trec" / "train.csv.gz", rows)
+    message = (
+        rf"train\.csv\.gz is incomplete .*the train part of trec has {found}, expected 3 rows in 2"
+    )
+    with pytest.raises(OSError, match=f"{message} classes; delete it"):
+        fetch_trec(split=split, data_home=home)
+    assert rows_of(fetch_trec(split="test", data_home=home)) == TEST_ROWS
 
 
 @pytest.mark.parametrize("fetch", FETCHERS.values(), ids=FETCHERS)
@@ -326,9 +360,11 @@ def test_bad_split_is_refused(fetch, tmp_path):
         fetch(split="valid", data_home=tmp_path)
 
 
-def test_bad_subset_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="subset must be 'r8' or 'r52', got 'r90'"):
-        fetch_reuters("r90", data_home=tmp_path)
+@pytest.mark.parametrize("subset", ["r90", ["r8"], None])
+def test_bad_subset_is_refused(tmp_path, subset):
+    message = f"subset must be 'r8' or 'r52', got {subset!r}"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        fetch_reuters(subset, data_home=tmp_path)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -457,7 +493,7 @@ def test_nothing_half_written_is_kept(trec_source, tmp_path, monkeypatch):
 
 def test_downloads_without_pooch_say_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pooch", None)
-    with pytest.raises(ImportError, match=r"pip install 'hierclf\[data\]'"):
+    with pytest.raises(ImportError, match=r"pip install pooch \(the extra 'data' of hierclf\)"):
         fetch_trec(data_home=tmp_path)
 
 

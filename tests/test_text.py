@@ -6,7 +6,10 @@ import pickle
 import re
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Set
 from functools import partial
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -15,12 +18,13 @@ import sklearn
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
+from sklearn.compose import make_column_transformer
 from sklearn.exceptions import FitFailedWarning, NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import (
     check_do_not_raise_errors_in_init_or_set_params,
@@ -35,7 +39,7 @@ from sklearn.utils.estimator_checks import (
     check_valid_tag_types,
 )
 
-from hierclf.text import SequenceVectorizer
+from hierclf.text import SequenceVectorizer, _vocabulary
 
 TEXTS = ["b a b", "A c! a", "", "d b, a a"]  # a: 5 times in 3 texts; b: 3 in 2; c, d: once
 
@@ -91,8 +95,36 @@ def test_width_is_that_of_the_call():
     assert widths == [(0, 1), (1, 1), (1, 2), (2, 3)]
 
 
-def test_default_length_is_512():
-    assert SequenceVectorizer().fit_transform(["a " * 600]).shape == (1, 512)
+def test_default_length_is_the_first_512_words():
+    words = [f"w{i}" for i in range(600)]
+    vectorizer = SequenceVectorizer()
+    for ids in (
+        vectorizer.fit_transform([" ".join(words)]),
+        vectorizer.transform([" ".join(words)]),
+    ):
+        assert vectorizer.inverse_transform(ids) == [words[:512]]
+    assert len(vectorizer.vocabulary_) == 600
+
+
+class OrderedWords(Set):
+    """A set with an order, as several packages have."""
+
+    def __init__(self, words):
+        self.words = list(words)
+
+    def __contains__(self, word):
+        return word in self.words
+
+    def __iter__(self):
+        return iter(self.words)
+
+    def __len__(self):
+        return len(self.words)
+
+
+def test_a_set_with_an_order_keeps_it():
+    vectorizer = SequenceVectorizer(vocabulary=OrderedWords("cab"))
+    assert clone(vectorizer).fit(TEXTS).vocabulary_ == {"c": 2, "a": 3, "b": 4}
 
 
 documents = st.lists(st.text("abcAÉ0_ ,.\n", max_size=30), min_size=1, max_size=8)
@@ -137,6 +169,16 @@ def test_max_features_takes_the_most_frequent(texts, max_features):
     ours = SequenceVectorizer(token_pattern=r"\S+", max_features=max_features).fit(texts)
     ranked = sorted(zip(-counts, theirs.get_feature_names_out(), strict=True))
     assert list(ours.vocabulary_) == [word for _, word in ranked[:max_features]]
+
+
+@given(st.lists(st.lists(st.integers(0, 6), max_size=8), min_size=1, max_size=7), st.integers(1, 8))
+def test_words_are_counted(rows, block):
+    with mock.patch.object(_vocabulary, "_BLOCK", block):
+        counts, n_rows = _vocabulary.count_words([np.array(row, np.int32) for row in rows], 7)
+    occurrences = Counter(number for row in rows for number in row)
+    in_rows = Counter(number for row in rows for number in set(row))
+    assert counts.tolist() == [occurrences[number] for number in range(7)]
+    assert n_rows.tolist() == [in_rows[number] for number in range(7)]
 
 
 def test_order_does_not_depend_on_hash_seed():
@@ -218,6 +260,15 @@ BAD = {
     "vocabulary str": ({"vocabulary": "abc"}, TEXTS, ValueError, "got the string 'abc'"),
     "vocabulary int": ({"vocabulary": 3}, TEXTS, ValueError, "'vocabulary' parameter"),
     "no vocabulary": ({"vocabulary": []}, TEXTS, ValueError, "vocabulary is empty"),
+    "set of others": ({"vocabulary": {"b", 7}}, TEXTS, TypeError, "must hold words, got 7"),
+    "keys": (
+        {"vocabulary": {"b": 2, "a": 3}.keys()},
+        TEXTS,
+        TypeError,
+        r"vocabulary is a dict_keys, which can be neither cloned .* or list\(\.\.\.\)",
+    ),
+    "no id": ({"vocabulary": {"a": 2, "b": None}}, TEXTS, ValueError, "got None for 'b'"),
+    "text id": ({"vocabulary": {"a": "2", "b": 3}}, TEXTS, ValueError, "got '2' for 'a'"),
     "twice": ({"vocabulary": ["b", "a", "b"]}, TEXTS, ValueError, "'b' more than once"),
     "no word": ({"vocabulary": ["b", 7]}, TEXTS, TypeError, "must hold words, got 7"),
     "ids": (
@@ -319,9 +370,32 @@ def test_tags_are_those_of_count_vectorizer():
 
 
 def test_output_stays_an_array():
+    vectorizer = SequenceVectorizer()
     with sklearn.config_context(transform_output="pandas"):
-        assert isinstance(SequenceVectorizer().fit_transform(TEXTS), np.ndarray)
-    assert not hasattr(SequenceVectorizer(), "set_output")
+        assert type(vectorizer.fit_transform(TEXTS)) is np.ndarray
+    # The next step gets an array, so that it names the columns itself.
+    pipe = make_pipeline(vectorizer, StandardScaler()).set_output(transform="pandas")
+    assert list(pipe.fit_transform(TEXTS)) == ["x0", "x1", "x2", "x3"]
+    assert vectorizer.set_output(transform="polars") is vectorizer
+    assert clone(vectorizer).set_output().get_params() == vectorizer.get_params()
+
+
+@pytest.mark.parametrize("configure", ["globally", "by set_output"])
+def test_columns_of_a_table_are_numbered(configure):
+    # As many words as columns: names of the ids would fit, and be wrong.
+    frame = pd.DataFrame({"text": ["b a b b", "a"], "n": [1.0, 3.0]}, index=[7, 5])
+    transformer = make_column_transformer((SequenceVectorizer(), "text"), (StandardScaler(), ["n"]))
+    expected = transformer.fit_transform(frame)
+    assert expected.tolist() == [[2, 3, 2, 2, -1], [3, 0, 0, 0, 1]]
+    with pytest.raises(AttributeError, match="positions in a text and have no names"):
+        transformer.get_feature_names_out()
+    if configure == "by set_output":
+        transformer.set_output(transform="pandas")
+    with sklearn.config_context(transform_output="pandas" if configure == "globally" else None):
+        table = transformer.fit_transform(frame)
+        wider = transformer.transform(pd.DataFrame({"text": ["a b a b"], "n": [2.0]}))
+    pd.testing.assert_frame_equal(table, pd.DataFrame(expected, index=[7, 5]))
+    pd.testing.assert_frame_equal(wider, pd.DataFrame([[3, 2, 3, 2, 0]], dtype=float))
 
 
 def test_pickle():

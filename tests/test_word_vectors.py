@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.pipeline import make_pipeline
 
 from hierclf.text import SequenceVectorizer, WordVectors, load_word_vectors
 
@@ -68,6 +69,7 @@ def sources(folder):
     yield str(folder / "c.npz")
     yield SimpleNamespace(key_to_index={"the": 0, "é": 1, "a": 2}, vectors=VECTORS)
     yield SimpleNamespace(key_to_index={"the": 1, "é": 2, "a": 0}, vectors=VECTORS[[2, 0, 1]])
+    yield SimpleNamespace(key_to_index={"the": 0, "é": 1, "a": 2}, vectors=VECTORS.tolist())
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, "float64"])
@@ -98,6 +100,17 @@ def test_words_that_look_like_white_space(tmp_path):
     vectors = load_word_vectors(write(tmp_path / "v.txt", content))
     assert vectors.words == ("first", *words)
     assert vectors.vectors[:, 1].tolist() == list(range(len(words) + 1))
+
+
+@pytest.mark.parametrize("gap", [b"", b"\n\n"])
+@pytest.mark.parametrize("word", [". . .", "at name@domain.com", "1 a"])
+def test_the_first_word_may_hold_spaces(tmp_path, word, gap):
+    path = write(tmp_path / "v.txt", gap + f"{word} 7 8\n".encode() + gap + GLOVE)
+    vectors = load_word_vectors(path)
+    assert vectors.words == (word, *WORDS)
+    np.testing.assert_array_equal(vectors.vectors, [[7, 8], *VECTORS.tolist()])
+    # Also where it is not wanted.
+    assert load_word_vectors(path, ["the"])["the"].tolist() == [1.5, -2]
 
 
 @given(
@@ -154,6 +167,10 @@ def test_zip_with_several_files(tmp_path):
         (b"3 1\n" + GLOVE, "line 2: expected 1 values .* got 2: 'the 1.5 -2.0'"),
         (b"3 0\n" + GLOVE, "line 1: expected a word and its values"),
         (b"word\n", "line 1: expected a word and its values, .* got 'word'"),
+        (b"a 1 2 3\nb 1 2\n", "line 2: expected 3 values as in the lines before, got 2: 'b 1 2'"),
+        (b"a 1 2 x\nb 1 2 3\n", "line 1, word 'a': .*'x'"),
+        (b"a 1 x\n", "line 1, word 'a': .*'x'"),
+        (b"a 1 2\nb\n", "line 2: expected 2 values .* got 0: 'b'"),
         (b"a\t1\t2\n", r"line 1: expected .* separated by single spaces, got 'a\\t1"),
         (GLOVE + b"b 1\n", "line 4: expected 2 values .* got 1: 'b 1'"),
         (GLOVE + b"\nb 1 2 3\n", "line 5: expected 2 values .* got 3: 'b 1 2 3'"),
@@ -225,6 +242,15 @@ def test_npz_with_a_word_twice(tmp_path):
         (SimpleNamespace(wv=3), {}, TypeError, r"of a gensim model, its \.wv\), got SimpleNames"),
         (["a"], {}, TypeError, "source must be a path .* got list"),
         ("none.txt", {"words": "a b"}, ValueError, "words must be a collection .* 'a b'"),
+        (
+            "none.txt",
+            {"words": SequenceVectorizer()},
+            TypeError,
+            r"words must be .* got SequenceVectorizer: give words=vectorizer\.vocabulary_",
+        ),
+        ("none.txt", {"words": 3}, TypeError, "words must be a collection of words, got int$"),
+        ("none.txt", {"words": ["a", 3]}, TypeError, "words must hold words, got 3"),
+        ("none.txt", {"words": [["a"]]}, TypeError, r"words must hold words, got \['a'\]"),
         ("none.txt", {"dtype": int}, ValueError, "dtype must be a floating type, got int"),
     ],
 )
@@ -345,6 +371,24 @@ def test_coverage_refuses():
         vectors.coverage(SequenceVectorizer().fit(["a"]), ["", "!"])
     with pytest.raises(ValueError, match="a single str"):
         vectors.coverage(SequenceVectorizer().fit(["a"]), "a")
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (["a"], "list"),
+        ("a", "str"),
+        (None, "NoneType"),
+        (make_pipeline(SequenceVectorizer()).fit(["a"]), "Pipeline"),
+    ],
+)
+def test_what_is_no_vectorizer_is_named(value, kind):
+    vectors = WordVectors(WORDS, VECTORS)
+    right = f"a fitted SequenceVectorizer or a mapping, got {kind}"
+    with pytest.raises(TypeError, match=f"^vocabulary must be {right}"):
+        vectors.matrix(value)
+    with pytest.raises(TypeError, match=f"^vectorizer must be a fitted Seq.*, got {kind}"):
+        vectors.coverage(value, ["a"])
 
 
 def test_coverage_of_trec(data_home):

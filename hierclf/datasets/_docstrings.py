@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
-from hierclf.datasets._cleaning import clean_docstring, summarize_docstring
+from hierclf.datasets._docstring_cleaning import clean_docstring, summarize_docstring
 from hierclf.hierarchy import Hierarchy
 
 MIN_TEXTS = 8

@@ -62,11 +62,11 @@ def fetch(
     if split not in (*PARTS, "all"):
         raise ValueError(f"split must be 'train', 'test' or 'all', got {split!r}")
     home = find_data_home(data_home)
-    files = [
-        home / collection.name / f"{part}.csv.gz"
+    files = {
+        part: home / collection.name / f"{part}.csv.gz"
         for part in (PARTS if split == "all" else (split,))
-    ]
-    missing = [file for file in files if not file.exists()]
+    }
+    missing = [file for file in files.values() if not file.exists()]
     if missing and not download_if_missing:
         raise OSError(
             f"{missing[0]} is missing, and download_if_missing=False forbids to download it; is "
@@ -75,7 +75,7 @@ def fetch(
         )
     if missing:
         download(home)
-    rows = [row for file in files for row in read_rows(file, collection.hierarchy)]
+    rows = [row for part, file in files.items() for row in read_part(file, part, collection)]
     data = np.empty(len(rows), dtype=object)
     data[:] = [text for text, _ in rows]
     target = np.array([label for _, label in rows], dtype=np.str_)
@@ -94,25 +94,30 @@ def find_data_home(data_home: str | os.PathLike[str] | None) -> Path:
     return Path(data_home or os.environ.get("HIERCLF_DATA") or "~/hierclf_data").expanduser()
 
 
-def read_rows(file: Path, hierarchy: Hierarchy) -> Rows:
-    """Read the columns text and label, and check that every label is a leaf."""
-    leaves = set(hierarchy.leaves)
+def read_part(file: Path, part: str, collection: Collection) -> Rows:
+    """Read the columns text and label, and check that they are the part of the collection."""
     try:
         with gzip.open(file, "rt", encoding="utf-8", newline="") as lines, _long_fields():
             rows = [(row["text"], row["label"]) for row in csv.DictReader(lines)]
-        if not rows:
-            raise ValueError("it has no rows")
     except _DAMAGE as error:
         raise OSError(
             f"{file} cannot be read as gzipped CSV with the columns text and label "
             f"({type(error).__name__}: {error}); delete it to have it made anew"
         ) from error
+    leaves = set(collection.hierarchy.leaves)
     for i, (_, label) in enumerate(rows):
         if label not in leaves:
             raise ValueError(
                 f"{file}: the label {label!r} of row {i} is not a leaf of the hierarchy; "
                 f"delete the file to have it made anew"
             )
+    try:
+        check_rows(rows, part, collection)
+    except ValueError as error:
+        raise OSError(
+            f"{file} is incomplete or not the file it should be: {error}; delete it to have it "
+            "made anew"
+        ) from error
     return rows
 
 
@@ -176,7 +181,7 @@ def _pooch() -> Any:
         import pooch
     except ImportError as error:
         raise ImportError(
-            "downloading data sets needs pooch: pip install 'hierclf[data]'"
+            "downloading data sets needs pooch: pip install pooch (the extra 'data' of hierclf)"
         ) from error
     return pooch
 

@@ -104,7 +104,7 @@ def fetch_20newsgroups(
     ValueError
         If `split` is none of the above, or a label in the data home is not in the hierarchy.
     OSError
-        If a file cannot be downloaded or read.
+        If a file cannot be downloaded or read, or one in the data home is incomplete.
 
     See Also
     --------

@@ -146,8 +146,8 @@ def fetch_reuters(
 ) -> Bunch | tuple[NDArray[np.object_], NDArray[np.str_]]:
     """Load the stories of Reuters-21578 that have one topic, with 8 or with 52 topics.
 
-    They are downloaded (8 MB) on first use, which needs the extra ``data``, and kept as
-    ``r8/train.csv.gz``, ``r8/test.csv.gz`` and the same under ``r52`` in the data home: one
+    They are downloaded (8 MB) on first use, which needs pooch (the extra ``data``), and kept
+    as ``r8/train.csv.gz``, ``r8/test.csv.gz`` and the same under ``r52`` in the data home: one
     download gives both. No checksum of the archive is published; it is accepted if its own
     checksum is right and it has the documents, rows and classes that it is known to have.
 
@@ -188,8 +188,8 @@ def fetch_reuters(
         If `subset` or `split` is none of the above, or a label in the data home is not in the
         hierarchy.
     OSError
-        If the archive cannot be downloaded or read. Nothing damaged is kept; the message says
-        where to put it by hand.
+        If the archive cannot be downloaded or read, or a file in the data home is damaged or
+        incomplete. Nothing damaged is kept; the message says where to put the archive by hand.
 
     Examples
     --------
@@ -198,7 +198,7 @@ def fetch_reuters(
     >>> news.hierarchy.parents("cocoa")  # doctest: +SKIP
     ('commodity',)
     """
-    if subset not in COLLECTIONS:
+    if not isinstance(subset, str) or subset not in COLLECTIONS:
         raise ValueError(f"subset must be 'r8' or 'r52', got {subset!r}")
     return fetch(
         COLLECTIONS[subset],

@@ -84,9 +84,9 @@ def fetch_trec(
 ) -> Bunch | tuple[NDArray[np.object_], NDArray[np.str_]]:
     """Load the TREC questions, labelled with the kind of answer they ask for.
 
-    They are downloaded (0.4 MB) on first use, which needs the extra ``data``, checked against
-    the SHA-256 of the original files, and kept as ``trec/train.csv.gz`` and ``trec/test.csv.gz``
-    in the data home.
+    They are downloaded (0.4 MB) on first use, which needs pooch (the extra ``data``), checked
+    against the SHA-256 of the original files, and kept as ``trec/train.csv.gz`` and
+    ``trec/test.csv.gz`` in the data home.
 
     Parameters
     ----------
@@ -120,8 +120,8 @@ def fetch_trec(
     ValueError
         If `split` is none of the above, or a label in the data home is not in the hierarchy.
     OSError
-        If a file cannot be downloaded or read. Nothing damaged is kept; the message says where
-        to put the original files by hand.
+        If a file cannot be downloaded or read, or one in the data home is incomplete. Nothing
+        damaged is kept; the message says where to put the original files by hand.
 
     Examples
     --------

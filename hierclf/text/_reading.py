@@ -8,12 +8,14 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from hierclf.text._sequences import cut_repr
 from hierclf.text._word_vectors import WordVectors
 
 _DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError)
@@ -61,7 +63,7 @@ def load_word_vectors(
         If a file is damaged, incomplete or not in one of the formats. The message names
         the file and, for text, the line.
     TypeError
-        If ``source`` is none of the above.
+        If ``source`` is none of the above, or ``words`` holds anything but words.
 
     See Also
     --------
@@ -79,9 +81,7 @@ def load_word_vectors(
     >>> load_word_vectors(path, words=["jupiter", "iliad"])["jupiter"]
     array([ 2., -1.], dtype=float32)
     """
-    if isinstance(words, str):
-        raise ValueError(f"words must be a collection of words, got the string {words!r}")
-    wanted = None if words is None else set(words)
+    wanted = None if words is None else _wanted(words)
     dtype = np.dtype(dtype)
     if dtype.kind != "f":
         raise ValueError(f"dtype must be a floating type, got {dtype}")
@@ -111,9 +111,25 @@ def load_word_vectors(
         raise ValueError(f"{path}: the file is damaged or incomplete: {error}") from error
 
 
+def _wanted(words: Any) -> set[str]:
+    if isinstance(words, str):
+        raise ValueError(f"words must be a collection of words, got the string {words!r}")
+    if not isinstance(words, Iterable):
+        cure = ": give words=vectorizer.vocabulary_, once it is fitted"
+        raise TypeError(
+            f"words must be a collection of words, got {type(words).__name__}"
+            f"{cure if hasattr(words, 'fit') else ''}"
+        )
+    words = list(words)
+    for word in words:
+        if not isinstance(word, str):
+            raise TypeError(f"words must hold words, got {cut_repr(word)}")
+    return set(words)
+
+
 def _select(
     rows: Iterable[tuple[str, int]],
-    vectors: NDArray[Any],
+    vectors: Any,
     wanted: set[str] | None,
     dtype: np.dtype[Any],
 ) -> WordVectors:
@@ -122,9 +138,8 @@ def _select(
     for word, row in rows:
         if wanted is None or word in wanted:
             kept.setdefault(word, row)
-    return WordVectors(
-        kept, vectors[np.array(list(kept.values()), np.intp)].astype(dtype, copy=False)
-    )
+    chosen = np.asarray(vectors)[np.array(list(kept.values()), np.intp)]
+    return WordVectors(kept, chosen.astype(dtype, copy=False))
 
 
 def _read_npz(path: Path) -> tuple[list[str], NDArray[Any]]:
@@ -183,33 +198,27 @@ def _read_text(
 ) -> WordVectors:
     # Lines stay bytes: there are words that str would take for white space or line ends.
     keep = None if wanted is None else {word.encode("utf-8", "surrogatepass") for word in wanted}
+    numbered = _contents(lines)
+    head = list(islice(numbered, 2))
+    if not head:
+        raise ValueError(f"{name}: the file is empty")
+    number, content = head[0]
+    header = _header(content) if number == 1 else None
+    announced, dimension = header or (0, _dimension(*(line for _, line in head)))
+    if not dimension:
+        raise ValueError(
+            f"{name}, line {number}: expected a word and its values, separated by single spaces, "
+            f"got {_shown(content)}"
+        )
+    if header:
+        del head[0]
     found: dict[bytes, str] = {}
     values = bytearray()
-    dimension = announced = n_vectors = 0
-    for number, line in enumerate(lines, 1):
-        content = line.rstrip(b" \r\n")
-        if number == 1:
-            content = content.removeprefix(b"\xef\xbb\xbf")  # a byte order mark
-        if not content:
-            continue
-        if not dimension:
-            fields = content.split(b" ")
-            dimension = len(fields) - 1
-            if number == 1 and len(fields) == 2 and fields[0].isdigit() and fields[1].isdigit():
-                announced, dimension = map(int, fields)
-                if dimension:
-                    continue
-            if not dimension:
-                raise ValueError(
-                    f"{name}, line {number}: expected a word and its values, separated by "
-                    f"single spaces, got {_shown(content)}"
-                )
+    n_vectors = 0
+    for number, content in chain(head, numbered):
         n_vectors += 1
         word, *numbers = content.rsplit(b" ", dimension)
-        # A word may hold spaces, but what follows its first one is no row of numbers.
-        if len(numbers) < dimension or (
-            b" " in word and all(map(_is_number, word.split(b" ")[1:]))
-        ):
+        if len(numbers) < dimension or not _is_word(word):
             raise ValueError(
                 f"{name}, line {number}: expected {dimension} values as in the lines before, "
                 f"got {len(content.split(b' ')) - 1}: {_shown(content)}"
@@ -229,8 +238,6 @@ def _read_text(
                 f"{name}, line {number}: the vector of {found[word]!r} holds NaN or infinity"
             )
         values += row.tobytes()
-    if not dimension:
-        raise ValueError(f"{name}: the file is empty")
     if n_vectors < announced:
         raise ValueError(
             f"{name}: the first line announces {announced} words, but {n_vectors} follow: the "
@@ -238,6 +245,38 @@ def _read_text(
         )
     vectors = np.frombuffer(values, dtype) if values else np.empty(0, dtype)
     return WordVectors(found.values(), vectors.reshape(len(found), dimension))
+
+
+def _contents(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield the numbers and the contents of the lines that hold anything."""
+    for number, line in enumerate(lines, 1):
+        content = line.rstrip(b" \r\n")
+        if number == 1:
+            content = content.removeprefix(b"\xef\xbb\xbf")  # a byte order mark
+        if content:
+            yield number, content
+
+
+def _header(content: bytes) -> tuple[int, int] | None:
+    """Return the numbers of words and of values that word2vec's first line gives."""
+    fields = content.split(b" ")
+    if len(fields) == 2 and fields[0].isdigit() and fields[1].isdigit():
+        return int(fields[0]), int(fields[1])
+    return None
+
+
+def _dimension(first: bytes, second: bytes = b"") -> int:
+    """Return the number of values in the first line, whose word may hold spaces."""
+    at_most, other = first.count(b" "), second.count(b" ")
+    if 0 < other < at_most and _is_word(first.rsplit(b" ", other)[0]):
+        return other
+    return at_most
+
+
+def _is_word(field: bytes) -> bool:
+    """Say whether this may be a word: one with spaces is none if numbers follow its first."""
+    parts = field.split(b" ")[1:]
+    return not parts or not all(map(_is_number, parts))
 
 
 def _is_number(field: bytes) -> bool:
@@ -249,5 +288,4 @@ def _is_number(field: bytes) -> bool:
 
 
 def _shown(line: bytes) -> str:
-    text = repr(line.decode("utf-8", "replace"))
-    return text if len(text) <= 60 else text[:57] + "..."
+    return cut_repr(line.decode("utf-8", "replace"))

@@ -15,14 +15,12 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from hierclf._compat import Interval, RealNotInt, fit_context
-
-_UNKNOWN = 1
-_SPECIAL_NAMES = ("<pad>", "<unk>")
-_FIRST_WORD = len(_SPECIAL_NAMES)
+from hierclf.nn.text import PADDING, UNKNOWN
+from hierclf.text._vocabulary import FIRST_WORD, SPECIAL_NAMES, count_words, number_words
 
 
-# Words are no columns, so there is no table to wrap the output in: the output stays an
-# array, also where pandas is scikit-learn's configured output.
+# The output is not wrapped in the container that scikit-learn is configured to give: its
+# columns are positions, whose number differs from call to call.
 class SequenceVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[misc, call-arg]
     r"""Turn texts into rows of token ids, in the order of the words.
 
@@ -47,7 +45,8 @@ class SequenceVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
         a share of them in [0, 1]. With 1 no word of the training texts is unknown, so
         that a network never learns what to make of the id 1; from 2 on it does.
     max_features : int, optional
-        Keep only that many words, the most frequent. None keeps all.
+        Keep only that many words, the most frequent; of equally frequent ones the first
+        in alphabetical order. None keeps all.
     max_length : int, optional
         Texts are cut after that many words. None cuts nothing. The vocabulary is
         chosen from whole texts.
@@ -55,7 +54,8 @@ class SequenceVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
         The words to use instead of choosing them from the texts: a collection, whose
         words get their ids in its order (of a set, in alphabetical order), or a mapping
         from words to the ids 2 and up, such as the ``vocabulary_`` of another
-        vectorizer. It goes with the defaults of ``min_df`` and ``max_features`` only.
+        vectorizer (itself, or a list of its words: its ``keys()`` cannot be cloned). It
+        goes with the defaults of ``min_df`` and ``max_features`` only.
 
     Attributes
     ----------
@@ -213,24 +213,55 @@ class SequenceVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
             raise ValueError(
                 f"row {row} of X holds the id {ids[row, column]}: ids are 0 to {len(names) - 1}"
             )
-        return [names[row[row != 0]].tolist() for row in ids]
+        return [names[row[row != PADDING]].tolist() for row in ids]
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Return the word of every id.
 
         Parameters
         ----------
-        input_features : object
-            Not used, present because scikit-learn passes it.
+        input_features : None
+            Must be None: from names of columns, none of these names follows.
 
         Returns
         -------
         ndarray of shape (n_ids,), dtype object
             Names in the order of the ids: ``"<pad>"``, ``"<unk>"``, then the words. They
             are the names of the values in the output, not of its columns.
+
+        Raises
+        ------
+        AttributeError
+            If ``input_features`` is given, as by a ``ColumnTransformer`` that asks for
+            names of columns: they are positions in a text and have none.
         """
         check_is_fitted(self, "vocabulary_")
-        return np.array([*_SPECIAL_NAMES, *self.vocabulary_], dtype=object)
+        if input_features is not None:
+            # At these words a ColumnTransformer numbers the columns of the table it makes.
+            raise AttributeError(
+                "SequenceVectorizer does not provide get_feature_names_out for columns: they are "
+                "positions in a text and have no names; without input_features, it gives the "
+                "names of the ids"
+            )
+        return np.array([*SPECIAL_NAMES.values(), *self.vocabulary_], dtype=object)
+
+    def set_output(self, *, transform: str | None = None) -> SequenceVectorizer:
+        """Change nothing: the output is always an array.
+
+        Its columns are positions in a text, not features of a table. The method is there
+        so that ``set_output`` of a pipeline can configure the other steps.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"}, optional
+            Not used, present because scikit-learn passes it.
+
+        Returns
+        -------
+        SequenceVectorizer
+            The vectorizer.
+        """
+        return self
 
     def build_analyzer(self) -> Callable[[str], list[str]]:
         """Return the function that turns a text into its words.
@@ -283,60 +314,37 @@ class SequenceVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
                 f"X holds no words: nothing in {len(rows)} texts matches "
                 f"token_pattern={self.token_pattern!r}"
             )
-        n_texts = np.zeros(len(numbers), np.intp)
-        for row in rows:
-            n_texts[np.unique(row)] += 1
+        counts, n_texts = count_words(rows, len(numbers))
         needed = self.min_df if isinstance(self.min_df, Integral) else self.min_df * len(rows)
-        words = list(numbers)
-        counts = np.bincount(np.concatenate(rows)).tolist()
+        words, frequencies = list(numbers), counts.tolist()
         chosen = np.flatnonzero(n_texts >= needed).tolist()
-        chosen = sorted(chosen, key=lambda number: (-counts[number], words[number]))
+        chosen = sorted(chosen, key=lambda number: (-frequencies[number], words[number]))
         chosen = chosen[: self.max_features]
         if not chosen:
             raise ValueError(
                 f"min_df={self.min_df!r} leaves no words: no word occurs in more than "
                 f"{n_texts.max()} of the {len(rows)} texts"
             )
-        ids = np.full(len(words), _UNKNOWN, np.int32)
-        ids[chosen] = np.arange(_FIRST_WORD, _FIRST_WORD + len(chosen))
-        self.vocabulary_ = {words[number]: i for i, number in enumerate(chosen, _FIRST_WORD)}
+        ids = np.full(len(words), UNKNOWN, np.int32)
+        ids[chosen] = np.arange(FIRST_WORD, FIRST_WORD + len(chosen))
+        self.vocabulary_ = {words[number]: i for i, number in enumerate(chosen, FIRST_WORD)}
         return [ids[row[: self.max_length]] for row in rows]
 
     def _encode(self, X: Iterable[str], vocabulary: Mapping[str, int]) -> list[NDArray[np.int32]]:
         analyze, get, end = self.build_analyzer(), vocabulary.get, self.max_length
         return [
-            np.array([get(word, _UNKNOWN) for word in analyze(text)[:end]], np.int32)
+            np.array([get(word, UNKNOWN) for word in analyze(text)[:end]], np.int32)
             for text in iterate_texts(X)
         ]
 
     def _given_vocabulary(self, given: Collection[str]) -> dict[str, int]:
-        if isinstance(given, str):
-            raise ValueError(f"vocabulary must be a collection of words, got the string {given!r}")
         if self.min_df != 1 or self.max_features is not None:
             raise ValueError(
                 "with a vocabulary there are no words to choose: leave min_df at 1 and "
                 f"max_features at None, got min_df={self.min_df!r} and "
                 f"max_features={self.max_features!r}"
             )
-        words = sorted(given) if isinstance(given, Set) else list(given)
-        if not words:
-            raise ValueError("vocabulary is empty: give at least one word")
-        for word in words:
-            if not isinstance(word, str):
-                raise TypeError(f"vocabulary must hold words, got {word!r}")
-        if isinstance(given, Mapping):
-            words = sorted(words, key=given.__getitem__)
-            for i, word in enumerate(words, _FIRST_WORD):
-                if given[word] != i:
-                    raise ValueError(
-                        f"vocabulary must give the words the ids {_FIRST_WORD} to "
-                        f"{len(words) + _FIRST_WORD - 1}, each once, got {given[word]!r} for "
-                        f"{word!r}; give a list of words to have them numbered"
-                    )
-        vocabulary: dict[str, int] = {}
-        for i, word in enumerate(words, _FIRST_WORD):
-            if vocabulary.setdefault(str(word), i) != i:
-                raise ValueError(f"vocabulary holds {str(word)!r} more than once")
+        vocabulary = number_words(given)
         if self.lowercase:
             upper = next((word for word in vocabulary if word != word.lower()), None)
             if upper is not None:
@@ -366,18 +374,20 @@ def iterate_texts(X: Any) -> Iterator[str]:
     for i, text in enumerate(X):
         if not isinstance(text, str):
             cure = ": decode it first" if isinstance(text, bytes) else ""
-            raise TypeError(f"item {i} of X must be a str, got {_shown(text)}{cure}")
+            kind = type(text).__name__
+            raise TypeError(f"item {i} of X must be a str, got {kind} {cut_repr(text)}{cure}")
         yield text
 
 
-def _shown(value: Any) -> str:
+def cut_repr(value: Any) -> str:
+    """Return the repr of a value, cut to 60 characters."""
     text = repr(value)
-    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def pad(rows: list[NDArray[np.int32]]) -> NDArray[np.int32]:
-    """Put rows of ids into one array, zeros after their ends."""
-    padded = np.zeros((len(rows), max(map(len, rows), default=0) or 1), np.int32)
+    """Put rows of ids into one array, padding after their ends."""
+    padded = np.full((len(rows), max(map(len, rows), default=0) or 1), PADDING, np.int32)
     for out, row in zip(padded, rows, strict=True):
         out[: len(row)] = row
     return padded

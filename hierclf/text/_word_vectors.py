@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from hierclf.nn.text import EMBEDDING_BOUND
+from hierclf.nn.text import EMBEDDING_BOUND, PADDING
 from hierclf.text._sequences import iterate_texts
 
 
@@ -145,6 +145,8 @@ class WordVectors:
         ------
         ValueError
             If the id of a word is not an integer above 0.
+        TypeError
+            If ``vocabulary`` is neither a vectorizer nor a mapping.
 
         References
         ----------
@@ -162,10 +164,10 @@ class WordVectors:
                [0.5       , 1.        ]])
         """
         if not isinstance(vocabulary, Mapping):
-            check_is_fitted(vocabulary, "vocabulary_")
+            _check_vectorizer(vocabulary, "vocabulary", "a fitted SequenceVectorizer or a mapping")
             vocabulary = vocabulary.vocabulary_
         for word, i in vocabulary.items():
-            if not isinstance(i, (int, np.integer)) or i < 1:
+            if not isinstance(i, (int, np.integer)) or i <= PADDING:
                 raise ValueError(
                     f"vocabulary gives {word!r} the id {i!r}: ids are integers above 0, "
                     "which is the padding's"
@@ -176,7 +178,7 @@ class WordVectors:
         known = [(i, self._rows[word]) for word, i in vocabulary.items() if word in self._rows]
         ids, rows = np.array(known, np.intp).reshape(-1, 2).T
         drawn = np.ones(len(matrix), bool)
-        drawn[0] = False
+        drawn[PADDING] = False
         drawn[ids] = False
         matrix[ids] = self.vectors[rows]
         rng = check_random_state(random_state)
@@ -205,6 +207,8 @@ class WordVectors:
         ------
         ValueError
             If the texts hold no words.
+        TypeError
+            If ``vectorizer`` is not one, or ``texts`` holds anything but strings.
 
         Examples
         --------
@@ -214,7 +218,7 @@ class WordVectors:
         >>> vectors.coverage(SequenceVectorizer().fit(texts), texts)
         Coverage(types=0.4, running_words=0.333..., missing=[('the', 3), ('of', 2), ('moons', 1)])
         """
-        check_is_fitted(vectorizer, "vocabulary_")
+        _check_vectorizer(vectorizer, "vectorizer", "a fitted SequenceVectorizer")
         counts: Counter[str] = Counter()
         for words in map(vectorizer.build_analyzer(), iterate_texts(texts)):
             counts.update(words)
@@ -227,3 +231,9 @@ class WordVectors:
             running_words=1 - sum(missing.values()) / sum(counts.values()),
             missing=sorted(missing.items(), key=lambda item: (-item[1], item[0]))[:10],
         )
+
+
+def _check_vectorizer(value: Any, name: str, right: str) -> None:
+    if not any(hasattr(value, attribute) for attribute in ("vocabulary_", "build_analyzer")):
+        raise TypeError(f"{name} must be {right}, got {type(value).__name__}")
+    check_is_fitted(value, "vocabulary_")
