@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq
 from sklearn.utils.validation import check_is_fitted
 
+from hierclf._blocks import by_blocks, row_blocks
 from hierclf._compat import StrOptions
-from hierclf._held_out import BaseHeldOutClassifier, Fold, finite_proba
+from hierclf._held_out import BaseHeldOutClassifier, Fold, class_proba
+from hierclf.decisions._base import by_depth, covering
 from hierclf.hierarchy import Hierarchy
 from hierclf.hierarchy._graph import gather
+
+__all__ = ["TemperatureScalingClassifier"]
 
 # Where all of a few rows were right, the likeliest temperature is 0; where none, infinite.
 _LOWEST, _HIGHEST = 0.05, 20.0
@@ -32,7 +36,7 @@ class TemperatureScalingClassifier(BaseHeldOutClassifier):
     temperature makes the estimator less confident, below 1 more.
 
     The temperatures minimise the negative log-likelihood of the paths of rows that the
-    estimator was not trained on.
+    estimator was not trained on, weighted where there are sample weights.
 
     Parameters
     ----------
@@ -136,11 +140,13 @@ class TemperatureScalingClassifier(BaseHeldOutClassifier):
         hierarchy: Hierarchy,
     ) -> None:
         _Softmaxes(classes, hierarchy)  # refuses what cannot be calibrated
-        steps = [
-            _Softmaxes(fold.classes, hierarchy).steps(fold.proba, labels[fold.rows])
-            for fold in folds
-        ]
-        groups, sizes, gaps = (np.concatenate(parts) for parts in zip(*steps, strict=True))
+        parts = []
+        for fold in folds:
+            softmaxes = _Softmaxes(fold.classes, hierarchy)
+            for block in row_blocks(len(fold.rows), len(softmaxes.nodes)):
+                truth = labels[fold.rows[block]]
+                parts.append(softmaxes.steps(fold.proba[block], truth, fold.weight[block]))
+        steps = _Steps(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
         levels = np.append(hierarchy.depths, 0)[hierarchy.inner_indices]  # the last is the root's
         units = {
             "all": np.zeros(len(levels), dtype=np.intp),
@@ -149,7 +155,7 @@ class TemperatureScalingClassifier(BaseHeldOutClassifier):
         }
         temperatures = np.ones(len(levels))
         for by in {"all": ["all"], "level": ["level"], "group": ["level", "group"]}[self.by]:
-            for unit, temperature in _fit(units[by][groups], sizes, gaps):
+            for unit, temperature in _fit_temperatures(units[by][steps.groups], steps):
                 temperatures[units[by] == unit] = temperature
         self.temperatures_ = temperatures
 
@@ -169,9 +175,12 @@ class TemperatureScalingClassifier(BaseHeldOutClassifier):
         """
         check_is_fitted(self)
         softmaxes = _Softmaxes(self.classes_, self.hierarchy_)
-        proba = finite_proba(self.estimator_, X)
-        log_proba = softmaxes.rescale(softmaxes.log_shares(proba), self.temperatures_)
-        return log_proba.astype(proba.dtype if proba.dtype.kind == "f" else np.float64)
+        proba = class_proba(self.estimator_, X)
+
+        def calibrate(block: NDArray[Any]) -> NDArray[Any]:
+            return softmaxes.log_proba(block, self.temperatures_).astype(proba.dtype)
+
+        return by_blocks(calibrate, proba)
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Compute the calibrated probability of every class.
@@ -187,7 +196,8 @@ class TemperatureScalingClassifier(BaseHeldOutClassifier):
             Each row sums to 1; columns in the order of ``classes_``.
             :meth:`Hierarchy.aggregate` adds them up for the nodes above.
         """
-        proba: NDArray[Any] = np.exp(self.predict_log_proba(X))
+        log_proba = self.predict_log_proba(X)
+        proba: NDArray[Any] = np.exp(log_proba, out=log_proba)
         return proba
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -206,6 +216,27 @@ class TemperatureScalingClassifier(BaseHeldOutClassifier):
         check_is_fitted(self)
         labels: NDArray[Any] = self.classes_[self.predict_log_proba(X).argmax(axis=1)]
         return labels
+
+
+class _Steps(NamedTuple):
+    """Steps down the true paths of some rows: each true node beside its siblings.
+
+    Attributes
+    ----------
+    groups : ndarray of shape (n_steps,), dtype intp
+        The softmax of each step, counted as the inner nodes are.
+    weights : ndarray of shape (n_steps,), dtype float64
+        How much each step counts.
+    sizes : ndarray of shape (n_steps,), dtype intp
+        The number of siblings, the true one among them.
+    gaps : ndarray of shape (sum of sizes,)
+        How much higher than the true one's is the log-probability of each sibling.
+    """
+
+    groups: NDArray[np.intp]
+    weights: NDArray[np.float64]
+    sizes: NDArray[np.intp]
+    gaps: NDArray[np.float64]
 
 
 class _Softmaxes:
@@ -237,44 +268,26 @@ class _Softmaxes:
                 f"{hierarchy.nodes[positions[rows[first]]]!r}: the classes of the estimator "
                 "must be leaves"
             )
-        self.classes, self.hierarchy = classes, hierarchy
-        self.nodes = np.unique(above)
+        self.hierarchy = hierarchy
+        self.nodes, self.sums = covering(positions, hierarchy)
         self.columns = np.searchsorted(self.nodes, positions)
-        self.parents = hierarchy.edge_parents[self.nodes]
-        self.starts = np.flatnonzero(np.diff(self.parents, prepend=-2))
+        parents = hierarchy.edge_parents[self.nodes]
+        self.parents = np.searchsorted(self.nodes, parents)  # of no meaning on the top level
+        self.below_top = by_depth(self.nodes, hierarchy)[1:]
+        self.starts = np.flatnonzero(np.diff(parents, prepend=-2))
         self.sizes = np.diff(self.starts, append=len(self.nodes))
         # Which inner node each softmax belongs to.
-        self.groups = np.searchsorted(hierarchy.inner_indices, self.parents[self.starts])
+        self.groups = np.searchsorted(hierarchy.inner_indices, parents[self.starts])
 
-    def log_shares(self, proba: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the log-probability of each node given its parent.
-
-        Parameters
-        ----------
-        proba : ndarray of shape (n, n_classes)
-            Probabilities of the classes.
-
-        Returns
-        -------
-        ndarray of shape (n, n_nodes)
-            Equal among siblings whose parent has probability 0.
-        """
-        values = self.hierarchy.aggregate(proba.astype(np.float64), self.classes)[:, self.nodes]
-        totals = np.repeat(np.add.reduceat(values, self.starts, axis=1), self.sizes, axis=1)
-        equal = np.broadcast_to(1 / np.repeat(self.sizes, self.sizes), values.shape)
-        shares = np.divide(values, totals, out=equal.copy(), where=totals > 0)
-        logs: NDArray[np.float64] = np.log(np.maximum(shares, np.finfo(np.float64).eps))
-        return logs
-
-    def rescale(
-        self, log_shares: NDArray[np.float64], temperatures: NDArray[np.float64]
+    def log_proba(
+        self, proba: NDArray[Any], temperatures: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Return the log-probability of each class at some temperatures.
 
         Parameters
         ----------
-        log_shares : ndarray of shape (n, n_nodes)
-            What :meth:`log_shares` returned.
+        proba : ndarray of shape (n, n_classes)
+            Probabilities of the classes.
         temperatures : ndarray of shape (n_inner,)
             One for each inner node of the hierarchy.
 
@@ -282,17 +295,19 @@ class _Softmaxes:
         -------
         ndarray of shape (n, n_classes)
         """
-        logs = log_shares / np.repeat(temperatures[self.groups], self.sizes)
-        logs -= np.repeat(_log_sum_exp(logs, self.starts, self.sizes), self.sizes, axis=1)
-        depths = self.hierarchy.depths[self.nodes]
-        for depth in range(2, depths[-1] + 1):
-            below = np.flatnonzero(depths == depth)
-            logs[:, below] += logs[:, np.searchsorted(self.nodes, self.parents[below])]
-        return logs[:, self.columns]
+        logs = _log_shares(self.sums @ proba.T, self.sizes)
+        logs /= np.repeat(temperatures[self.groups], self.sizes)[:, None]
+        highest = np.repeat(np.maximum.reduceat(logs, self.starts), self.sizes, axis=0)
+        logs -= highest
+        totals = np.add.reduceat(np.exp(logs, out=highest), self.starts)
+        logs -= np.repeat(np.log(totals), self.sizes, axis=0)
+        for depth in self.below_top:
+            logs[depth] += logs[self.parents[depth]]
+        return logs[self.columns].T
 
     def steps(
-        self, proba: NDArray[Any], labels: NDArray[np.intp]
-    ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+        self, proba: NDArray[Any], labels: NDArray[np.intp], weight: NDArray[np.float64]
+    ) -> _Steps:
         """Compare each true node with its siblings, on the path of each row.
 
         Parameters
@@ -301,76 +316,103 @@ class _Softmaxes:
             Probabilities of the classes.
         labels : ndarray of shape (n,), dtype intp
             Positions of the true nodes. A path counts as far as there are classes below.
+        weight : ndarray of shape (n,)
+            Weights of the rows.
 
         Returns
         -------
-        groups : ndarray of shape (n_steps,), dtype intp
-            The softmax of each step, counted as the inner nodes are. Those of an only child
-            are left out.
-        sizes : ndarray of shape (n_steps,), dtype intp
-            The number of siblings, the true one among them.
-        gaps : ndarray of shape (sum of sizes,)
-            How much higher than the true one's is the log-probability of each sibling.
+        _Steps
+            Those to an only child are left out.
         """
         rows, truth = self.hierarchy.ancestor_pairs(labels)
         known = np.isin(truth, self.nodes)
-        rows, columns = rows[known], np.searchsorted(self.nodes, truth[known])
-        softmaxes = np.searchsorted(self.starts, columns, side="right") - 1
+        rows, places = rows[known], np.searchsorted(self.nodes, truth[known])
+        softmaxes = np.searchsorted(self.starts, places, side="right") - 1
         chosen = self.sizes[softmaxes] > 1
-        rows, columns, softmaxes = rows[chosen], columns[chosen], softmaxes[chosen]
+        rows, places, softmaxes = rows[chosen], places[chosen], softmaxes[chosen]
         offsets = np.append(self.starts, len(self.nodes))
         siblings, sizes = gather(offsets, np.arange(len(self.nodes)), softmaxes)
-        logs = self.log_shares(proba)
-        gaps = logs[np.repeat(rows, sizes), siblings] - np.repeat(logs[rows, columns], sizes)
-        return self.groups[softmaxes], sizes, gaps
+        masses = self.sums @ proba.T
+        logs = _log_shares(masses[siblings, np.repeat(rows, sizes)], sizes)
+        true = np.cumsum(sizes) - sizes + places - self.starts[softmaxes]
+        gaps = logs - np.repeat(logs[true], sizes)
+        return _Steps(self.groups[softmaxes], weight[rows], sizes, gaps)
 
 
-def _log_sum_exp(
-    values: NDArray[np.float64], starts: NDArray[np.intp], sizes: NDArray[np.intp]
-) -> NDArray[np.float64]:
-    """Return the log-sum-exp of each run of the last axis."""
-    highest = np.maximum.reduceat(values, starts, axis=-1)
-    rest = np.exp(values - np.repeat(highest, sizes, axis=-1))
-    result: NDArray[np.float64] = highest + np.log(np.add.reduceat(rest, starts, axis=-1))
-    return result
+def _log_shares(masses: NDArray[np.float64], sizes: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the logarithm of the share of each node in its softmax.
+
+    Parameters
+    ----------
+    masses : ndarray of shape (n_nodes, ...)
+        Probabilities.
+    sizes : ndarray of shape (n_softmaxes,), dtype intp
+        How many nodes, one after another, each softmax has.
+
+    Returns
+    -------
+    ndarray of the shape of masses
+        Equal in a softmax without any probability.
+    """
+    totals = np.add.reduceat(masses, np.cumsum(sizes) - sizes)
+    equal = np.broadcast_to(np.repeat(1 / sizes, sizes), masses.T.shape).T
+    totals = np.repeat(totals, sizes, axis=0)
+    shares = np.divide(masses, totals, out=equal.copy(order="C"), where=totals > 0)
+    np.maximum(shares, np.finfo(np.float64).eps, out=shares)
+    logs: NDArray[np.float64] = np.log(shares, out=shares)
+    return logs
 
 
-def _fit(
-    units: NDArray[np.intp], sizes: NDArray[np.intp], gaps: NDArray[np.float64]
-) -> list[tuple[int, float]]:
+def _fit_temperatures(units: NDArray[np.intp], steps: _Steps) -> list[tuple[int, float]]:
     """Return each unit that has steps, and its temperature.
 
     Parameters
     ----------
     units : ndarray of shape (n_steps,), dtype intp
         What shares a temperature.
-    sizes, gaps : ndarray
-        As :meth:`_Softmaxes.steps` returns them.
+    steps : _Steps
+        The steps.
 
     Returns
     -------
     list of (int, float)
     """
     order = np.argsort(units, kind="stable")
-    cells, sizes = gather(np.append(0, np.cumsum(sizes)), np.arange(len(gaps)), order)
+    ends = np.append(0, np.cumsum(steps.sizes))
+    cells, sizes = gather(ends, np.arange(len(steps.gaps)), order)
     ends = np.append(0, np.cumsum(sizes))
+    weights = steps.weights[order]
     found, first = np.unique(units[order], return_index=True)
     bounds = pairwise([*first.tolist(), len(units)])
     temperatures = []
     for unit, (start, stop) in zip(found.tolist(), bounds, strict=True):
-        own = gaps[cells[ends[start] : ends[stop]]]
-        temperatures.append((unit, _best_temperature(own, sizes[start:stop])))
+        gaps = steps.gaps[cells[ends[start] : ends[stop]]]
+        best = _best_temperature(gaps, sizes[start:stop], weights[start:stop])
+        temperatures.append((unit, best))
     return temperatures
 
 
-def _best_temperature(gaps: NDArray[np.float64], sizes: NDArray[np.intp]) -> float:
-    """Return the temperature at which the true siblings are likeliest."""
+def _best_temperature(
+    gaps: NDArray[np.float64], sizes: NDArray[np.intp], weights: NDArray[np.float64]
+) -> float:
+    """Return the temperature at which the true siblings are likeliest.
+
+    Minus their log-likelihood is convex in the inverse temperature, and its derivative is what
+    the gaps are on average: the derivative is 0 in one place, or grows towards an end.
+    """
+    if not gaps.any():  # all siblings are always equal, whatever the temperature
+        return 1.0
     starts = np.cumsum(sizes) - sizes
 
-    def loss(log_temperature: float) -> float:
-        return float(_log_sum_exp(gaps / np.exp(log_temperature), starts, sizes).sum())
+    def slope(inverse: float) -> float:
+        values = gaps * inverse
+        values -= np.repeat(np.maximum.reduceat(values, starts), sizes)
+        shares = np.exp(values, out=values)
+        means = np.add.reduceat(shares * gaps, starts) / np.add.reduceat(shares, starts)
+        return float(weights @ means)
 
-    # Convex in 1 / T, so that it has one valley in log T too.
-    found = minimize_scalar(loss, bounds=(np.log(_LOWEST), np.log(_HIGHEST)), method="bounded")
-    # Not better where all siblings are always equal, whatever the temperature.
-    return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
+    if slope(1 / _HIGHEST) >= 0:
+        return _HIGHEST
+    if slope(1 / _LOWEST) <= 0:
+        return _LOWEST
+    return float(1 / brentq(slope, 1 / _HIGHEST, 1 / _LOWEST))

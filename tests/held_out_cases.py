@@ -1,5 +1,6 @@
 """A classifier of known probabilities, for wrappers that learn from held-out rows."""
 
+import tracemalloc
 from functools import lru_cache
 
 import numpy as np
@@ -13,7 +14,7 @@ class Table(ClassifierMixin, BaseEstimator):
         self.proba = proba
         self.classes = classes
 
-    def fit(self, X, y):
+    def fit(self, X, y, sample_weight=None):
         self.classes_ = np.asarray(self.classes)
         return self
 
@@ -35,3 +36,13 @@ def sample(rng, proba, classes):
     """Draw a label for each row from its probabilities."""
     columns = (proba.cumsum(axis=1) > rng.random(len(proba))[:, None]).argmax(axis=1)
     return np.asarray(classes)[columns]
+
+
+def peak_memory(function, *args):
+    """Return how many bytes a call needed at once, its result among them."""
+    tracemalloc.start()
+    try:
+        function(*args)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from held_out_cases import Table, at_or_below, sample, table
+from held_out_cases import Table, at_or_below, peak_memory, sample, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
@@ -16,7 +16,7 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.naive_bayes import BernoulliNB
 from strategies import trees
 
-from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierarchy
+from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierarchy, _blocks
 from hierclf.calibration import TemperatureScalingClassifier
 from hierclf.datasets import load_digits_hierarchy
 
@@ -147,6 +147,38 @@ def test_temperatures_are_the_best_of_a_grid(case):
     # Each has the freedom of those before.
     ordered = [losses[by] for by in (None, "all", "level", "group")]
     assert all(after <= before + 1e-3 for before, after in pairwise(ordered))
+
+
+@settings(max_examples=50)
+@given(held_out(), st.data(), st.sampled_from(["all", "level", "group"]))
+def test_a_row_of_weight_two_is_two_rows(case, data, by):
+    tree, classes, proba, labels = case
+    counts = data.draw(st.lists(st.integers(0, 3), min_size=len(labels), max_size=len(labels)))
+    counts = np.array(counts) if any(counts) else np.ones(len(labels), dtype=int)
+    estimator, X = table(proba, classes)
+    clf = TemperatureScalingClassifier(estimator, by=by, hierarchy=tree, cv="prefit")
+    weighted = clone(clf).set_params(estimator=estimator).fit(X, labels, sample_weight=counts / 8)
+    repeated = clf.fit(X.repeat(counts, axis=0), np.repeat(labels, counts))
+    np.testing.assert_allclose(weighted.temperatures_, repeated.temperatures_, rtol=1e-6)
+
+
+def test_blocks_of_rows_give_the_same_with_less_memory(monkeypatch):
+    rng = np.random.default_rng(0)
+    tree = Hierarchy.balanced(range(250), 5)
+    proba = rng.dirichlet(np.full(250, 0.05), size=1000).astype(np.float32)
+    estimator, X = table(proba, tree.leaves)
+    y = sample(rng, proba, tree.leaves)
+    whole = fit(estimator, X, y, tree)
+    log_proba = whole.predict_log_proba(X)
+    monkeypatch.setattr(_blocks, "BLOCK", 1 << 12)
+    blocks = TemperatureScalingClassifier(estimator, hierarchy=tree, cv="prefit")
+    # What is asked of the estimator, and what is returned, each the size of the table.
+    assert peak_memory(blocks.fit, X, y) < 3 * proba.nbytes
+    assert peak_memory(blocks.predict_log_proba, X) < 2.7 * proba.nbytes
+    assert peak_memory(blocks.predict_proba, X) < 2.7 * proba.nbytes
+    np.testing.assert_allclose(blocks.temperatures_, whole.temperatures_, rtol=1e-9)
+    np.testing.assert_allclose(blocks.predict_log_proba(X), log_proba, rtol=1e-6)
+    assert blocks.predict_log_proba(X).dtype == np.float32
 
 
 @given(held_out(), st.data())

@@ -9,14 +9,13 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from strategies import dags, trees
 
-from hierclf import Hierarchy
+from hierclf import Hierarchy, _blocks
 from hierclf.decisions import (
     Argmax,
     BaseDecision,
     MinimumRisk,
     Threshold,
     TopDown,
-    _base,
     as_decision,
 )
 
@@ -181,7 +180,7 @@ def test_one_level_leaves_no_choice_but_the_likeliest(decision):
 def test_rows_are_decided_each_by_itself(decision, hierarchy, monkeypatch):
     proba = np.random.default_rng(0).dirichlet(np.ones(len(hierarchy.leaves)), size=7)
     whole = decision.decide(proba, hierarchy.leaves, hierarchy)
-    monkeypatch.setattr(_base, "_BLOCK", 2 * proba.shape[1])
+    monkeypatch.setattr(_blocks, "BLOCK", 2 * proba.shape[1])
     assert decision.decide(proba, hierarchy.leaves, hierarchy).tolist() == whole.tolist()
     assert decision.decide(proba[:0], hierarchy.leaves, hierarchy).shape == (0,)
 
@@ -267,13 +266,24 @@ def test_a_decision_of_ones_own():
 # -- errors
 
 
+class Duck:
+    """Looks like a decision, and has no parameters to check."""
+
+    def build(self, classes, hierarchy, level=None):
+        return lambda proba: np.repeat(classes[:1], len(proba))
+
+    def decide(self, proba, classes, hierarchy, level=None):
+        return np.repeat(classes[:1], len(proba))
+
+
 @pytest.mark.parametrize(
     ("decision", "error", "message"),
     [
         ("greedy", ValueError, "no decision 'greedy'.*'argmax', 'top_down', 'threshold', 'min"),
         (None, TypeError, "short name .*'argmax'.*got None"),
         (Threshold, TypeError, r"did you mean Threshold\(\)"),
-        (object(), TypeError, "an object with build and decide"),
+        (object(), TypeError, "an object of a subclass of BaseDecision, such as Argmax"),
+        (Duck(), TypeError, r"subclass of BaseDecision.* got <.*Duck object"),
     ],
 )
 def test_what_is_no_decision(decision, error, message):

@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 from held_out_cases import table
 from scipy.sparse import csr_matrix
+from sklearn import config_context
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import NotFittedError, UnsetMetadataPassedError
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedShuffleSplit, train_test_split
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -169,13 +171,166 @@ def test_classes_of_the_estimator_must_be_in_the_hierarchy(wrapper, learnt):
 
 
 @ALL_WRAPPERS
-def test_probabilities_that_are_none_are_refused(wrapper, learnt):
-    proba = np.full((4, 3), 1 / 3)
-    proba[2, 1] = np.nan
+@pytest.mark.parametrize("value", [np.nan, np.inf, -0.25])
+def test_probabilities_that_are_none_are_refused(wrapper, learnt, value):
+    proba, y = np.eye(3).repeat(4, axis=0), np.repeat(["cat", "dog", "elm"], 4)
     tree = {"animal": ["cat", "dog"], "plant": ["elm"]}
-    estimator, X = table(proba, ["cat", "dog", "elm"])
-    with pytest.raises(ValueError, match=r"Table.predict_proba gave row 2 the .*nan"):
-        make(wrapper, estimator, hierarchy=tree, cv="prefit").fit(X, ["cat", "dog", "elm", "cat"])
+    estimator, X = table(proba.copy(), ["cat", "dog", "elm"])
+    clf = wrapper(estimator, hierarchy=tree, cv="prefit")
+    clf = clf.set_params(accuracy=0.5) if hasattr(clf, "accuracy") else clf
+    clf.fit(X, y)
+    estimator.proba[2, 1] = value
+    message = rf"what Table.predict_proba returned .* row 2 has {value} for class 'dog'"
+    with pytest.raises(ValueError, match=message):
+        clf.predict(X)
+    with pytest.raises(ValueError, match=message):
+        clf.fit(X, y)
+
+
+# -- weights
+
+
+def weigh(n, seed=0):
+    return np.random.default_rng(seed).integers(0, 4, size=n).astype(float)
+
+
+@ALL_WRAPPERS
+def test_weights_train_the_estimator_and_weigh_the_held_out_rows(wrapper, learnt, digits):
+    X, y, hierarchy = digits
+    weight = weigh(len(y))
+    split = {"cv": 0.25, "random_state": 3, "hierarchy": hierarchy}
+    refitted = make(wrapper, **split).fit(X, y, sample_weight=weight)
+    kept = make(wrapper, refit=False, **split).fit(X, y, sample_weight=weight)
+    train, test = next(StratifiedShuffleSplit(1, test_size=0.25, random_state=3).split(X, y))
+    by_hand = LogisticRegression().fit(X[train], y[train], sample_weight=weight[train])
+    whole = LogisticRegression().fit(X, y, sample_weight=weight)
+    assert np.array_equal(kept.estimator_.coef_, by_hand.coef_)
+    assert np.array_equal(refitted.estimator_.coef_, whole.coef_)
+
+    prefit = make(wrapper, by_hand, hierarchy=hierarchy, cv="prefit")
+    prefit.fit(X[test], y[test], sample_weight=weight[test])
+    for clf in (refitted, kept):
+        np.testing.assert_allclose(getattr(clf, learnt), getattr(prefit, learnt), rtol=1e-6)
+    without = make(wrapper, by_hand, hierarchy=hierarchy, cv="prefit").fit(X[test], y[test])
+    assert not np.allclose(getattr(without, learnt), getattr(prefit, learnt), rtol=1e-3)
+
+
+@ALL_WRAPPERS
+def test_equal_weights_are_none_and_rows_without_weight_are_not_there(wrapper, learnt, digits):
+    X, y, hierarchy = digits
+    estimator = LogisticRegression().fit(X[:200], y[:200])
+    X, y = X[200:], y[200:]
+    plain = make(wrapper, estimator, cv="prefit", hierarchy=hierarchy).fit(X, y)
+    learnt_by_both = [name for name in vars(plain) if name.endswith("_")]
+    for equal in (np.full(len(y), 1 / 3), pd.Series(np.full(len(y), 7))):
+        weighted = make(wrapper, estimator, cv="prefit", hierarchy=hierarchy)
+        weighted.fit(X, y, sample_weight=equal)
+        for name in learnt_by_both:
+            same = getattr(weighted, name), getattr(plain, name)
+            assert np.array_equal(*same) or str(same[0]) == str(same[1])
+
+    weight = weigh(len(y), seed=1)
+    there = weight > 0
+    y_strange = np.where(there, y, "no node of the tree")
+    fitted = [
+        make(wrapper, estimator, cv="prefit", hierarchy=hierarchy).fit(*rows, sample_weight=w)
+        for rows, w in [((X, y_strange), weight), ((X[there], y[there]), weight[there])]
+    ]
+    assert np.array_equal(*(getattr(clf, learnt) for clf in fitted))
+    # Of two folds, one holds nothing out that counts.
+    halves = np.array_split(np.arange(len(y)), 2)
+    both = [(halves[1], halves[0]), (halves[0], halves[1])]
+    half_weight = np.where(np.arange(len(y)) < len(halves[0]), 0.25, 0)
+    one = Reluctant().fit(X, y)
+    fitted = [
+        make(wrapper, one, cv=cv, hierarchy=hierarchy).fit(X, y, sample_weight=half_weight)
+        for cv in (both, both[:1])
+    ]
+    assert np.array_equal(*(getattr(clf, learnt) for clf in fitted))
+
+
+class Reluctant(LogisticRegression):
+    """Takes weights, does not look at them, and tells how often it was trained."""
+
+    n_fits = 0
+
+    def fit(self, X, y, sample_weight=None):
+        Reluctant.n_fits += 1
+        assert sample_weight is None or len(sample_weight) == len(y)
+        return super().fit(X, y)
+
+
+@ALL_WRAPPERS
+def test_bad_weights_are_refused_before_anything_is_trained(wrapper, learnt, digits):
+    X, y, hierarchy = digits
+    n, negative, held_out = len(y), np.ones(len(y)), np.ones(len(y))
+    negative[[3, 5]] = -0.5
+    held_out[:10] = 0
+    split = [(np.arange(10, n), np.arange(10))]
+    plain = {"estimator": Reluctant()}
+    pipeline = make_pipeline(StandardScaler(), Reluctant())
+    cases = [
+        (plain, np.ones(n - 1), rf"sample_weight.*\({n - 1},\), expected \({n},\)"),
+        (plain, negative, "sample_weight must not be negative: row 3 has -0.5"),
+        (plain, np.zeros(n), "zero"),
+        (plain, np.full(n, np.nan), "sample_weight contains NaN"),
+        ({**plain, "cv": split}, held_out, "sample_weight is 0 for every row that is held out"),
+        ({"estimator": KNeighborsClassifier()}, np.ones(n), "KNeighborsClassifier.fit does not"),
+        ({"estimator": pipeline}, np.ones(n), "Pipeline.fit does not take it.*set_fit_request"),
+    ]
+    Reluctant.n_fits = 0
+    for params, weight, message in cases:
+        bad = make(wrapper, hierarchy=hierarchy).set_params(**params)
+        with pytest.raises(ValueError, match=message):
+            bad.fit(X, y, sample_weight=weight)
+        assert not [name for name in vars(bad) if name.endswith("_")]
+    assert Reluctant.n_fits == 0
+    # What is trained already takes no weights any more.
+    neighbours = KNeighborsClassifier().fit(X, y)
+    clf = make(wrapper, neighbours, hierarchy=hierarchy, cv="prefit")
+    assert hasattr(clf.fit(X, y, sample_weight=np.ones(n)), learnt)
+
+
+@ALL_WRAPPERS
+def test_weights_are_routed_to_who_asks(wrapper, learnt, digits):
+    X, y, hierarchy = digits
+    weight, cv = weigh(len(y)), StratifiedShuffleSplit(1, test_size=0.25, random_state=3)
+
+    def fit(estimator, **params):
+        return make(wrapper, estimator, hierarchy=hierarchy, cv=cv, **params).fit(
+            X, y, sample_weight=weight
+        )
+
+    expected, plain = fit(LogisticRegression()), LogisticRegression().fit(X, y)
+    with config_context(enable_metadata_routing=True):
+        asks = LogisticRegression().set_fit_request(sample_weight=True)
+        inside = make_pipeline(StandardScaler(with_mean=False, with_std=False), asks)
+        inside[0].set_fit_request(sample_weight=False)
+        for estimator in (asks, inside):
+            routed = fit(estimator)
+            np.testing.assert_allclose(getattr(routed, learnt), getattr(expected, learnt))
+        outside = make_pipeline(
+            StandardScaler(with_mean=False, with_std=False).set_fit_request(sample_weight=False),
+            make(wrapper, asks, hierarchy=hierarchy, cv=cv).set_fit_request(sample_weight=True),
+        ).fit(X, y, sample_weight=weight)
+        np.testing.assert_allclose(getattr(outside[-1], learnt), getattr(expected, learnt))
+
+        with pytest.raises(UnsetMetadataPassedError, match=r"LogisticRegression\.fit"):
+            fit(LogisticRegression())
+        declines = fit(LogisticRegression().set_fit_request(sample_weight=False))
+        assert np.array_equal(declines.estimator_.coef_, plain.coef_)
+        # What is trained already is handed nothing, and need not be asked.
+        trained = make(wrapper, plain, hierarchy=hierarchy, cv="prefit")
+        make_pipeline(trained.set_fit_request(sample_weight=True)).fit(X, y, sample_weight=weight)
+        for kind, handed in [(cv, {"sample_weight"}), ("prefit", set())]:
+            router = make(wrapper, asks, cv=kind).get_metadata_routing()
+            assert router.consumes("fit", ["sample_weight"]) == handed
+    unweighted = make(wrapper, hierarchy=hierarchy, cv=cv).fit(X, y)
+    for other in (expected, unweighted):
+        assert not np.allclose(getattr(declines, learnt), getattr(other, learnt), rtol=1e-4)
+
+
+# -- labels
 
 
 @ALL_WRAPPERS

@@ -4,7 +4,7 @@ from math import log2
 
 import numpy as np
 import pytest
-from held_out_cases import at_or_below, sample, table
+from held_out_cases import at_or_below, peak_memory, sample, table
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
@@ -14,11 +14,12 @@ from sklearn.model_selection import KFold
 from sklearn.svm import LinearSVC
 from strategies import dags, trees
 
-from hierclf import Hierarchy
-from hierclf.decisions._guarantee import (
+from hierclf import Hierarchy, _blocks
+from hierclf.decisions._information_gain_classifier import (
     InformationGain,
     InformationGainClassifier,
     lower_bound,
+    weighted_bound,
 )
 
 ANIMALS = {"life": ["animal", "plant"], "animal": ["cat", "dog", "emu"], "plant": ["fir", "oak"]}
@@ -274,3 +275,112 @@ def test_rejection_is_the_answer_of_the_root():
         clf.set_params(reject_label=None).fit(X[:3000], y[:3000])
     with pytest.raises(ValueError, match="reject_label must not be a node, and 'c03' is one"):
         clf.set_params(reject_label="c03").fit(X[:3000], y[:3000])
+
+
+@pytest.mark.parametrize(
+    ("classes", "reject_label", "rejected_dtype"),
+    [
+        (np.array([3, 1, 2], dtype=np.int32), -1, np.int64),
+        (np.array(["c", "a", "b"]), "unknown", np.dtype("<U7")),
+        (np.array(["c", "a", "b"]), 0, object),
+        (np.array(["2020-01-03", "2020-01-01", "2020-01-02"], "datetime64[D]"), "unknown", object),
+    ],
+)
+def test_labels_keep_their_type_beside_a_reject_label(classes, reject_label, rejected_dtype):
+    hierarchy = Hierarchy.from_edges([("top", c) for c in classes])
+    estimator, X = table(np.repeat(np.eye(3), 20, axis=0), classes)
+    clf = InformationGainClassifier(
+        estimator, 0.8, reject_label=reject_label, hierarchy=hierarchy, cv="prefit"
+    ).fit(X, classes.repeat(20))
+    for rows in (X, X[:0]):  # nothing is rejected
+        assert clf.predict(rows).dtype == classes.dtype
+    assert np.array_equal(clf.predict(X), classes.repeat(20))
+    estimator.proba[:40] = 1 / 3
+    clf.trade_off_ = 1.0  # (1 + 1) / 3 < 1
+    predicted = clf.predict(X)
+    assert predicted.dtype == rejected_dtype
+    assert list(predicted[:40]) == [reject_label] * 40
+    assert list(predicted[40:]) == [classes[2]] * 20
+    if classes.dtype.kind == "M":  # equal to, and not to be taken for, a date of Python's
+        assert type(predicted[-1]) is np.datetime64
+    assert set(clf.predict(X[:40]).tolist()) == {reject_label}
+
+
+def test_memory_is_that_of_the_probabilities(monkeypatch):
+    rng = np.random.default_rng(0)
+    hierarchy = Hierarchy.balanced(range(300), 3)
+    proba = rng.dirichlet(np.full(300, 0.002), size=1500)
+    estimator, X = table(proba, hierarchy.leaves)
+    y = sample(rng, proba, hierarchy.leaves)
+    whole = InformationGainClassifier(estimator, 0.8, hierarchy=hierarchy, cv="prefit").fit(X, y)
+    monkeypatch.setattr(_blocks, "BLOCK", 1 << 12)
+    blocks = InformationGainClassifier(estimator, 0.8, hierarchy=hierarchy, cv="prefit")
+    n_nodes = len(hierarchy) / len(hierarchy.leaves)
+    assert peak_memory(blocks.fit, X, y) < (1 + n_nodes + 0.7) * proba.nbytes
+    assert blocks.trade_off_ == whole.trade_off_ > 0
+    assert blocks.predict(X).tolist() == whole.predict(X).tolist()
+
+
+# -- weights
+
+
+def test_bound_of_weighted_answers():
+    rng = np.random.default_rng(0)
+    right, some = rng.random(50) < 0.8, rng.random(50) < 0.5
+    # Equal weights are those of an exact test, on whatever scale; rows of weight 0 are none.
+    for scale in (1.0, 0.25):
+        bound = weighted_bound(right, np.where(some, scale, 0.0), 0.9)
+        assert bound == lower_bound(int(right[some].sum()), int(some.sum()), 0.9)
+    # Unequal weights: as many rows as have a mean of the same variance, here of n coins.
+    weight = rng.integers(1, 4, size=50) / 3
+    mean = np.average(right, weights=weight)
+    n = 0.25 / np.sum(0.25 * (weight / weight.sum()) ** 2)
+    assert weighted_bound(right, weight, 0.9) == pytest.approx(lower_bound(mean * n, n, 0.9))
+    assert n < 50
+    assert weighted_bound(~right & right, weight, 0.9) == 0
+    all_right = weighted_bound(right | ~right, weight, 0.9)
+    assert all_right == pytest.approx(0.1 ** (1 / n))
+
+
+@pytest.mark.parametrize("reject_label", [None, "unknown"])
+def test_accuracy_with_weights_is_that_of_rows_met_so_often(reject_label):
+    hierarchy = Hierarchy.balanced([f"c{i:02d}" for i in range(16)], 2)
+    rng = np.random.default_rng(1)
+    y, proba = simulate(rng, 3000, hierarchy, 1.0)
+    # Rows of the first classes are often taken for others, and weigh more.
+    hard = np.isin(y, hierarchy.leaves[:4])
+    proba[hard] = 0.7 * proba[hard] + 0.3 * proba[hard][:, ::-1]
+    counts = np.where(hard, 4, 1) * (np.arange(3000) % 5 > 0)
+    estimator, X = table(proba, hierarchy.leaves)
+    params = {"reject_label": reject_label, "hierarchy": hierarchy, "cv": "prefit"}
+    clf = InformationGainClassifier(estimator, 0.85, **params).fit(X, y, sample_weight=counts)
+
+    def judge(trade_off):
+        # As so many rows as there are counts.
+        clf.trade_off_, clf.decision_ = trade_off, InformationGain(trade_off)
+        answers = clf.predict(X)
+        pairs = zip(y, answers, strict=True)
+        right = np.array([p == reject_label or t in at_or_below(hierarchy, p) for t, p in pairs])
+        gains = [reward.get(p, 0.0) * r for p, r in zip(answers.tolist(), right, strict=True)]
+        return right, np.repeat(gains, counts)
+
+    found, reward = clf.trade_off_, rewards_by_hand(hierarchy, hierarchy.leaves)
+    right, gains = judge(found)
+    assert clf.accuracy_ == pytest.approx(right.repeat(counts).mean())
+    assert clf.information_gain_ == pytest.approx(gains.mean())
+    assert weighted_bound(right, counts, 0.95) >= 0.85
+    assert weighted_bound(judge(found - 1e-6)[0], counts, 0.95) < 0.85
+    # Without weights it is another answer, that would not do.
+    plain = InformationGainClassifier(estimator, 0.85, **params).fit(X, y)
+    assert weighted_bound(judge(plain.trade_off_)[0], counts, 0.95) < 0.85
+
+
+def test_accuracy_out_of_reach_by_weight():
+    proba = np.array([[1, 0, 0, 0, 0]] * 10 + [[0, 0, 0, 1, 0]] * 90, dtype=float)
+    estimator, X = table(proba, CLASSES)
+    clf = InformationGainClassifier(estimator, 0.95, hierarchy=ANIMALS, cv="prefit")
+    weight = np.repeat([3.0, 1.0], [10, 90])
+    with pytest.warns(UserWarning, match=r"90 of 100 .* right, 0\.750 by weight; .*") as caught:
+        clf.fit(X, ["fir"] * 100, sample_weight=weight)
+    assert caught[0].filename == __file__
+    assert clf.accuracy_ == pytest.approx(0.75)

@@ -365,6 +365,32 @@ def test_a_classifier_that_knows_every_node_is_asked():
     assert display.values.tolist() == [float(node == TREE.leaves[4]) for node in flat]
 
 
+def test_a_classifier_that_knows_every_node_is_asked_inside_of_others():
+    """In a DAG a node is no sum of the classes below it: dog is in both."""
+
+    class Knows(Fixed):
+        def predict_node_proba(self, X):
+            return np.column_stack([X, np.asarray(X).sum(axis=1) / 4, np.ones(len(X))])
+
+    row = [[0.125, 0.25, 0.5]]
+    alone = Knows(DAG, DAG.leaves).fit(None)
+    pipe = make_pipeline(FunctionTransformer(np.fliplr), FunctionTransformer(np.sqrt), alone)
+    rows, y = row * 4, ["cat"] * 4
+    search = GridSearchCV(make_pipeline(pipe), {"pipeline__knows__predictions": [None]}, cv=2)
+    shown = np.sqrt([[0.5, 0.25, 0.125]])
+    for estimator, seen in [
+        (alone, row), (make_pipeline(alone), row), (pipe.fit(rows, y), shown),
+        (search.fit(rows, y), shown),
+    ]:  # fmt: skip
+        display = HierarchyDisplay.from_estimator(estimator, row)
+        assert_allclose(display.values, alone.predict_node_proba(seen)[0])
+        # Its own columns do not fit another hierarchy: there its classes are added up.
+        flat = HierarchyDisplay.from_estimator(estimator, row, hierarchy=Hierarchy.flat(DAG.leaves))
+        assert_allclose(np.sort(flat.values), np.sort(seen[0]))
+    with pytest.raises(ValueError, match=r"Fixed.predict_proba returned .* row 0 has -1.0 for"):
+        HierarchyDisplay.from_estimator(Fixed(TREE, TREE.leaves).fit(None), [[0, 0, -1.0, 1, 1]])
+
+
 @pytest.mark.parametrize("X_row", [np.ones((2, 5)), np.ones(5), "text", []])
 def test_only_one_row_is_taken(X_row):
     clf = Fixed(TREE, TREE.leaves).fit(None)
@@ -616,7 +642,7 @@ def test_curves_of_several_estimators_share_axes_and_a_legend(monkeypatch):
     legend = [text.get_text() for text in first.ax_.get_legend().get_texts()]
     assert legend == ["Fixed", "backwards"]
     # Blocks of rows give the same.
-    monkeypatch.setattr("hierclf.plotting._specificity._BLOCK", 14)
+    monkeypatch.setattr("hierclf._blocks.BLOCK", 14)
     blocks = AccuracySpecificityDisplay.from_estimator(clf, X, y, thresholds=thresholds)
     assert_array_equal(blocks.accuracy, first.accuracy)
     assert_array_equal(blocks.specificity, first.specificity)
@@ -631,7 +657,10 @@ def test_curves_of_several_estimators_share_axes_and_a_legend(monkeypatch):
         ({"y_true": ["cat"]}, "y_true has 1 rows, y_proba has 2"),
         ({"classes": ["cat", "cow"]}, "not in the hierarchy: 'cow'"),
         ({"classes": ["cat"]}, r"one column for each of the 1 classes"),
-        ({"y_proba": [[np.nan, 1], [0, 1]]}, "y_proba holds NaN in row 0"),
+        ({"classes": ["cat", "cat"]}, "classes given twice: 'cat'"),
+        ({"y_proba": [[np.nan, 1], [0, 1]]}, "y_proba must .* row 0 has nan for class 'cat'"),
+        ({"y_proba": [[0, 1], [-1, 2]]}, "y_proba must .* row 1 has -1.0 for class 'cat'"),
+        ({"y_proba": [[0, 1], [0, np.inf]]}, "y_proba must .* row 1 has inf for class 'dog'"),
     ],
 )
 def test_curves_that_cannot_be_drawn_are_refused(params, message):
@@ -770,7 +799,7 @@ def test_matplotlib_is_imported_when_something_is_drawn():
 )
 def test_without_matplotlib_the_extra_is_named(draw, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    with pytest.raises(ImportError, match=r'needs matplotlib: pip install "hierclf\[plot\]"'):
+    with pytest.raises(ImportError, match=r"needs matplotlib: .* the extra 'plot' of hierclf"):
         draw()
 
 

@@ -1,12 +1,19 @@
-"""From probabilities to predictions: which node to name, given what each mistake costs."""
+"""From probabilities to predictions: which node to name, given what each mistake costs.
+
+``_base``                         what decisions share, and the class to derive your own from
+``_rules``                        Argmax, TopDown and Threshold, which look at probabilities alone
+``_risk``                         MinimumRisk, to which some mistakes are worse than others
+``_information_gain``             InformationGain, which weighs being right against saying much
+``_information_gain_classifier``  InformationGainClassifier, which is right as often as asked for
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from hierclf.decisions._base import BaseDecision
-from hierclf.decisions._guarantee import InformationGainClassifier
 from hierclf.decisions._information_gain import InformationGain
+from hierclf.decisions._information_gain_classifier import InformationGainClassifier
 from hierclf.decisions._risk import MinimumRisk
 from hierclf.decisions._rules import Argmax, Threshold, TopDown
 
@@ -18,7 +25,6 @@ __all__ = [
     "MinimumRisk",
     "Threshold",
     "TopDown",
-    "as_decision",
 ]
 
 _SHORT_NAMES: dict[str, type[BaseDecision]] = {
@@ -30,14 +36,14 @@ _SHORT_NAMES: dict[str, type[BaseDecision]] = {
 }
 
 
-def as_decision(decision: Any) -> Any:
+def as_decision(decision: Any) -> BaseDecision:
     """Return what was given as a decision as an object.
 
     Parameters
     ----------
-    decision : str or object
-        A short name, which stands for a decision with its defaults, or an object with
-        ``build`` and ``decide``.
+    decision : str or BaseDecision
+        A short name, which stands for a decision with its defaults, or a
+        :class:`BaseDecision`, maybe of a class of your own.
 
     Returns
     -------
@@ -62,11 +68,10 @@ def as_decision(decision: Any) -> Any:
         if decision not in _SHORT_NAMES:
             raise ValueError(f"there is no decision {decision!r}; the short names are {names}")
         return _SHORT_NAMES[decision]()
-    is_class = isinstance(decision, type)
-    if is_class or not all(callable(getattr(decision, m, None)) for m in ("build", "decide")):
-        hint = f"; did you mean {decision.__name__}()?" if is_class else ""
+    if not isinstance(decision, BaseDecision):
+        hint = f"; did you mean {decision.__name__}()?" if isinstance(decision, type) else ""
         raise TypeError(
-            f"a decision is a short name ({names}) or an object with build and decide, such as "
-            f"Argmax(); got {decision!r}{hint}"
+            f"a decision is a short name ({names}) or an object of a subclass of BaseDecision, "
+            f"such as Argmax(); got {decision!r}{hint}"
         )
     return decision

@@ -4,32 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
-from sklearn.base import BaseEstimator
 
-from hierclf._compat import validate_parameter_constraints
+from hierclf._blocks import by_blocks
+from hierclf._params import ParamObject
+from hierclf._probabilities import read_proba
 from hierclf.hierarchy import Hierarchy, as_hierarchy
-from hierclf.hierarchy._nodes import as_labels, plain_array, repeated, shorten
+from hierclf.hierarchy._nodes import plain_array, shorten
 
 # Takes probabilities of shape (n, n_classes), returns positions in `hierarchy.nodes`, (n,).
 Rule = Callable[[NDArray[Any]], NDArray[np.intp]]
 
-# Probabilities handled at a time, so that what a rule computes on the way stays small.
-_BLOCK = 1 << 20
 
-
-class BaseDecision(BaseEstimator):  # type: ignore[misc]
+class BaseDecision(ParamObject):
     """Chooses a node for each row, given the probabilities of the classes.
 
     For a decision of your own, subclass it and define :meth:`build`; parameters are those
     of ``__init__``, as in any scikit-learn estimator.
     """
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = {}
 
     def build(
         self, classes: NDArray[np.intp], hierarchy: Hierarchy, level: int | str | None = None
@@ -59,18 +55,6 @@ class BaseDecision(BaseEstimator):  # type: ignore[misc]
             decision cannot promise a node of the level.
         """
         raise NotImplementedError
-
-    def check(self) -> None:
-        """Check the parameters.
-
-        Raises
-        ------
-        ValueError
-            If one is not as documented; the message names it.
-        """
-        validate_parameter_constraints(
-            self._parameter_constraints, self.get_params(deep=False), type(self).__name__
-        )
 
     def decide(
         self, proba: ArrayLike, classes: ArrayLike, hierarchy: Any, level: int | str | None = None
@@ -106,59 +90,6 @@ class BaseDecision(BaseEstimator):  # type: ignore[misc]
         labels, positions, values = read_proba(proba, classes, hierarchy)
         rule = self.build(positions, hierarchy, level)
         return name_nodes(by_blocks(rule, values), labels, positions, hierarchy)
-
-
-def read_proba(
-    proba: ArrayLike, classes: ArrayLike, hierarchy: Hierarchy
-) -> tuple[NDArray[Any], NDArray[np.intp], NDArray[Any]]:
-    """Check what a decision is given.
-
-    Parameters
-    ----------
-    proba, classes
-        As for :meth:`BaseDecision.decide`.
-    hierarchy : Hierarchy
-        The hierarchy.
-
-    Returns
-    -------
-    classes : ndarray of shape (n_classes,)
-        The labels.
-    positions : ndarray of shape (n_classes,), dtype intp
-        Their positions in ``hierarchy.nodes``.
-    proba : ndarray of shape (n, n_classes)
-        Of a float dtype.
-    """
-    labels = classes if isinstance(classes, np.ndarray) else plain_array(as_labels(classes))
-    values = np.asarray(proba)
-    positions = hierarchy.node_indices(labels)
-    if not len(positions):
-        raise ValueError("there are no classes to choose from")
-    if len(np.unique(positions)) < len(positions):
-        raise ValueError(f"classes given twice: {shorten(repeated(labels.tolist()))}")
-    if values.ndim != 2 or values.shape[1] != len(positions):
-        raise ValueError(
-            f"proba must have one column for each of the {len(positions)} classes, "
-            f"its shape is {values.shape}"
-        )
-    if values.dtype.kind != "f":
-        values = values.astype(np.float64)
-    bad = np.argwhere(~(np.isfinite(values) & (values >= 0)))
-    if len(bad):
-        row, column = bad[0]
-        raise ValueError(
-            f"proba must hold probabilities, as predict_proba returns them: row {row} has "
-            f"{values[row, column]} for class {hierarchy.nodes[positions[column]]!r}"
-        )
-    return labels, positions, values
-
-
-def by_blocks(rule: Rule, proba: NDArray[Any]) -> NDArray[np.intp]:
-    """Apply a rule to some rows at a time, so that what it works out on the way stays small."""
-    step = max(1, _BLOCK // max(proba.shape[1], 1))
-    # A slice of no rows where there are none, for the shape of what the rule returns.
-    starts = range(0, max(len(proba), 1), step)
-    return np.concatenate([rule(proba[start : start + step]) for start in starts])
 
 
 def name_nodes(
@@ -227,8 +158,8 @@ def covering(
 
 def by_depth(nodes: NDArray[np.intp], hierarchy: Hierarchy) -> list[slice]:
     """Return the slices of equally deep nodes, the top level first; `nodes` in node order."""
-    _, starts = np.unique(hierarchy.depths[nodes], return_index=True)
-    return [slice(*ends) for ends in pairwise([*starts.tolist(), len(nodes)])]
+    bounds = np.unique(np.searchsorted(nodes, hierarchy.depth_offsets)).tolist()
+    return [slice(*ends) for ends in pairwise(bounds)]
 
 
 def nodes_of_level(
@@ -256,8 +187,12 @@ def nodes_of_level(
     ValueError
         If there is no such level, or a class is above it.
     """
-    names = [hierarchy.nodes[i] for i in classes.tolist()]
-    hierarchy.aggregate(np.empty((0, len(classes))), names, level)  # refuses classes above it
-    _, above = hierarchy.ancestor_pairs(classes)
-    nodes = np.intersect1d(hierarchy.level_indices(level), above)
+    on_level = hierarchy.level_indices(level)
+    items, above = hierarchy.ancestor_pairs(classes)
+    reached = np.isin(above, on_level)
+    too_high = np.delete(classes, items[reached])
+    if len(too_high):
+        names = [hierarchy.nodes[i] for i in too_high.tolist()]
+        raise ValueError(f"classes above level {level!r}: {shorten(names)}")
+    nodes = np.unique(above[reached])
     return classes if np.array_equal(nodes, np.sort(classes)) else nodes

@@ -191,9 +191,7 @@ def _graph_costs(
     the other takes minutes for a few thousand classes.
     """
     n = len(hierarchy) + 1  # as ids: the root is 0, node i is i + 1, parents come first
-    by_child = np.argsort(hierarchy.edge_children, kind="stable")
-    ends = np.cumsum(np.bincount(hierarchy.edge_children))
-    parents = np.split(hierarchy.edge_parents[by_child] + 1, ends[:-1])
+    parents = np.split(hierarchy.parent_indices + 1, hierarchy.parent_offsets[1:-1])
     depths = np.append(0, hierarchy.depths)
     heights = np.append(hierarchy.depth, hierarchy.heights)
     # Later in this order is lower; of equally deep nodes the first in node order counts.

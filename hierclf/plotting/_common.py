@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
 
+from hierclf._probabilities import read_proba
 from hierclf.hierarchy import Hierarchy
 
 GREY = "0.75"
@@ -23,17 +25,37 @@ def node_probabilities(estimator: Any, X: Any, hierarchy: Hierarchy) -> NDArray[
     """Return the probability of every node, of shape (n, N), as any classifier sees it.
 
     A classifier that knows only its classes has the probability of a node as the sum of those
-    at or below it.
+    at or below it. One that knows more may be inside a search or at the end of a pipeline.
     """
-    own = getattr(estimator, "hierarchy_", None)
-    if own == hierarchy and hasattr(estimator, "predict_node_proba"):
-        return np.asarray(estimator.predict_node_proba(X))
+    inner, pipelines = _unwrap(estimator)
+    own = getattr(inner, "hierarchy_", None)
+    if own == hierarchy and hasattr(inner, "predict_node_proba"):
+        for pipeline in pipelines:
+            X = pipeline[:-1].transform(X) if len(pipeline) > 1 else X
+        return np.asarray(inner.predict_node_proba(X))
     if not hasattr(estimator, "predict_proba"):
         raise ValueError(
             f"{type(estimator).__name__} has no method predict_proba: the display needs "
             "probabilities"
         )
-    return hierarchy.aggregate(estimator.predict_proba(X), estimator.classes_)
+    name = f"what {type(estimator).__name__}.predict_proba returned"
+    classes, _, proba = read_proba(
+        estimator.predict_proba(X), estimator.classes_, hierarchy, name=name
+    )
+    return hierarchy.aggregate(proba, classes)
+
+
+def _unwrap(estimator: Any) -> tuple[Any, list[Pipeline]]:
+    """Return the classifier whose probabilities these are, and the pipelines that lead to it."""
+    pipelines = []
+    while True:
+        if isinstance(estimator, Pipeline):
+            pipelines.append(estimator)
+            estimator = estimator[-1]
+        elif hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        else:
+            return estimator, pipelines
 
 
 def check_one_row(X_row: Any) -> None:
@@ -73,7 +95,9 @@ def import_pyplot(caller: str) -> Any:
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        raise ImportError(f'{caller} needs matplotlib: pip install "hierclf[plot]"') from error
+        raise ImportError(
+            f"{caller} needs matplotlib: pip install matplotlib (the extra 'plot' of hierclf)"
+        ) from error
     return plt
 
 

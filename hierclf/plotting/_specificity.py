@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hierclf._blocks import row_blocks
 from hierclf._hierarchies import fitted_hierarchy
+from hierclf._probabilities import read_proba
+from hierclf.decisions._base import by_depth, covering
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.metrics._inputs import check_lengths, read_positions, read_weight
 from hierclf.metrics._levels import information_of_nodes
 from hierclf.plotting._common import check_plot_params, get_axes
-
-# Probabilities of nodes handled at a time.
-_BLOCK = 1 << 22
 
 
 class AccuracySpecificityDisplay:
@@ -208,18 +208,16 @@ class AccuracySpecificityDisplay:
         ------
         ValueError
             If labels or classes are not in the hierarchy, the shapes do not fit, or a threshold
-            is not a probability.
+            or one of `y_proba` is not a probability.
         """
         grid = _read_thresholds(thresholds)
         check_plot_params(cls, line_params)
         hierarchy = as_hierarchy(hierarchy)
         true = read_positions(y_true, "y_true", hierarchy)
-        proba = np.asarray(y_proba, dtype=np.float64)
+        _, columns, proba = read_proba(y_proba, classes, hierarchy, name="y_proba")
         check_lengths(len(true), "y_proba", len(proba))
-        if np.isnan(proba).any():
-            raise ValueError(f"y_proba holds NaN in row {np.argwhere(np.isnan(proba))[0][0]}")
         weight = read_weight(sample_weight, len(true))
-        chosen, likely = _likeliest_by_depth(proba, classes, hierarchy)
+        chosen, likely = _likeliest_by_depth(proba, columns, hierarchy)
         gains = information_of_nodes(hierarchy)
         right = hierarchy.are_at_or_above(chosen, true)
         accuracy, specificity = [], []
@@ -284,22 +282,19 @@ def _read_thresholds(thresholds: Any) -> NDArray[np.float64]:
 
 
 def _likeliest_by_depth(
-    proba: NDArray[np.float64], classes: Any, hierarchy: Hierarchy
+    proba: NDArray[Any], classes: NDArray[np.intp], hierarchy: Hierarchy
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Return the likeliest node of each depth and its probability, each of shape (depth, n).
 
     Nodes with no class at or below them are none of them.
     """
-    _, above = hierarchy.ancestor_pairs(hierarchy.node_indices(classes))
-    nodes = np.unique(above)
-    starts = np.flatnonzero(np.diff(hierarchy.depths[nodes], prepend=0))
-    chosen = np.empty((len(starts), len(proba)), dtype=np.intp)
-    likely = np.empty((len(starts), len(proba)))
-    step = max(1, _BLOCK // len(hierarchy))
-    for row in range(0, len(proba), step):
-        block = hierarchy.aggregate(proba[row : row + step], classes)
-        for depth, candidates in enumerate(np.split(nodes, starts[1:])):
-            best = candidates[block[:, candidates].argmax(axis=1)]
-            chosen[depth, row : row + step] = best
-            likely[depth, row : row + step] = np.take_along_axis(block, best[:, None], 1)[:, 0]
+    nodes, sums = covering(classes, hierarchy)
+    depths = by_depth(nodes, hierarchy)
+    chosen = np.empty((len(depths), len(proba)), dtype=np.intp)
+    likely = np.empty((len(depths), len(proba)))
+    for block in row_blocks(len(proba), len(nodes)):
+        masses = sums @ proba[block].T
+        for k, depth in enumerate(depths):
+            chosen[k, block] = nodes[depth][masses[depth].argmax(axis=0)]
+            likely[k, block] = masses[depth].max(axis=0)
     return chosen, likely

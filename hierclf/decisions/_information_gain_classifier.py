@@ -13,12 +13,14 @@ from scipy.stats import beta
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from hierclf._blocks import by_blocks, row_blocks
 from hierclf._compat import Interval
-from hierclf._held_out import BaseHeldOutClassifier, Fold, finite_proba
-from hierclf.decisions._base import by_blocks, name_nodes, read_proba
+from hierclf._held_out import BaseHeldOutClassifier, Fold, class_proba
+from hierclf._probabilities import read_proba
+from hierclf.decisions._base import name_nodes
 from hierclf.decisions._information_gain import Candidates, InformationGain
 from hierclf.hierarchy import Hierarchy
-from hierclf.hierarchy._nodes import is_hashable, plain_array, shorten
+from hierclf.hierarchy._nodes import as_list, is_hashable, plain_array, shorten
 
 # Beside this trade-off the rewards, 0 to 1, do not count: the likeliest node is chosen.
 _LARGEST = 1e6
@@ -27,7 +29,7 @@ _N_HALVINGS = 40
 
 
 class InformationGainClassifier(BaseHeldOutClassifier):
-    """A classifier that is as specific as it can be while right as often as asked for.
+    r"""A classifier that is as specific as it can be while right as often as asked for.
 
     An answer is right if it is the true class or an ancestor of it. On rows that the
     estimator was not trained on, the smallest trade-off of :class:`InformationGain` is
@@ -66,7 +68,7 @@ class InformationGainClassifier(BaseHeldOutClassifier):
     trade_off_ : float
         The trade-off found.
     accuracy_ : float
-        The share of right predictions at that trade-off among the held-out rows.
+        The share of right predictions at that trade-off among the held-out rows, by weight.
     information_gain_ : float
         The mean reward of those predictions, wrong ones counted as 0: 1 if every row got
         its class right.
@@ -102,6 +104,14 @@ class InformationGainClassifier(BaseHeldOutClassifier):
     whose upper end reached the accuracy, and returns such an end: the interval of the
     paper, or what lies beyond it, since no root competes.
 
+    With sample weights :math:`w_i` the accuracy is that of rows which are met as often as
+    they weigh, and only the ratios of the weights count. The bound is then an
+    approximation: it is that of the effective number of rows [2]_,
+    :math:`(\sum_i w_i)^2 / \sum_i w_i^2`, so that unequal weights ask for more rows. It
+    suits weights that say nothing of whether a row is predicted right, and many rows, none
+    of which holds much of all weight. A row of weight 2 is not two rows, which would be two
+    observations: it counts twice in the accuracy, and not in its certainty.
+
     ``score`` is the share of predictions that equal the label; for scores that give credit
     to an ancestor, and take a ``reject_label``, see
     :func:`hierclf.metrics.any_depth_accuracy_score` and
@@ -111,6 +121,7 @@ class InformationGainClassifier(BaseHeldOutClassifier):
     ----------
     .. [1] J. Deng, J. Krause, A. C. Berg and L. Fei-Fei, "Hedging Your Bets: Optimizing
        Accuracy-Specificity Trade-offs in Large Scale Visual Recognition", CVPR 2012.
+    .. [2] L. Kish, "Survey Sampling", Wiley 1965.
 
     Examples
     --------
@@ -168,28 +179,20 @@ class InformationGainClassifier(BaseHeldOutClassifier):
         if is_hashable(self.reject_label) and self.reject_label in hierarchy:
             raise ValueError(f"reject_label must not be a node, and {self.reject_label!r} is one")
         candidates = Candidates.of(hierarchy.node_indices(classes), hierarchy)
-        rows = np.concatenate([fold.rows for fold in folds])
-        place = np.full(len(hierarchy), -1)
-        place[candidates.nodes] = np.arange(len(candidates.nodes))
-        held_out = np.zeros((len(candidates.nodes), len(rows)))
-        start = 0
-        for fold in folds:
-            seen = Candidates.of(hierarchy.node_indices(fold.classes), hierarchy)
-            block = slice(start, start + len(fold.rows))
-            held_out[place[seen.nodes], block] = seen.sums @ fold.proba.T
-            start = block.stop
-        is_right = hierarchy.are_at_or_above(candidates.nodes[:, None], labels[rows])
+        held_out = _masses(folds, candidates, hierarchy)
+        truth = labels[np.concatenate([fold.rows for fold in folds])]
+        weight = np.concatenate([fold.weight for fold in folds])
 
         def judge(trade_off: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-            chosen, score = candidates.choose(held_out, trade_off)
+            answers = [candidates.choose(block, trade_off) for block in held_out]
+            chosen, score = (np.concatenate(parts) for parts in zip(*answers, strict=True))
             rejected = self._rejects(score, trade_off)
-            right = is_right[chosen, np.arange(len(chosen))] | rejected
+            right = hierarchy.are_at_or_above(candidates.nodes[chosen], truth) | rejected
             return np.where(rejected, 0.0, candidates.rewards[chosen]), right
 
         def reaches(trade_off: float) -> bool:
             _, right = judge(trade_off)
-            bound = lower_bound(int(right.sum()), len(right), self.confidence)
-            return bound >= self.accuracy
+            return weighted_bound(right, weight, self.confidence) >= self.accuracy
 
         least = candidates.rewards.min() if self.reject_label is None else 0.0
         sufficient = _sufficient_trade_off(least, candidates.rewards.max(), self.accuracy)
@@ -198,13 +201,13 @@ class InformationGainClassifier(BaseHeldOutClassifier):
         if enough is None:
             # The largest would give up all that the answers say, and still not reach it.
             trade_off = sufficient
-            self._warn(trade_off, judge(trade_off)[1], hierarchy)
+            self._warn(trade_off, judge(trade_off)[1], weight, hierarchy)
         else:
             trade_off = _bisect(reaches, steps[max(enough - 1, 0)], steps[enough])
         reward, right = judge(trade_off)
         self.trade_off_ = trade_off
-        self.accuracy_ = float(right.mean())
-        self.information_gain_ = float((reward * right).mean())
+        self.accuracy_ = float(np.average(right, weights=weight))
+        self.information_gain_ = float(np.average(reward * right, weights=weight))
         self.decision_ = InformationGain(trade_off)
 
     def _rejects(self, score: NDArray[np.float64], trade_off: float) -> NDArray[np.bool_]:
@@ -214,15 +217,22 @@ class InformationGainClassifier(BaseHeldOutClassifier):
         rejected: NDArray[np.bool_] = score < trade_off
         return rejected
 
-    def _warn(self, trade_off: float, right: NDArray[np.bool_], hierarchy: Hierarchy) -> None:
-        n_right, n = int(right.sum()), len(right)
+    def _warn(
+        self,
+        trade_off: float,
+        right: NDArray[np.bool_],
+        weight: NDArray[np.float64],
+        hierarchy: Hierarchy,
+    ) -> None:
         top = [node for node, depth in zip(hierarchy, hierarchy.depths, strict=True) if depth == 1]
+        share = np.average(right, weights=weight)
+        bound = weighted_bound(right, weight, self.confidence)
         warn(
-            f"accuracy={self.accuracy} is out of reach. With trade_off_={trade_off:.3g} {n_right} "
-            f"of {n} held-out predictions are right, {n_right / n:.3f}; at confidence "
-            f"{self.confidence} that is {lower_bound(n_right, n, self.confidence):.3f} or more. "
-            f"No answer is coarser than the top level: {shorten(top)}. Ask for less, hold out "
-            "more rows, improve the estimator, or give a reject_label.",
+            f"accuracy={self.accuracy} is out of reach. With trade_off_={trade_off:.3g} "
+            f"{right.sum()} of {len(right)} held-out predictions are right, {share:.3f}"
+            f"{' by weight' if np.ptp(weight) else ''}; at confidence {self.confidence} that is "
+            f"{bound:.3f} or more. No answer is coarser than the top level: {shorten(top)}. Ask "
+            "for less, hold out more rows, improve the estimator, or give a reject_label.",
             UserWarning,
             stacklevel=5,
         )
@@ -243,7 +253,7 @@ class InformationGainClassifier(BaseHeldOutClassifier):
         """
         check_is_fitted(self)
         hierarchy, trade_off = self.hierarchy_, self.trade_off_
-        proba = finite_proba(self.estimator_, X)
+        proba = class_proba(self.estimator_, X)
         if self.reject_label is None:
             return self.decision_.decide(proba, self.classes_, hierarchy)
         classes, positions, proba = read_proba(proba, self.classes_, hierarchy)
@@ -251,15 +261,15 @@ class InformationGainClassifier(BaseHeldOutClassifier):
 
         def rule(block: NDArray[Any]) -> NDArray[np.intp]:
             chosen, score = candidates.choose(candidates.sums @ block.T, trade_off)
-            return np.column_stack([candidates.nodes[chosen], self._rejects(score, trade_off)])
+            return np.where(self._rejects(score, trade_off), -1, candidates.nodes[chosen])
 
-        nodes, rejected = by_blocks(rule, proba).T
-        labels = name_nodes(nodes, classes, positions, hierarchy)
-        answers = [
-            self.reject_label if is_rejected else label
-            for label, is_rejected in zip(labels.tolist(), rejected.tolist(), strict=True)
-        ]
-        named = plain_array(answers)
+        nodes = by_blocks(rule, proba)  # the root, which is no answer, is -1
+        is_answer = nodes >= 0
+        labels = name_nodes(nodes[is_answer], classes, positions, hierarchy)
+        if is_answer.all():
+            return labels
+        names = iter(as_list(labels))
+        named = plain_array([next(names) if a else self.reject_label for a in is_answer.tolist()])
         return named.astype(object) if labels.dtype.kind == "O" else named
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
@@ -319,13 +329,61 @@ def _bisect(reaches: Callable[[float], bool], low: float, high: float) -> float:
     return high
 
 
-def lower_bound(n_right: int, n: int, confidence: float) -> float:
+def _masses(
+    folds: Sequence[Fold], candidates: Candidates, hierarchy: Hierarchy
+) -> list[NDArray[np.float64]]:
+    """Return the probabilities of the candidates, of shape (n_candidates, n_some) for some rows."""
+    place = np.full(len(hierarchy), -1)
+    place[candidates.nodes] = np.arange(len(candidates.nodes))
+    masses = []
+    for fold in folds:
+        seen = Candidates.of(hierarchy.node_indices(fold.classes), hierarchy)
+        for block in row_blocks(len(fold.rows), len(place)):
+            found = np.zeros((len(candidates.nodes), block.stop - block.start))
+            found[place[seen.nodes]] = seen.sums @ fold.proba[block].T
+            masses.append(found)
+    return masses
+
+
+def weighted_bound(
+    right: NDArray[np.bool_], weight: NDArray[np.float64], confidence: float
+) -> float:
+    """Return the lower bound of how often answers are right, given some of them.
+
+    Parameters
+    ----------
+    right : ndarray of shape (n,), dtype bool
+        Which answers are right.
+    weight : ndarray of shape (n,)
+        How much each counts. Where all weigh the same, the bound is that of their number.
+    confidence : float
+        As for :func:`lower_bound`.
+
+    Returns
+    -------
+    float
+        That of as many equal answers as have an average of the same variance.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hierclf.decisions._information_gain_classifier import lower_bound, weighted_bound
+    >>> right, weight = np.array([True, True, True, False]), np.array([1.0, 0.5, 0.5, 0.0])
+    >>> weighted_bound(right, weight, 0.75) == lower_bound(2.0**2 / 1.5, 2.0**2 / 1.5, 0.75)
+    True
+    """
+    total = weight.sum()
+    shrink = total / np.square(weight).sum()  # makes equal weights 1
+    return lower_bound(float(weight[right].sum() * shrink), float(total * shrink), confidence)
+
+
+def lower_bound(n_right: float, n: float, confidence: float) -> float:
     """Return the lower end of a one-sided Clopper-Pearson interval.
 
     Parameters
     ----------
-    n_right, n : int
-        So many successes in so many trials.
+    n_right, n : float
+        So many successes in so many trials; fractions where trials are weighted.
     confidence : float
         The probability that the bound is below the true rate, at least.
 
@@ -338,7 +396,7 @@ def lower_bound(n_right: int, n: int, confidence: float) -> float:
     --------
     If all succeed, the rate whose power n is the probability of failing:
 
-    >>> from hierclf.decisions._guarantee import lower_bound
+    >>> from hierclf.decisions._information_gain_classifier import lower_bound
     >>> round(lower_bound(2, 2, 0.75), 9)
     0.5
     """

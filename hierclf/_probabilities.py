@@ -1,0 +1,73 @@
+"""Probabilities of classes, as ``predict_proba`` of any classifier returns them, checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hierclf.hierarchy import Hierarchy
+from hierclf.hierarchy._nodes import as_labels, plain_array, repeated, shorten
+
+
+def read_proba(
+    proba: ArrayLike, classes: ArrayLike, hierarchy: Hierarchy, name: str = "proba"
+) -> tuple[NDArray[Any], NDArray[np.intp], NDArray[Any]]:
+    """Read probabilities of classes, all of which are nodes of a hierarchy.
+
+    Parameters
+    ----------
+    proba : array-like of shape (n, n_classes)
+        Finite numbers, not negative. Nothing is asked of their sums: rows may lack some of
+        their mass.
+    classes : array-like of shape (n_classes,)
+        What the columns stand for: at least one node, none twice.
+    hierarchy : Hierarchy
+        The hierarchy.
+    name : str, default="proba"
+        What the probabilities are called in errors.
+
+    Returns
+    -------
+    classes : ndarray of shape (n_classes,)
+        The labels.
+    positions : ndarray of shape (n_classes,), dtype intp
+        Their positions in ``hierarchy.nodes``.
+    proba : ndarray of shape (n, n_classes)
+        Of a float dtype: the array itself, if it has one.
+
+    Raises
+    ------
+    ValueError
+        If one of them is not as described; the message names it.
+    """
+    labels = classes if isinstance(classes, np.ndarray) else plain_array(as_labels(classes))
+    positions = hierarchy.node_indices(labels)
+    if not len(positions):
+        raise ValueError("there are no classes to choose from")
+    if len(np.unique(positions)) < len(positions):
+        raise ValueError(f"classes given twice: {shorten(repeated(labels.tolist()))}")
+    return labels, positions, check_proba(proba, labels, name)
+
+
+def check_proba(proba: ArrayLike, classes: NDArray[Any], name: str) -> NDArray[Any]:
+    """Check what may be a probability for each row and class; see :func:`read_proba`."""
+    values = np.asarray(proba)
+    if values.ndim != 2 or values.shape[1] != len(classes):
+        raise ValueError(
+            f"{name} must have one column for each of the {len(classes)} classes, "
+            f"its shape is {values.shape}"
+        )
+    if values.dtype.kind != "f":
+        values = values.astype(np.float64)
+    # The extremes need no array as large as the probabilities; of NaN they are NaN.
+    with np.errstate(invalid="ignore"):
+        least, most = values.min(initial=0), values.max(initial=0)
+    if not (least >= 0 and most < np.inf):
+        row, column = np.argwhere(~(np.isfinite(values) & (values >= 0)))[0]
+        raise ValueError(
+            f"{name} must hold probabilities, finite and not negative: row {row} has "
+            f"{values[row, column]} for class {as_labels(classes)[column]!r}"
+        )
+    return values
