@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import deepcopy
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 from warnings import warn
 
 import numpy as np
@@ -20,24 +20,22 @@ from sklearn.utils.multiclass import check_classification_targets
 from hierclf._batches import stratified_holdout
 from hierclf._compat import Interval, StrOptions, fit_context
 from hierclf._inputs import InputReader
-from hierclf._labels import locate, read_targets
 from hierclf._prediction import SoftmaxPredictions
+from hierclf._targets import Targets, locate, read_targets
 from hierclf._training import OPTIMIZERS, LabelledRows, build_net, watch_loss
 from hierclf._validation import (
     check_callbacks,
     check_hidden_layer_sizes,
-    check_same_classes,
-    check_same_network,
-    combine_weights,
-    describe_encoder,
-    drop_zero_weights,
     resolve_device,
     unchanged_on_failure,
 )
-from hierclf.decisions import as_decision
+from hierclf._warm_start import check_same_classes, check_same_network, describe_encoder
+from hierclf._weights import combine_weights, drop_zero_weights
+from hierclf.decisions import BaseDecision, as_decision
+from hierclf.encoders import BaseEncoder
 from hierclf.encoders._modules import as_encoder
 from hierclf.hierarchy import Hierarchy, as_hierarchy
-from hierclf.losses import as_loss
+from hierclf.losses import BaseLoss, as_loss
 from hierclf.nn.network import ACTIVATIONS
 
 _MAX_SEED = np.iinfo(np.int32).max
@@ -48,6 +46,36 @@ _PARAM_OBJECTS = {
     "loss": "losses, such as loss=PathCrossEntropy()",
     "decision": "decisions, such as decision=Threshold()",
 }
+
+
+class _Settings(NamedTuple):
+    """What the parameters stand for, once they are known to be valid.
+
+    ``hierarchy`` is None or an inducer where only the rows can tell; ``network`` has the
+    parameters of the network that do not depend on the rows; ``goes_on`` is whether this
+    fit goes on from the last.
+    """
+
+    goes_on: bool
+    hierarchy: Any
+    encoder: BaseEncoder | None
+    loss: BaseLoss
+    decision: BaseDecision
+    callbacks: list[Any]
+    device: str
+    network: dict[str, Any]
+
+
+class _Rows(NamedTuple):
+    """What there is to know of the rows besides X: nodes, weights and what to minimise.
+
+    ``longest_path`` is None where y held single labels.
+    """
+
+    targets: Targets
+    weight: NDArray[Any] | None
+    criterion: torch.nn.Module
+    longest_path: int | None
 
 
 class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -154,15 +182,23 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
         -------
         object
             The classifier.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, or no object to set a nested one on.
         """
         for name, example in _PARAM_OBJECTS.items():
             given = params.get(name, getattr(self, name))
             nested = next((key for key in params if key.startswith(f"{name}__")), None)
-            if nested is not None and not hasattr(given, "set_params"):
-                raise ValueError(
-                    f"{nested} sets a parameter of an object, and {name} is {given!r}: pass an "
-                    f"object of hierclf.{example}"
-                )
+            if nested is None or (hasattr(given, "set_params") and not isinstance(given, type)):
+                continue
+            found, cure = repr(given), f"an object of hierclf.{example}"
+            if hasattr(given, "set_params"):
+                found, cure = f"the class {given.__name__}", f"{given.__name__}(...)"
+            raise ValueError(
+                f"{nested} sets a parameter of an object, and {name} is {found}: pass {cure}"
+            )
         return super().set_params(**params)
 
     @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
@@ -200,94 +236,32 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
         return self
 
     def _fit(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> None:
-        goes_on = self.warm_start and hasattr(self, "net_")
-        device = resolve_device(self.device)
-        encoder = as_encoder(self.encoder)
-        network: dict[str, Any] = {
-            "hidden_layer_sizes": check_hidden_layer_sizes(
-                self.hidden_layer_sizes, default=(100,) if encoder is None else ()
-            ),
-            "activation": self.activation,
-            "dropout": self.dropout,
-            "head": self._head,
-        }
-        if goes_on:
-            check_same_network(self, network, encoder, device)
-        reader = self._reader if goes_on else InputReader(encoder)
-        if isinstance(self.hierarchy, Iterator):
-            raise TypeError(
-                f"hierarchy={self.hierarchy!r} can be read once only: give the edges in a list"
-            )
-        loss, decision = as_loss(self.loss), as_decision(self.decision)
-        decision.check()
-        located = locate(y, self.hierarchy)
-        if located is not None:
-            y = located.positions
-        X, y = reader.check_fit(self, X, y, reset=not goes_on)
-        check_classification_targets(y)
-        if sample_weight is not None:
-            X, y, sample_weight = drop_zero_weights(X, y, sample_weight)
-
-        hierarchy = located.hierarchy if located else self._read_hierarchy(X, y)
-        loss.check(hierarchy)
-        targets = read_targets(y, hierarchy, are_positions=located is not None)
-        weight = combine_weights(self.class_weight, sample_weight, targets, hierarchy)
-        classes, hierarchy = targets.classes, targets.hierarchy
-        decision.build(targets.class_positions, hierarchy)
-        criterion = loss.build(hierarchy, head=self._head, counts=targets.counts(sample_weight))
+        settings = self._check_settings()
+        if settings.goes_on:
+            check_same_network(self, settings.network, settings.encoder, settings.device)
+        reader = self._reader if settings.goes_on else InputReader(settings.encoder)
+        X, rows = self._read(X, y, sample_weight, settings, reader)
 
         random_state = check_random_state(self.random_state)
         seed, batch_seed = random_state.randint(_MAX_SEED, size=2).tolist()
-        callbacks = [
-            watch_loss(self.early_stopping, self.tol, self.n_iter_no_change),
-            *deepcopy(check_callbacks(self.callbacks)),
-        ]
-        training = {
-            "lr": self.learning_rate_init,
-            "batch_size": self.batch_size,
-            "max_epochs": self.max_iter,
-            "verbose": self.verbose,
-        }
-        encoder_learning_rate = None
-        if encoder is not None and not encoder.is_frozen:
-            encoder_learning_rate = encoder.learning_rate
-        if goes_on:
-            check_same_classes(self, classes, hierarchy)
+        training = self._training_options(settings) | {"batch_seed": batch_seed}
+        if settings.goes_on:
             net = self.net_
-            net.go_on(
-                criterion,
-                callbacks,
-                self.weight_decay,
-                batch_seed,
-                encoder_learning_rate,
-                **training,
-            )
+            net.go_on(rows.criterion, **training)
         else:
-            dtype = reader.float_dtype(X) if device == "cpu" else np.dtype(np.float32)
-            network |= {"dtype": getattr(torch, dtype.name), "seed": seed, "hierarchy": hierarchy}
-            network["in_features"] = X.shape[-1]
-            if encoder is not None:
-                network["encoder"], network["in_features"] = reader.build(
-                    encoder,
-                    X,
-                    dtype=network["dtype"],
-                    seed=random_state.randint(_MAX_SEED),
-                )
+            network = settings.network | {"hierarchy": rows.targets.hierarchy, "seed": seed}
+            network |= self._input_options(X, settings, reader, random_state)
             net = build_net(
                 network,
-                criterion,
+                rows.criterion,
                 is_sparse=sp.issparse(X),
-                encoder_learning_rate=encoder_learning_rate,
                 optimizer=self.optimizer,
-                weight_decay=self.weight_decay,
-                callbacks=callbacks,
-                device=device,
-                batch_seed=batch_seed,
+                device=settings.device,
                 warm_start=self.warm_start,
                 **training,
             )
-        X = reader.rows(X, net.dtype, device)
-        train, valid = self._split(X, targets.nodes, weight, net.dtype, random_state)
+        X = reader.rows(X, net.dtype, settings.device)
+        train, valid = self._split(X, rows.targets.nodes, rows.weight, net.dtype, random_state)
         stopped = net.train_on(train, valid)
         if not stopped and self.n_iter_no_change < self.max_iter and not self.early_stopping:
             warn(
@@ -298,25 +272,115 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
                 stacklevel=4,
             )
 
-        self.classes_ = classes
-        self.hierarchy_ = hierarchy
+        self.classes_ = rows.targets.classes
+        self.hierarchy_ = rows.targets.hierarchy
         self.net_ = net
         self.loss_curve_ = net.history[:, "train_loss"]
         self.n_iter_ = len(self.loss_curve_)
         self._reader = reader
-        self._encoder = describe_encoder(encoder)
+        self._encoder = describe_encoder(settings.encoder)
         self._optimizer = self.optimizer
-        self._class_positions = targets.class_positions
-        self._longest_path = located.longest_path if located else None
+        self._class_positions = rows.targets.class_positions
+        self._longest_path = rows.longest_path
 
-    def _read_hierarchy(self, X: Any, y: NDArray[Any]) -> Hierarchy:
-        """Return the whole hierarchy, whatever form it was given in."""
-        if self.hierarchy is None:
-            return Hierarchy.flat(np.unique(y))
-        if hasattr(self.hierarchy, "fit"):
-            inducer = clone(self.hierarchy).fit(X, y)
-            return as_hierarchy(inducer.hierarchy_)
-        return as_hierarchy(self.hierarchy)
+    def _check_settings(self) -> _Settings:
+        """Check the parameters as far as that goes without data."""
+        encoder = as_encoder(self.encoder)
+        loss, decision = as_loss(self.loss), as_decision(self.decision)
+        loss.check()
+        decision.check()
+        hierarchy = self.hierarchy
+        if isinstance(hierarchy, Iterator):
+            raise TypeError(
+                f"hierarchy={hierarchy!r} can be read once only: give the edges in a list"
+            )
+        if hierarchy is not None and not hasattr(hierarchy, "fit"):
+            hierarchy = as_hierarchy(hierarchy)
+            loss.check_hierarchy(hierarchy)
+        return _Settings(
+            goes_on=self.warm_start and hasattr(self, "net_"),
+            hierarchy=hierarchy,
+            encoder=encoder,
+            loss=loss,
+            decision=decision,
+            callbacks=check_callbacks(self.callbacks),
+            device=resolve_device(self.device),
+            network={
+                "hidden_layer_sizes": check_hidden_layer_sizes(
+                    self.hidden_layer_sizes, default=(100,) if encoder is None else ()
+                ),
+                "activation": self.activation,
+                "dropout": self.dropout,
+                "head": self._head,
+            },
+        )
+
+    def _read(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None,
+        settings: _Settings,
+        reader: InputReader,
+    ) -> tuple[Any, _Rows]:
+        """Check the rows, and find out what they are to teach."""
+        located = locate(y, settings.hierarchy)
+        if located is not None:
+            y = located.positions
+        X, y = reader.check_fit(self, X, y, reset=not settings.goes_on)
+        check_classification_targets(y)
+        if sample_weight is not None:
+            X, y, sample_weight = drop_zero_weights(X, y, sample_weight)
+
+        hierarchy = located.hierarchy if located else _whole_hierarchy(settings.hierarchy, X, y)
+        settings.loss.check_hierarchy(hierarchy)  # which may come from the labels
+        targets = read_targets(y, hierarchy, are_positions=located is not None)
+        if settings.goes_on:
+            check_same_classes(self, targets.classes, targets.hierarchy)
+        settings.decision.build(targets.class_positions, targets.hierarchy)  # it may not fit them
+        return X, _Rows(
+            targets=targets,
+            weight=combine_weights(self.class_weight, sample_weight, targets, hierarchy),
+            criterion=settings.loss.build(
+                targets.hierarchy, head=self._head, counts=targets.counts(sample_weight)
+            ),
+            longest_path=located.longest_path if located else None,
+        )
+
+    def _training_options(self, settings: _Settings) -> dict[str, Any]:
+        """Return what may differ from one warm start to the next."""
+        encoder = settings.encoder
+        stop = watch_loss(self.early_stopping, self.tol, self.n_iter_no_change)
+        return {
+            "callbacks": [stop, *deepcopy(settings.callbacks)],
+            "weight_decay": self.weight_decay,
+            "lr": self.learning_rate_init,
+            "encoder_learning_rate": (
+                None if encoder is None or encoder.is_frozen else encoder.learning_rate
+            ),
+            "batch_size": self.batch_size,
+            "max_epochs": self.max_iter,
+            "verbose": self.verbose,
+        }
+
+    def _input_options(
+        self,
+        X: Any,
+        settings: _Settings,
+        reader: InputReader,
+        random_state: np.random.RandomState,
+    ) -> dict[str, Any]:
+        """Return what a network of its own takes from the rows: type, size and encoder."""
+        dtype = reader.float_dtype(X) if settings.device == "cpu" else np.dtype(np.float32)
+        options = {"dtype": getattr(torch, dtype.name), "in_features": X.shape[-1]}
+        if settings.encoder is not None:
+            options["encoder"], options["in_features"] = reader.build(
+                settings.encoder,
+                X,
+                dtype=options["dtype"],
+                seed=random_state.randint(_MAX_SEED),
+            )
+        return options
 
     def _split(
         self,
@@ -341,3 +405,13 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
                 "every class has one; use early_stopping=False"
             )
         return take(train), take(valid)
+
+
+def _whole_hierarchy(given: Any, X: Any, y: NDArray[Any]) -> Hierarchy:
+    """Return the hierarchy that was given, that an inducer builds, or that has one level."""
+    if given is None:
+        return Hierarchy.flat(np.unique(y))
+    if hasattr(given, "fit"):
+        return as_hierarchy(clone(given).fit(X, y).hierarchy_)
+    whole: Hierarchy = given
+    return whole

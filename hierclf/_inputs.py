@@ -13,8 +13,10 @@ from sklearn.utils.validation import validate_data
 from torch import nn
 
 from hierclf._batches import ENCODER_BLOCK, Batches, Rows
+from hierclf._blocks import row_blocks
 from hierclf.encoders import BaseEncoder
 from hierclf.encoders._base import output_size
+from hierclf.nn.text import PADDING
 from hierclf.text._sequences import iterate_texts
 
 
@@ -159,11 +161,18 @@ class InputReader:
 
 def _check_tokens(given: Any) -> NDArray[Any]:
     """Refuse what cannot be rows of token ids."""
-    X: NDArray[Any] = check_array(given, dtype=None, ensure_2d=False, ensure_all_finite=False)
+    try:
+        X: NDArray[Any] = check_array(given, dtype=None, ensure_2d=False, ensure_all_finite=False)
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        raise ValueError(
+            "the rows of X differ in length: pad rows with 0 at the end; SequenceVectorizer does"
+        ) from error
     if X.ndim != 2 or X.dtype.kind not in "iu":
         raise ValueError(
-            "X must be a 2-D array of token ids, integers, as SequenceVectorizer returns them; "
-            f"got shape {X.shape} of dtype {X.dtype}"
+            "X must be a 2-D array of token ids, integers, padded with 0 at the end, as "
+            f"SequenceVectorizer returns them; got shape {X.shape} of dtype {X.dtype}"
         )
     largest = np.iinfo(np.int32).max
     if X.max() > largest:
@@ -171,4 +180,12 @@ def _check_tokens(given: Any) -> NDArray[Any]:
     row = int(X.min(axis=1).argmin())
     if X[row].min() < 0:
         raise ValueError(f"row {row} of X holds {X[row].min()}: token ids are 0 or more")
+    for rows in row_blocks(*X.shape):
+        is_word = X[rows] != PADDING
+        goes_on = (is_word[:, 1:] > is_word[:, :-1]).any(axis=1)
+        if goes_on.any():
+            raise ValueError(
+                f"row {rows.start + int(goes_on.argmax())} of X holds a token id after a 0, which "
+                "is padding: pad at the end"
+            )
     return X.astype(np.int32, copy=False)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from hierclf._inputs import InputReader
-from hierclf._labels import accuracy
+from hierclf._targets import accuracy
 from hierclf._training import SoftmaxNet, argmax
 from hierclf.decisions import Argmax, as_decision
 from hierclf.decisions._base import name_nodes

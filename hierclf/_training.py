@@ -26,6 +26,7 @@ from torch import Tensor
 from hierclf._batches import ENCODER_BLOCK, Batch, Batches, Rows
 from hierclf._random import restored, seed_global
 from hierclf.nn import LazyAdamW, LazyNovoGrad, SoftmaxNetwork
+from hierclf.nn.optim import shown_dense
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "auto": torch.optim.AdamW,
@@ -87,19 +88,12 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
         return self
 
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> SoftmaxNet:
-        """Build the optimiser."""
+        """Build the optimiser, and let it see sparse gradients only if it takes them."""
         super().initialize_optimizer(*args, **kwargs)
-        self._choose_gradients()
-        return self
-
-    def _choose_gradients(self) -> None:
-        """Let only who takes sparse gradients see them."""
-        takes_sparse = isinstance(self.optimizer_, LazyAdamW)
-        takes_sparse = takes_sparse and not self._overridden("on_grad_computed")
         for module in self.module_.modules():
             if hasattr(module, "sparse_grad"):
-                # torch can neither clip a sparse gradient nor compute its norm.
-                module.sparse_grad = takes_sparse
+                module.sparse_grad = isinstance(self.optimizer_, LazyAdamW)
+        return self
 
     def _overridden(self, *hooks: str) -> bool:
         """Tell whether a callback does something in any of some hooks."""
@@ -134,8 +128,6 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
             self.batch_seed = batch_seed
             self.generator_ = torch.Generator().manual_seed(batch_seed)
             self.initialize_optimizer()
-        else:
-            self._choose_gradients()
         self.set_params(optimizer__weight_decay=weight_decay, **params)
         if hasattr(self, "optimizer__param_groups"):  # the new lr has reached every group
             rate = self.lr if encoder_learning_rate is None else encoder_learning_rate
@@ -200,10 +192,12 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
         """Call the callbacks; a KeyboardInterrupt at an epoch's end is a request to stop.
 
         That is how skorch's callbacks ask for it (EarlyStopping does). Anywhere else
-        it is the user's, and reaches them.
+        it is the user's, and reaches them. Gradients that a callback looks at are dense.
         """
         if method_name != "on_epoch_end":
-            super().notify(method_name, **cb_kwargs)
+            looks = method_name == "on_grad_computed" and self._overridden(method_name)
+            with shown_dense(self.module_.parameters()) if looks else nullcontext():
+                super().notify(method_name, **cb_kwargs)
             return
         request = None
         for callback in (self, *(callback for _, callback in self.callbacks_)):

@@ -47,10 +47,13 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
         not depend on it, and it may be changed after the fit.
     optimizer : {"auto", "adamw", "adam", "sgd"} or type, default="auto"
         "auto" is "adamw", but for a linear model of sparse features, whose weights move
-        in proportion to their gradient (:class:`hierclf.nn.LazyNovoGrad`). "sgd" has
-        Nesterov momentum of 0.9. A subclass of :class:`torch.optim.Optimizer` is called
-        with ``lr`` and ``weight_decay``. For a sparse X "auto" and "adamw" cost least:
-        they update only the features of a batch.
+        in proportion to their gradient (:class:`hierclf.nn.LazyNovoGrad`). For a sparse X,
+        and with an encoder that looks up token ids, "adamw" is the lazy variant
+        (:class:`hierclf.nn.LazyAdamW`): of the layer that reads them a step moves only the
+        rows of the features or tokens in the batch, and costs no more. torch's own, which
+        moves them all, is ``torch.optim.AdamW``. "sgd" has Nesterov momentum of 0.9. A
+        subclass of :class:`torch.optim.Optimizer` is called with ``lr`` and
+        ``weight_decay``.
     learning_rate_init : float, default=1e-3
         Learning rate at the start; a skorch ``LRScheduler`` can change it.
     weight_decay : float, default=1e-4
@@ -80,8 +83,10 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
         epochs more. Classes, features, network, optimizer and device must be the same.
     callbacks : list, optional
         skorch callbacks, as objects or (name, object) pairs; each fit uses copies.
-        One with a batch-level hook makes an epoch somewhat slower; one that looks at
-        gradients (``on_grad_computed``) makes those of a sparse X dense.
+        One with a batch-level hook makes an epoch somewhat slower. One that looks at
+        gradients (``on_grad_computed``) sees dense ones: where ``optimizer`` is lazy a step
+        then costs what the whole layer does. The rows that move are the same, so what it
+        writes to others has no effect.
     device : {"cpu", "cuda", "mps", "auto"}, default="cpu"
         Where to train; "auto" is an accelerator where there is one. An accelerator
         always computes in float32.

@@ -12,24 +12,30 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 
 from hierclf import nn
-from hierclf._compat import Interval, validate_parameter_constraints
+from hierclf._compat import Interval
+from hierclf._params import ParamObject
 from hierclf.hierarchy import Hierarchy
 from hierclf.nn.groups import PathSteps
 
+__all__ = [
+    "BaseLoss",
+    "HierarchicalCrossEntropy",
+    "PathCrossEntropy",
+    "SoftLabelCrossEntropy",
+]
 
-class BaseLoss(BaseEstimator):  # type: ignore[misc]
+
+class BaseLoss(ParamObject):
     """Describes what training minimises; :meth:`build` makes the torch module.
 
-    For a loss of your own, subclass it and define :meth:`build`.
+    For a loss of your own, subclass it and define :meth:`build`; parameters are those of
+    ``__init__``, as in any scikit-learn estimator.
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {}
-
-    def check(self, hierarchy: Hierarchy) -> None:
-        """Check the parameters.
+    def check_hierarchy(self, hierarchy: Hierarchy) -> None:
+        """Check that the parameters, each valid by itself, fit the hierarchy.
 
         Parameters
         ----------
@@ -39,12 +45,8 @@ class BaseLoss(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If one is not as documented, or does not fit the hierarchy; the message
-            names it.
+            If one does not; the message names it.
         """
-        validate_parameter_constraints(
-            self._parameter_constraints, self.get_params(deep=False), type(self).__name__
-        )
 
     def build(self, hierarchy: Hierarchy, *, head: str, counts: NDArray[Any]) -> torch.nn.Module:
         """Make the loss.
@@ -125,8 +127,7 @@ class PathCrossEntropy(BaseLoss):
         self.label_smoothing = label_smoothing
         self.logit_adjustment = logit_adjustment
 
-    def check(self, hierarchy: Hierarchy) -> None:  # noqa: D102, inherited
-        super().check(hierarchy)
+    def check_hierarchy(self, hierarchy: Hierarchy) -> None:  # noqa: D102, inherited
         if self.level_weights is None:
             return
         weights = np.asarray(self.level_weights, dtype=float)
@@ -263,13 +264,36 @@ class SoftLabelCrossEntropy(BaseLoss):
 
 
 def as_loss(loss: Any) -> BaseLoss:
-    """Return what was given as ``loss=`` as an object; None is `PathCrossEntropy`."""
+    """Return what was given as a loss as an object.
+
+    Parameters
+    ----------
+    loss : BaseLoss or None
+        None is `PathCrossEntropy`, with its defaults.
+
+    Returns
+    -------
+    BaseLoss
+        The object itself, if one was given.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else.
+
+    Examples
+    --------
+    >>> from hierclf.losses import as_loss
+    >>> as_loss(None)
+    PathCrossEntropy()
+    """
     if loss is None:
         return PathCrossEntropy()
-    if not hasattr(loss, "build") or isinstance(loss, type):
-        raise ValueError(
-            f"loss must be None or an object of hierclf.losses, such as PathCrossEntropy(); "
-            f"got {loss!r}"
+    if not isinstance(loss, BaseLoss):
+        is_class = isinstance(loss, type) and issubclass(loss, BaseLoss)
+        hint = f"; did you mean {loss.__name__}()?" if is_class else ""
+        raise TypeError(
+            "loss must be None or an object of hierclf.losses, such as PathCrossEntropy(); "
+            f"got {loss!r}{hint}"
         )
-    checked: BaseLoss = loss
-    return checked
+    return loss

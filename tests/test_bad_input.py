@@ -5,9 +5,13 @@ import re
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 
 from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier
+from hierclf.decisions import Argmax, Threshold
+from hierclf.encoders import BaseEncoder
+from hierclf.losses import HierarchicalCrossEntropy
 
 TREE = {"root": ["a", "x", "y"], "x": ["b", "c"], "y": ["d"]}
 BOTH = pytest.mark.parametrize("cls", [FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier])
@@ -154,6 +158,44 @@ def test_bad_input_of_fit_is_refused_by_name_and_changes_nothing(cls, case):
     assert vars(good).keys() == before.keys()
     assert all(vars(good)[name] is value for name, value in before.items())
     np.testing.assert_array_equal(good.predict_proba(X), proba)
+
+
+class Work(Exception):  # noqa: N818, not an error
+    """Something was tokenised, or a hierarchy built."""
+
+
+class Tokenized(BaseEncoder):
+    input_kind = "texts"
+
+    def build_tokenizer(self):
+        raise Work
+
+
+class Induced(BaseEstimator):
+    def fit(self, X, y):
+        raise Work
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "worker", [{"encoder": Tokenized(), "hidden_layer_sizes": ()}, {"hierarchy": Induced()}]
+)
+def test_parameters_are_refused_before_any_work(cls, worker):
+    data = (["text"] * 24 if "encoder" in worker else X), Y
+    with pytest.raises(Work):
+        make(cls, **worker).fit(*data)
+    names = ["callback", "named", "device", "activation", "a size of 0"]
+    if "encoder" in worker:
+        names += ["cycle", "string", "number"]
+    cases = [CASES[name] for name in names]
+    cases += [
+        ({"loss": HierarchicalCrossEntropy(-1)}, {}, "'alpha' parameter"),
+        ({"loss": Argmax()}, {}, "loss must be None"),
+        ({"decision": Threshold(2.0)}, {}, "'threshold' parameter"),
+    ]
+    for params, _, message in cases:
+        with pytest.raises((ValueError, TypeError), match=message):
+            make(cls, **{**worker, **params}).fit(*data)
 
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch):

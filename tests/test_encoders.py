@@ -156,14 +156,34 @@ def test_a_refit_from_features_to_tokens_forgets_the_features():
 
 
 @BOTH
-def test_hidden_layers_by_default(cls):
-    with_encoder = make(Cnn, cls, epochs=1).fit(IMAGES, IMAGE_Y).net_.module_
-    assert len(with_encoder.hidden) == 0
-    assert with_encoder.head.linear.weight.shape[1] == 144  # 4 filters at 6 x 6 places
-    without = make(None, cls, epochs=1).fit(IDS.astype(float), Y).net_.module_
-    assert [tuple(p.shape) for p in without.hidden.parameters()] == [(IDS.shape[1], 100), (100,)]
-    given = make(Cnn, cls, epochs=1, hidden_layer_sizes=5).fit(IMAGES, IMAGE_Y).net_.module_
-    assert given.hidden[0].weight.shape == (5, 144)
+@pytest.mark.parametrize(
+    ("encoder", "sizes", "same", "shape"),
+    [
+        (None, None, (100,), (IDS.shape[1], 100)),
+        (Cnn, None, (), None),
+        (Cnn, 5, [5], (144, 5)),  # 4 filters at 6 x 6 places
+    ],
+    ids=["features", "encoder", "both"],
+)
+def test_hidden_layers_by_default(cls, encoder, sizes, same, shape):
+    X, y = (IDS.astype(np.float32), Y) if encoder is None else (IMAGES, IMAGE_Y)
+    clf = make(encoder, cls, hidden_layer_sizes=sizes).fit(X, y)
+    proba = clf.predict_proba(X)
+    expected = make(encoder, cls, hidden_layer_sizes=same).fit(X, y).predict_proba(X)
+    np.testing.assert_array_equal(proba, expected)
+    # by hand: encoder, hidden layer, head
+    network = clf.net_.module_
+    with torch.no_grad():
+        states = torch.from_numpy(X)
+        if encoder is not None:
+            states = network.encoder(states)
+        if shape is not None:
+            weight, bias = network.hidden.parameters()
+            weight = weight if encoder is None else weight.T  # features have rows of their own
+            assert weight.shape == shape
+            states = (states @ weight + bias).relu()
+        expected = network.head.leaf_log_proba(states).exp()
+    np.testing.assert_allclose(proba, expected, rtol=1e-4)
 
 
 def test_learning_rate_of_the_encoder(bert_folder):
@@ -314,6 +334,8 @@ def test_refuses_to_predict(method, bert_folder):
         (images, IMAGES[0, 0, 0], "Expected 2D array, got 1D array|features"),
         (ids, IDS * 1.0, "2-D array of token ids, integers"),
         (ids, IDS - 1, "row 0 of X holds -1"),
+        (ids, IDS[:, ::-1], "row 0 of X holds a token id after a 0"),
+        (ids, [[2, 3], [4]], "the rows of X differ in length"),
         (ids, TEXTS, "2-D array of token ids, integers"),
         (texts, IDS, "1-D array of texts, got ndarray"),
         (texts, "an ant", "got a single str"),

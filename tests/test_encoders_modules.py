@@ -3,6 +3,7 @@
 import copy
 import os
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -32,6 +33,12 @@ from hierclf.encoders._modules import as_encoder
 class TupleOfStates(nn.GRU):
     def __init__(self):
         super().__init__(8, 3, batch_first=True)
+
+
+def weight_norm():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch has a new one
+        return nn.utils.weight_norm(nn.Linear(8, 3))
 
 
 def encoder_weights(clf):
@@ -70,6 +77,45 @@ def test_class_factory_and_module_are_the_same_encoder():
     ]
     for proba in found[1:]:
         np.testing.assert_array_equal(proba, found[0])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda module: lambda: module,
+        lambda module: lambda: nn.Sequential(module, nn.Identity()),
+        lambda module: type("Holds", (nn.Sequential,), {
+            "__init__": lambda self: nn.Sequential.__init__(self, module)
+        }),
+    ],
+    ids=["the module", "around it", "class"],
+)  # fmt: skip
+def test_each_fit_has_weights_of_its_own_whatever_a_function_returns(function):
+    module = seeded(Cnn)
+    before = copy.deepcopy(module.state_dict())
+    X = IMAGES.astype(np.float64)  # the network gets that type, and the module stays
+    clf = make(function(module)).fit(X, IMAGE_Y)
+    proba = clf.predict_proba(X)
+    again = clone(clf).fit(X, IMAGE_Y)
+    np.testing.assert_array_equal(clf.predict_proba(X), proba)
+    np.testing.assert_array_equal(again.predict_proba(X), proba)
+    np.testing.assert_array_equal(make(module).fit(X, IMAGE_Y).predict_proba(X), proba)
+    assert module[0].weight.grad is None
+    for name, value in module.state_dict().items():
+        assert value.dtype == torch.float32
+        assert torch.equal(value, before[name])
+
+
+def test_a_part_whose_train_does_nothing_keeps_its_statistics():
+    class Fixed(nn.BatchNorm1d):
+        def train(self, mode=True):
+            return super().train(False)
+
+    module = nn.Sequential(nn.Flatten(), Fixed(64).requires_grad_(False), nn.BatchNorm1d(64))
+    before = copy.deepcopy(module.state_dict())
+    after = encoder_weights(make(module).fit(IMAGES, IMAGE_Y))
+    same = {name: torch.equal(value, before[name]) for name, value in after.items()}
+    assert same == {name: name.startswith("1.") for name in before}
 
 
 def test_statistics_of_batch_norm_by_hand():
@@ -164,6 +210,11 @@ ERRORS = {
         {"encoder": lambda: 3},
         {"X": IMAGES},
         "must return a torch.nn.Module, got int",
+    ),
+    "no copy": (
+        {"encoder": weight_norm},
+        {"X": IMAGES},
+        "encoder Linear cannot be copied, .* take torch.nn.utils.parametrizations.weight_norm",
     ),
     "wrapped number": (
         {"encoder": ModuleEncoder(3)},

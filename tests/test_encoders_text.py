@@ -2,7 +2,9 @@
 
 import copy
 import pickle
+from itertools import pairwise
 
+import hypothesis
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,9 +25,12 @@ from encoder_cases import (
     refuse_case,
     seeded,
 )
+from hypothesis import strategies as st
+from sklearn.base import clone
 from skorch.callbacks import GradientNormClipping
 from torch import nn
 
+from hierclf._inputs import _check_tokens
 from hierclf.encoders import ConvGRUEncoder, LSTMEncoder, ModuleEncoder, TransformerEncoder
 from hierclf.encoders._base import output_size
 from hierclf.nn import ConvGRU, LazyAdamW, RecurrentEncoder
@@ -137,33 +142,85 @@ def test_frozen_word_vectors_stay_and_trainable_ones_move(build):
 
 def test_word_vectors_beyond_the_words_of_the_rows_are_used():
     more = np.concatenate([VECTORS, np.full((1, 4), 3.0)])
-    clf = make(LSTMEncoder(3, word_vectors=more)).fit(IDS, Y)
-    proba = clf.predict_proba([[N_IDS], [1], [N_IDS + 1]])
+    absent = IDS[0, 0]
+    X = np.where(absent == IDS, absent + 1, IDS)
+    clf = make(LSTMEncoder(3, word_vectors=more)).fit(X, Y)
+    proba = clf.predict_proba([[N_IDS], [absent], [1], [N_IDS + 1]])
+    assert not np.allclose(proba[0], proba[2])
+    assert not np.allclose(proba[1], proba[2])
+    np.testing.assert_allclose(proba[2], proba[3], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "encoder", [LSTM, ConvGRUEncoder(4, embedding_dim=6, n_filters=5)], ids=["lstm", "conv"]
+)
+def test_ids_that_fit_has_not_seen_are_unknown(encoder, monkeypatch):
+    monkeypatch.setattr("hierclf._blocks.BLOCK", 3 * IDS.shape[1])  # several, in a few rows
+    X = np.where(IDS < 4, IDS, IDS + 3)  # 4, 5 and 6 do not occur, nor does 1
+    absent = [i for i in range(1, X.max() + 4) if i not in X]
+    assert absent == [1, 4, 5, 6, *range(N_IDS + 3, N_IDS + 6)]
+    clf = make(encoder, warm_start=True).fit(X, Y)
+    again = pickle.loads(pickle.dumps(clf))
+    for model in (clf, again):
+        proba = model.predict_proba([[8, i, 9] for i in range(1, X.max() + 4)])
+        is_unknown = np.isclose(proba, proba[0], rtol=1e-5).all(axis=1)
+        assert (np.flatnonzero(is_unknown) + 1).tolist() == absent
+    # The first weights are those of rows with all ids, of which nothing need be known.
+    start, full = (
+        encoder.build(rows, dtype=torch.float32, seed=0).embedding
+        for rows in (X, np.arange(2, X.max() + 1)[None])
+    )
+    assert torch.equal(start.weight, full.weight)
+    assert np.flatnonzero(~start.known).tolist() == [4, 5, 6]
+    assert full.known is None
+    # Going on, it learns an id that is new and not too large.
+    weight = clf.net_.module_.encoder.embedding.weight
+    before = weight.detach().clone()
+    new = np.where(X == 8, 5, X)
+    clf.fit(new, Y)
+    assert not torch.allclose(weight[5], before[5], rtol=1e-2)
+    proba = clf.predict_proba([[5], [1], [4]])
     assert not np.allclose(proba[0], proba[1])
-    np.testing.assert_array_equal(proba[1], proba[2])
+    np.testing.assert_allclose(proba[1], proba[2], rtol=1e-5)
+
+
+@hypothesis.given(
+    st.integers(1, 6).flatmap(
+        lambda width: st.lists(
+            st.lists(st.sampled_from([0, 0, 1, 7]), min_size=width, max_size=width), min_size=1
+        )
+    ),
+    st.integers(1, 20),
+)
+def test_padding_is_at_the_end(rows, block):
+    def goes_on(row):
+        return any(i == 0 < j for i, j in pairwise(row))
+
+    bad = next((number for number, row in enumerate(rows) if goes_on(row)), None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hierclf._blocks.BLOCK", block)
+        if bad is None:
+            assert _check_tokens(rows).tolist() == rows
+        else:
+            with pytest.raises(ValueError, match=f"row {bad} of X .* a 0, .*: pad at the end"):
+                _check_tokens(rows)
 
 
 @pytest.mark.parametrize("encoder", [LSTM, ConvGRUEncoder(4, embedding_dim=6, n_filters=5)])
 def test_sparse_gradients_train_as_dense_ones_if_every_batch_holds_every_word(encoder):
     one_batch = {"batch_size": len(Y), "weight_decay": 0.1, "epochs": 4}
     sparse = make(encoder, **one_batch).fit(IDS, Y)
-    clipping = [GradientNormClipping(1e9)]
-    dense = [
-        make(encoder, **one_batch, optimizer=torch.optim.AdamW).fit(IDS, Y),
-        # torch cannot clip a sparse gradient
-        make(encoder, **one_batch, callbacks=clipping).fit(IDS, Y),
-    ]
+    dense = make(encoder, **one_batch, optimizer=torch.optim.AdamW).fit(IDS, Y)
     assert sparse.net_.module_.encoder.embedding.sparse_grad
     assert sparse.net_.optimizer is LazyAdamW
-    for clf in dense:
-        assert not clf.net_.module_.encoder.embedding.sparse_grad
-        np.testing.assert_allclose(clf.loss_curve_, sparse.loss_curve_, rtol=1e-5)
-        np.testing.assert_allclose(
-            clf.net_.module_.encoder.embedding.weight.detach(),
-            sparse.net_.module_.encoder.embedding.weight.detach(),
-            rtol=1e-4,
-            atol=1e-6,
-        )
+    assert not dense.net_.module_.encoder.embedding.sparse_grad
+    np.testing.assert_allclose(dense.loss_curve_, sparse.loss_curve_, rtol=1e-5)
+    np.testing.assert_allclose(
+        dense.net_.module_.encoder.embedding.weight.detach(),
+        sparse.net_.module_.encoder.embedding.weight.detach(),
+        rtol=1e-4,
+        atol=1e-6,
+    )
 
 
 def test_clipped_gradients_are_those_of_the_whole_network():
@@ -175,13 +232,6 @@ def test_clipped_gradients_are_those_of_the_whole_network():
         clf.net_.module_.parameters(), start.net_.module_.parameters(), strict=True
     ):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-7)
-
-
-def test_warm_start_with_a_callback_that_clips_gradients():
-    clf = make(LSTM, warm_start=True).fit(IDS, Y)
-    clf.set_params(callbacks=[GradientNormClipping(1e9)]).fit(IDS, Y)
-    assert clf.n_iter_ == 6
-    assert not clf.net_.module_.encoder.embedding.sparse_grad
 
 
 # -- raw texts
@@ -267,9 +317,10 @@ def test_texts_are_cut_to_max_length(bert_folder):
     assert not np.array_equal(proba[3], proba[0])
 
 
-def test_a_transformer_whose_positions_start_late(tmp_path, bert_folder):
-    # RoBERTa's positions begin after that of the padding: 12 of them leave room for 10 tokens,
-    # which its tokenizer knows.
+@pytest.mark.parametrize("known", [True, False], ids=["tokenizer knows", "tokenizer does not"])
+@pytest.mark.parametrize("in_memory", [True, False], ids=["model", "folder"])
+def test_a_transformer_whose_positions_start_late(known, in_memory, tmp_path, bert_folder):
+    # RoBERTa's positions begin after that of the padding: 12 of them leave room for 10 tokens.
     transformers = pytest.importorskip("transformers")
     _, tokenizer = load(bert_folder)
     config = transformers.RobertaConfig(
@@ -277,11 +328,34 @@ def test_a_transformer_whose_positions_start_late(tmp_path, bert_folder):
         intermediate_size=8, max_position_embeddings=12, pad_token_id=1,
     )  # fmt: skip
     model = seeded(lambda: transformers.RobertaModel(config))
-    tokenizer.model_max_length = 10
+    if known:
+        tokenizer.model_max_length = 10
+    if not in_memory:
+        model.save_pretrained(tmp_path)
+        model = tmp_path
     encoder = TransformerEncoder(model, tokenizer=tokenizer, max_length=None)
     clf = make(encoder, epochs=1).fit([*TEXTS[:-1], " ".join(["dam"] * 50)], Y)
-    proba = clf.predict_proba([" ".join(["dam"] * n) for n in (8, 50)])
-    np.testing.assert_allclose(proba[0], proba[1], rtol=1e-6)
+    proba = clf.predict_proba([" ".join(["dam"] * n) for n in (7, 8, 50)])
+    np.testing.assert_allclose(proba[1], proba[2], rtol=1e-6)
+    assert not np.array_equal(proba[0], proba[1])
+    refuse(make(clone(encoder).set_params(max_length=11)), TEXTS, Y,
+           "max_length=11 is more than the 10 tokens that the model takes")  # fmt: skip
+
+
+def test_a_transformer_without_a_limit(bert_folder):
+    transformers = pytest.importorskip("transformers")
+    _, tokenizer = load(bert_folder)
+    config = transformers.XLNetConfig(
+        vocab_size=len(tokenizer), d_model=8, n_layer=1, n_head=2, d_inner=8
+    )
+    assert config.max_position_embeddings == -1
+    model = seeded(lambda: transformers.XLNetModel(config))
+    clf = make(TransformerEncoder(model, tokenizer=tokenizer), epochs=1).fit(TEXTS, Y)
+    assert clf.n_iter_ == 1
+    clf.set_params(encoder__max_length=None).fit(TEXTS, Y)
+    texts = [" ".join(["ant"] * 600 + [last]) for last in ("ant", "bee")]
+    proba = clf.predict_proba(texts)
+    assert not np.array_equal(proba[0], proba[1])
 
 
 # -- what is refused
@@ -363,6 +437,17 @@ ERRORS = {
     ),
     "texts for ids": ({}, {"X": TEXTS}, r"2-D array of token ids, integers, .* shape \(32,\)"),
     "no words": ({}, {"X": IDS[:, :0]}, r"0 feature\(s\)"),
+    "front": (
+        {},
+        {"X": IDS[:, ::-1]},
+        r"row 0 of X holds a token id after a 0, .*: pad at the end",
+    ),
+    "ragged": (
+        {},
+        {"X": [[2, 3], [4]], "y": ["a", "b"]},
+        "the rows of X differ in length: pad rows with 0 at the end; SequenceVectorizer does",
+    ),
+    "lists": ({}, {"X": pd.Series([[2, 3], [4]]), "y": ["a", "b"]}, "padded with 0 at the end, as"),
 }
 
 
@@ -391,6 +476,28 @@ TEXT_ERRORS = {
 def test_refuses_texts(case, bert_folder):
     params, X, message = TEXT_ERRORS[case]
     refuse(make(TransformerEncoder(bert_folder, **params)), X, Y, message)
+
+
+def test_refuses_models_that_return_no_states_of_texts(bert_folder):
+    transformers = pytest.importorskip("transformers")
+    bert, tokenizer = load(bert_folder)
+    t5 = transformers.T5Model(transformers.T5Config(
+        vocab_size=len(tokenizer), d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2,
+        decoder_start_token_id=0,
+    ))  # fmt: skip
+    headed = transformers.BertForSequenceClassification(bert.config)
+    for model, message in [
+        (nn.Linear(2, 2), "must be a model of transformers, got a Linear: .* encoder=module"),
+        (t5, r"T5Model has a decoder, .*: pass the encoder alone, model.get_encoder\(\), or what "
+         "T5EncoderModel"),
+        (headed, "BertForSequenceClassification returns no last_hidden_state: .*"
+         "model.base_model, or what AutoModel loads"),
+    ]:  # fmt: skip
+        for freeze in (True, False):
+            encoder = TransformerEncoder(model, tokenizer=tokenizer, freeze=freeze)
+            refuse(make(encoder), TEXTS, Y, message)
+    for cure in (t5.get_encoder(), headed.base_model):
+        assert make(TransformerEncoder(cure, tokenizer=tokenizer), epochs=1).fit(TEXTS, Y).n_iter_
 
 
 def test_a_model_in_memory_needs_a_tokenizer(bert_folder):

@@ -12,7 +12,10 @@ from sklearn.base import clone
 from strategies import trees
 
 from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierarchy, losses
-from hierclf.nn import DAGSoftmax, FlatSoftmax, HierarchicalSoftmax
+from hierclf.decisions import Threshold
+from hierclf.encoders import BaseEncoder, LSTMEncoder
+from hierclf.induction import BalancedHierarchy
+from hierclf.nn import DAGSoftmax, FlatSoftmax, HierarchicalSoftmax, PathCrossEntropy
 
 HEADS = {"hierarchical": HierarchicalSoftmax, "flat": FlatSoftmax}
 BOTH = pytest.mark.parametrize("head", HEADS)
@@ -283,8 +286,10 @@ def test_parameters_are_searched_cloned_and_changed_on_a_warm_start(cls):
 
 
 BAD = {
-    "no object": ({"loss": "hxe"}, "loss must be None or an object of hierclf.losses.*'hxe'"),
-    "a class": ({"loss": losses.PathCrossEntropy}, "loss must be None or an object"),
+    "a string": ({"loss": "hxe"}, "loss must be None or an object of hierclf.losses.*'hxe'"),
+    "a class": ({"loss": losses.PathCrossEntropy}, r"did you mean PathCrossEntropy\(\)\?"),
+    "a decision": ({"loss": Threshold()}, r"loss must be None or .* got Threshold\(\)"),
+    "an encoder": ({"loss": LSTMEncoder()}, r"loss must be None or .* got LSTMEncoder\(\)"),
     "alpha": ({"loss": losses.HierarchicalCrossEntropy(-1)}, "'alpha' parameter .* Got -1"),
     "beta": ({"loss": losses.SoftLabelCrossEntropy(-1)}, "'beta' parameter .* Got -1"),
     "smoothing": ({"loss": losses.PathCrossEntropy(label_smoothing=1)}, "'label_smoothing' param"),
@@ -299,17 +304,81 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_bad_losses_are_refused_before_any_work(cls, case):
     params, message = BAD[case]
-    clf = make(cls, **params)
-    with pytest.raises(ValueError, match=message):
+    is_loss = isinstance(params["loss"], losses.BaseLoss)
+    clf = make(cls, **params, encoder=Unread(), hidden_layer_sizes=None)
+    with pytest.raises(ValueError if is_loss else TypeError, match=message):
         clf.fit(*rows())
     assert not hasattr(clf, "classes_")
 
 
-def test_nested_parameters_need_an_object():
-    with pytest.raises(
-        ValueError, match=r"loss__alpha sets .* loss is None: pass .*hierclf.losses"
-    ):
-        HierarchicalSoftmaxClassifier().set_params(loss__alpha=1)
+class Unread(BaseEncoder):
+    """Fails once texts are read."""
+
+    input_kind = "texts"
+
+    def build_tokenizer(self):
+        raise AssertionError("work was done")
+
+
+class HalvedCrossEntropy(losses.BaseLoss):
+    """A loss of a user's own, for hierarchies of up to some levels."""
+
+    def __init__(self, most=2):
+        self.most = most
+
+    def check_hierarchy(self, hierarchy):
+        if hierarchy.n_levels > self.most:
+            raise ValueError(f"{hierarchy.n_levels} levels are too many")
+
+    def build(self, hierarchy, *, head, counts):
+        return Halved()
+
+
+class Halved(PathCrossEntropy):
+    def forward(self, *args):
+        return super().forward(*args) / 2
+
+
+@BOTH_CLASSES
+@pytest.mark.parametrize("hierarchy", [TREE, BalancedHierarchy(2)], ids=["given", "built"])
+def test_a_loss_of_your_own(cls, hierarchy):
+    X, y = rows()
+    params = {"hierarchy": hierarchy, "epochs": 1, "batch_size": 1000}
+    own = make(cls, loss=HalvedCrossEntropy(most=3), **params).fit(X, y)
+    whole = make(cls, **params).fit(X, y)
+    assert own.loss_curve_[0] == pytest.approx(whole.loss_curve_[0] / 2, rel=1e-12)
+    with pytest.raises(ValueError, match="levels are too many"):
+        make(cls, loss=HalvedCrossEntropy(most=1), **params).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"loss__alpha": 1}, "loss__alpha sets .* loss is None: pass an object of hierclf.losses"),
+        (
+            {"loss": losses.HierarchicalCrossEntropy, "loss__alpha": 1},
+            r"loss is the class HierarchicalCrossEntropy: pass HierarchicalCrossEntropy\(...\)",
+        ),
+        (
+            {"encoder": LSTMEncoder, "encoder__hidden_size": 3},
+            r"encoder__hidden_size .* encoder is the class LSTMEncoder: pass LSTMEncoder\(...\)",
+        ),
+        ({"decision": Threshold, "decision__threshold": 0.5}, r"pass Threshold\(...\)"),
+        ({"hierarchy": BalancedHierarchy, "hierarchy__branching": 3}, "the class BalancedHier"),
+        (
+            {"encoder": torch.nn.Flatten, "encoder__start_dim": 1},
+            "Flatten'>: pass an object of hierclf.encoders",
+        ),
+    ],
+)
+def test_nested_parameters_need_an_object(params, message):
+    """Given together, or the object first."""
+    with pytest.raises(ValueError, match=message):
+        HierarchicalSoftmaxClassifier().set_params(**params)
+    nested = {name: value for name, value in params.items() if "__" in name}
+    objects = {name: value for name, value in params.items() if "__" not in name}
+    with pytest.raises(ValueError, match=message):
+        HierarchicalSoftmaxClassifier(**objects).set_params(**nested)
 
 
 @pytest.mark.parametrize(
@@ -317,8 +386,8 @@ def test_nested_parameters_need_an_object():
     [
         (losses.PathCrossEntropy([1.0, 1.0]), "level_weights needs a tree"),
         (losses.PathCrossEntropy(label_smoothing=0.1), "label_smoothing needs a tree"),
-        (losses.HierarchicalCrossEntropy(), "needs a tree"),
-        (losses.SoftLabelCrossEntropy(), "need a tree"),
+        (losses.HierarchicalCrossEntropy(), "^HierarchicalCrossEntropy needs a tree"),
+        (losses.SoftLabelCrossEntropy(), "^SoftLabelCrossEntropy needs a tree"),
     ],
 )
 def test_losses_that_need_a_tree(loss, message):

@@ -1,5 +1,6 @@
 """The softmax over a DAG: against brute force over all paths, and against that over a tree."""
 
+import inspect
 import math
 from itertools import pairwise
 
@@ -13,6 +14,8 @@ from strategies import dags, trees
 
 from hierclf.hierarchy import Hierarchy
 from hierclf.nn import DAGSoftmax, FlatSoftmax, HierarchicalSoftmax, PathCrossEntropy
+
+HEADS = [HierarchicalSoftmax, FlatSoftmax, DAGSoftmax]
 
 seeds = st.integers(0, 2**32 - 1)
 quick = settings(max_examples=60, deadline=None)
@@ -138,3 +141,38 @@ def test_flat_softmax_of_a_dag(dag, seed):
             assert expected[dag.nodes[above]] == pytest.approx(best, rel=1e-10, abs=1e-12)
         assert dag.nodes[walked[-1]] == node
         assert dag.root in dag.parents(dag.nodes[walked[0]])
+
+
+def test_the_heads_have_the_same_methods():
+    for method in ("forward", "leaf_log_proba", "leaf_scores", "path_log_proba"):
+        signatures = {inspect.signature(getattr(head, method)) for head in HEADS}
+        assert len(signatures) == 1, method
+
+
+@pytest.mark.parametrize("head", HEADS)
+@given(tree=trees(), seed=seeds)
+@quick
+def test_a_prior_is_added_to_the_logits_of_its_nodes(head, tree, seed):
+    """As if it stood in the bias: in a tree a logit is that of a node, or of a leaf."""
+    rng = np.random.default_rng(seed)
+    softmax, hidden = by_hand.build(head, tree, rng), by_hand.rows(rng, 4, 3)
+    prior = torch.from_numpy(rng.standard_normal(len(tree)))
+    target = torch.from_numpy(rng.integers(len(tree), size=4))
+    with torch.no_grad():
+        found = softmax(hidden, log_prior=prior)
+        of_target = softmax.path_log_proba(hidden, target, log_prior=prior)
+        softmax.linear.bias += prior[tree.leaf_indices.copy()] if head is FlatSoftmax else prior
+        expected = softmax(hidden)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(of_target.sum(1), expected.gather(1, target[:, None])[:, 0])
+
+
+def test_what_a_head_cannot_do_it_refuses():
+    rng = np.random.default_rng(0)
+    hidden, target = by_hand.rows(rng, 2, 3), torch.tensor([0, 1])
+    dag_softmax = by_hand.build(DAGSoftmax, by_hand.RAGGED, rng)
+    with pytest.raises(ValueError, match="label_smoothing needs the steps of one path"):
+        dag_softmax.path_log_proba(hidden, target, label_smoothing=0.1)
+    flat = by_hand.build(FlatSoftmax, by_hand.RAGGED, rng)
+    with pytest.raises(ValueError, match="in a tree there is one path"):
+        flat.likeliest_path(hidden, target)

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from strategies import trees
 
 from hierclf.hierarchy import Hierarchy
-from hierclf.nn import FlatSoftmax, HierarchicalSoftmax, PathCrossEntropy
+from hierclf.nn import (
+    DAGSoftmax,
+    FlatSoftmax,
+    HierarchicalSoftmax,
+    PathCrossEntropy,
+    PathSteps,
+    SoftLabelCrossEntropy,
+)
 
 HEADS = [HierarchicalSoftmax, FlatSoftmax]
 DTYPES = [torch.float32, torch.float64]
@@ -31,7 +38,7 @@ def loss_of(softmax, hidden, target, weight=None):
 class Steps(torch.nn.Module):
     """A head whose steps are known."""
 
-    def path_log_proba(self, hidden, target):
+    def path_log_proba(self, hidden, target, *, label_smoothing, log_prior):
         return hidden.log()
 
 
@@ -71,6 +78,30 @@ def test_zero_logits_lose_the_log_of_the_number_of_children_on_the_path(tree, ro
         on_path = (tree.root, *tree.path(node)[:-1])
         expected = math.fsum(math.log(len(tree.children(parent))) for parent in on_path)
         assert loss.item() == pytest.approx(expected, rel=1e-14, abs=1e-14)
+
+
+@pytest.mark.parametrize("head", [FlatSoftmax, DAGSoftmax])
+def test_weights_of_levels_need_steps(head):
+    tree, rng = by_hand.RAGGED, np.random.default_rng(0)
+    softmax, hidden = by_hand.build(head, tree, rng), by_hand.rows(rng, 2, 3)
+    weights, target = torch.rand(tree.n_levels, dtype=torch.float64), torch.tensor([0, 1])
+    with pytest.raises(ValueError, match=rf"{head.__name__} gives the target in one.*PathSteps"):
+        PathCrossEntropy(level_weights=weights)(softmax, hidden, target)
+    # Whichever head it is, `steps` divide its probabilities.
+    loss = PathCrossEntropy(level_weights=torch.ones_like(weights), steps=PathSteps(tree))
+    torch.testing.assert_close(loss(softmax, hidden, target), loss_of(softmax, hidden, target))
+    with pytest.raises(ValueError, match="`steps` are what `level_weights` weigh"):
+        PathCrossEntropy(steps=PathSteps(tree))
+
+
+def test_steps_and_soft_labels_need_a_tree():
+    dag = Hierarchy([("r", "a"), ("r", "b"), ("a", "c"), ("b", "c")])
+    for make, name in (
+        (PathSteps, "PathSteps"),
+        (lambda h: SoftLabelCrossEntropy(h, 1.0), "SoftLabelCrossEntropy"),
+    ):
+        with pytest.raises(ValueError, match=f"^{name} needs a tree, .*this hierarchy is a DAG"):
+            make(dag)
 
 
 # -- the gradients

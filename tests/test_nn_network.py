@@ -35,6 +35,20 @@ def weights(network):
     return {name: value.clone() for name, value in network.state_dict().items()}
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"head": "flatt"}, "head must be 'hierarchical' or 'flat', got 'flatt'"),
+        ({"head": None}, "head must be .*, got None"),
+        ({"activation": "step"}, "activation must be 'identity', .* or 'gelu', got 'step'"),
+    ],
+)
+def test_options_are_one_of_a_few_words(option, message):
+    for sizes in ((), (4,)):
+        with pytest.raises(ValueError, match=message):
+            SoftmaxNetwork(3, TREE, hidden_layer_sizes=sizes, **option)
+
+
 # -- what it computes
 
 

@@ -1,6 +1,7 @@
 """Networks that read texts, against torch's own modules run on each text alone."""
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -81,6 +82,46 @@ def test_word_embedding_is_a_table():
     # too large: the unknown word
     for ids in ([[9, 1000]], [[2**31 - 1, 9]]):
         assert embedding(torch.tensor(ids)).tolist() == [[weight[1], weight[1]]]
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_a_word_that_is_not_known_is_unknown_until_training_has_read_it(dtype):
+    known = torch.tensor([i not in (4, 6) for i in range(N_IDS)])
+    embedding = word_embedding(known=known)
+    weight, ids = embedding.weight.detach(), torch.tensor([[3, 4, 6, 9, 0]], dtype=dtype)
+
+    def read():
+        return [[row.tolist() for row in weight].index(v.tolist()) for v in embedding(ids)[0]]
+
+    embedding.eval()
+    assert read() == [3, 1, 1, 1, 0]
+    with torch.no_grad():  # dropout alone, perhaps, but no training
+        embedding.train()(ids)
+    embedding.eval()
+    assert read() == [3, 1, 1, 1, 0]
+    embedding.train()(torch.tensor([[2, 6]], dtype=dtype))
+    embedding.eval()
+    assert read() == [3, 1, 6, 1, 0]
+    again = word_embedding(known=torch.ones(N_IDS, dtype=bool))
+    again.load_state_dict(embedding.state_dict())
+    assert again.known.tolist() == [i != 4 for i in range(N_IDS)]
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: RaggedRNN("rnn", 3, 2), "cell must be 'lstm' or 'gru', got 'rnn'"),
+        (lambda: recurrent(cell="LSTM"), "cell must be 'lstm' or 'gru', got 'LSTM'"),
+        *(
+            (partial(build, precision="bf16"), "precision must be 'float32' or 'bfloat16', got")
+            for build in (recurrent, conv_gru, lambda **p: TransformerText(nn.Identity(), **p))
+        ),
+        (lambda: TransformerText(nn.Identity(), "max"), "pooling must be 'mean' or 'cls', got"),
+    ],
+)
+def test_refuses_words_that_are_no_options(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
 
 
 @pytest.mark.parametrize("sparse", [False, True])

@@ -25,6 +25,7 @@ from skorch.callbacks import (
 
 from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier
 from hierclf._batches import Batches, Rows, stratified_holdout
+from hierclf.encoders import LSTMEncoder, ModuleEncoder
 from hierclf.nn import CSRRows
 
 TREE = {"root": ["a", "x", "y"], "x": ["b", "c"], "y": ["d"]}
@@ -517,6 +518,22 @@ def test_a_warm_start_refuses_another_network(change, message):
     assert clf.n_iter_ == 4
 
 
+def test_a_warm_start_names_the_part_of_the_encoder_in_a_line():
+    """Another module, even one with equal weights, is another place to start from."""
+    first = torch.nn.Sequential(*(torch.nn.Linear(4, 4) for _ in range(40)))
+    second = copy.deepcopy(first)
+    X, y = data()
+    clf = make(encoder=ModuleEncoder(first), epochs=1, warm_start=True).fit(X, y)
+    for module, now in ((second, "another that looks the same"), (torch.nn.Flatten(), "Flatten")):
+        clf.set_params(encoder__module=module)
+        with pytest.raises(
+            ValueError, match=rf"encoder__module was Sequential.*now {now}"
+        ) as error:
+            clf.fit(X, y)
+        assert len(str(error.value)) < 300
+        assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -636,6 +653,67 @@ def test_gradients_can_be_clipped(layout, optimizer):
     still = make(**params, epochs=1).set_params(learning_rate_init=1e-300).fit(layout(X), y)
     if optimizer == "sgd":  # Adam makes up for the scale of the gradient
         np.testing.assert_allclose(tight.predict_proba(X), still.predict_proba(X), rtol=1e-6)
+
+
+class Look(Callback):
+    """Does nothing with the gradients but to see that torch's functions take them."""
+
+    n_zero_rows = 0
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        for _, parameter in named_parameters:
+            assert torch.isfinite(torch.linalg.vector_norm(parameter.grad))
+            Look.n_zero_rows += int((parameter.grad == 0).all(dim=-1).sum())
+
+
+# Rows of a word or two, so that a batch of 16 holds few of the 40 words; 0 is padding.
+WORDS = np.random.default_rng(5).integers(1, 41, size=(60, 2))
+WORDS[::3, 1] = 0
+LOOKED_AT = {
+    "auto, linear": {"hidden_layer_sizes": ()},
+    "adamw, linear": {"hidden_layer_sizes": (), "optimizer": "adamw"},
+    "auto, hidden": {},
+    "adam, hidden": {"optimizer": "adam"},
+    "words": {"encoder": LSTMEncoder(4, embedding_dim=3), "hidden_layer_sizes": ()},
+    "words, sgd": {"encoder": LSTMEncoder(4, embedding_dim=3), "optimizer": "sgd"},
+}
+
+
+@pytest.mark.parametrize("name", LOOKED_AT)
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_callback_that_looks_at_gradients_changes_nothing(name, warm):
+    X, y = sparse_data(n_features=40, density=0.03)
+    X = WORDS if "words" in name else X
+    params = {"weight_decay": 0.1, "learning_rate_init": 0.05, **LOOKED_AT[name]}
+    once = make(epochs=4, **params).fit(X, y)
+    Look.n_zero_rows = 0
+    looked = make(epochs=4 - 2 * warm, **params, callbacks=[Look()], warm_start=warm).fit(X, y)
+    if warm:
+        looked.set_params(callbacks=None).fit(X, y)
+    assert Look.n_zero_rows > 0  # a dense gradient tells nothing of which rows it touched
+    assert looked.n_iter_ == 4
+    for one, other in zip(
+        once.net_.module_.parameters(), looked.net_.module_.parameters(), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-7)
+    np.testing.assert_array_equal(once.predict(X), looked.predict(X))
+
+
+@pytest.mark.parametrize("optimizer", ["auto", "adamw"])
+def test_what_a_callback_does_to_gradients_counts(optimizer):
+    """Gradients of 0 leave the weights to their decay, 4 batches of 1 % an epoch."""
+
+    class Zero(Callback):
+        def on_grad_computed(self, net, named_parameters, **kwargs):
+            for _, parameter in named_parameters:
+                parameter.grad.zero_()
+
+    X, y = sparse_data()
+    params = {"optimizer": optimizer, "hidden_layer_sizes": (), "learning_rate_init": 0.02}
+    start = make(**params, epochs=1, callbacks=[Spy()]).fit(X, y) and Spy.weights
+    clf = make(**params, weight_decay=0.5, epochs=3, callbacks=[Zero()]).fit(X, y)
+    weight = clf.net_.module_.head.linear.weight.detach()
+    np.testing.assert_allclose(weight, start * 0.99**12, rtol=1e-9)
 
 
 @pytest.mark.parametrize("layout", [np.asarray, sp.csr_array])

@@ -9,20 +9,21 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
 from hierclf._compat import Interval, StrOptions
+from hierclf._params import ParamObject
 from hierclf._random import seeded
+from hierclf.nn.text import PRECISIONS
 
 # What parameters may be, for scikit-learn's validation.
 SIZE = [Interval(Integral, 1, None, closed="left")]
 PROBABILITY = [Interval(Real, 0, 1, closed="left")]
-PRECISION = [StrOptions({"float32", "bfloat16"})]
+PRECISION = [StrOptions(set(PRECISIONS))]
 LEARNING_RATE = [Interval(Real, 0, None, closed="neither"), None]
 
 
-class BaseEncoder(BaseEstimator):  # type: ignore[misc]
+class BaseEncoder(ParamObject):
     """What every encoder has.
 
     Attributes

@@ -24,13 +24,21 @@ class ModuleEncoder(BaseEncoder):
     ----------
     module : type, callable or torch.nn.Module
         A class or a function that returns a module, called without arguments for each
-        ``fit``; or a module, whose weights are where each ``fit`` starts. It must
-        return a vector for each row: a tensor of shape (batch, size), of any size.
+        ``fit``; or a module, whose weights are where each ``fit`` starts. Either way
+        what is trained is a copy. It must return a vector for each row: a tensor of
+        shape (batch, size), of any size.
     input_kind : {"array", "tokens"}, default="array"
         What it reads: arrays of floats, of two dimensions or more; or rows of token
-        ids, which are cut to the longest row of a batch and padded with 0.
+        ids, which are cut to the longest row of a batch and padded with 0 at the end.
     learning_rate : float, optional
         Learning rate of the module at the start. None is that of the classifier.
+
+    Notes
+    -----
+    Training puts the whole module into training mode, parts that were in ``eval()``
+    included: of a part that is to stay in it, such as a batch norm whose statistics are
+    to be kept, override ``train(mode)`` to do ``super().train(False)``. Parameters
+    without ``requires_grad`` stay as they are.
 
     Examples
     --------
@@ -66,9 +74,8 @@ class ModuleEncoder(BaseEncoder):
 
     def build(self, X: NDArray[Any], *, dtype: torch.dtype, seed: int) -> nn.Module:
         """Make the network; see :meth:`BaseEncoder.build`."""
-        if isinstance(self.module, nn.Module):
-            module = deepcopy(self.module)
-        else:
+        module = self.module
+        if not isinstance(module, nn.Module):
             with seeded(seed):
                 try:
                     module = self.module()
@@ -82,7 +89,19 @@ class ModuleEncoder(BaseEncoder):
                     f"the encoder {self.module!r} must return a torch.nn.Module, "
                     f"got {type(module).__name__}"
                 )
-        return module.to(dtype)
+        # What a function returns need not be new: it may be, or hold, a module of the user's.
+        return _copy(module).to(dtype)
+
+
+def _copy(module: nn.Module) -> nn.Module:
+    try:
+        return deepcopy(module)
+    except RuntimeError as error:
+        raise ValueError(
+            f"the encoder {type(module).__name__} cannot be copied, as each fit does. If that is "
+            "for torch.nn.utils.weight_norm, take torch.nn.utils.parametrizations.weight_norm. "
+            f"{error}"
+        ) from error
 
 
 def as_encoder(encoder: Any) -> BaseEncoder | None:
@@ -115,6 +134,5 @@ def as_encoder(encoder: Any) -> BaseEncoder | None:
             )
         encoder = ModuleEncoder(encoder)
     valid: BaseEncoder = encoder
-    if hasattr(valid, "_parameter_constraints"):  # a user's own encoder need not have any
-        valid._validate_params()
+    valid.check()
     return valid

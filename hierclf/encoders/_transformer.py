@@ -17,7 +17,7 @@ from torch import nn
 from hierclf._compat import StrOptions
 from hierclf._random import seeded
 from hierclf.encoders._base import LEARNING_RATE, PRECISION, SIZE, BaseEncoder
-from hierclf.nn.text import TransformerText
+from hierclf.nn.transformer import POOLINGS, TransformerText
 from hierclf.text._sequences import pad
 
 
@@ -29,8 +29,9 @@ class TransformerEncoder(BaseEncoder):
     Parameters
     ----------
     model : str, path or transformers.PreTrainedModel
-        Folder or name of a model, as ``AutoModel.from_pretrained`` takes it, or a model,
-        which is copied.
+        Folder or name of a model, as ``AutoModel.from_pretrained`` takes it, or a model
+        without a head, which is copied. Of one with a decoder, such as T5, give the
+        encoder alone: ``T5EncoderModel.from_pretrained(name)``.
     max_length : int, default=256
         Texts are cut after that many tokens, the special ones included. None is the
         most that the model takes.
@@ -65,7 +66,7 @@ class TransformerEncoder(BaseEncoder):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "model": [str, os.PathLike, nn.Module],
         "max_length": [*SIZE, None],
-        "pooling": [StrOptions({"mean", "cls"})],
+        "pooling": [StrOptions(set(POOLINGS))],
         "freeze": ["boolean"],
         "learning_rate": LEARNING_RATE,
         "precision": PRECISION,
@@ -96,6 +97,26 @@ class TransformerEncoder(BaseEncoder):
         """Whether the model stays as it is."""
         return self.freeze
 
+    def check(self) -> None:
+        """Check the parameters.
+
+        Raises
+        ------
+        TypeError
+            If ``model`` is a module of another kind.
+        ValueError
+            If another parameter is not as documented.
+        """
+        super().check()
+        model = self.model
+        if isinstance(model, nn.Module) and not (
+            hasattr(model, "config") and hasattr(model, "get_input_embeddings")
+        ):
+            raise TypeError(
+                f"model must be a model of transformers, got a {type(model).__name__}: give a "
+                "classifier any other module as it is, encoder=module"
+            )
+
     def build(self, X: NDArray[Any], *, dtype: torch.dtype, seed: int) -> nn.Module:
         """Make the network; see :meth:`BaseEncoder.build`."""
         if isinstance(self.model, nn.Module):
@@ -107,24 +128,24 @@ class TransformerEncoder(BaseEncoder):
 
     def build_tokenizer(self) -> Callable[[list[str]], NDArray[np.int32]]:
         """Return the function from texts to token ids; see :class:`BaseEncoder`."""
-        is_model = isinstance(self.model, nn.Module)
+        model, tokenizer = self.model, self.tokenizer
+        is_model = isinstance(model, nn.Module)
         with _quiet() as transformers:
-            tokenizer = self.tokenizer
             if tokenizer is None:
-                source = self.model.name_or_path if is_model else self.model
+                source = getattr(model, "name_or_path", None) if is_model else model
                 if not source:
                     raise ValueError(
                         "the model was made in memory, without a tokenizer: pass tokenizer"
                     )
                 tokenizer = transformers.AutoTokenizer.from_pretrained(source)
-            config = (
-                self.model.config
-                if is_model
-                else transformers.AutoConfig.from_pretrained(self.model)
-            )
-        # A tokenizer that knows of no limit gives a number beyond all lengths.
-        limits = (getattr(config, "max_position_embeddings", None), tokenizer.model_max_length)
-        most = min((limit for limit in limits if limit and limit < 1 << 30), default=None)
+            if not is_model:
+                config = transformers.AutoConfig.from_pretrained(model)
+                with torch.device("meta"):  # its layers, without their weights
+                    model = transformers.AutoModel.from_config(config)
+        # Where there is no limit, a model has none or -1, a tokenizer a number beyond all
+        # lengths.
+        limits = (*_length_limits(model), tokenizer.model_max_length)
+        most = min((limit for limit in limits if limit and 0 < limit < 1 << 30), default=None)
         length = most if self.max_length is None else self.max_length
         if most is not None and length > most:
             raise ValueError(
@@ -140,7 +161,8 @@ def _quiet() -> Iterator[Any]:
         import transformers
     except ImportError as error:
         raise ImportError(
-            "TransformerEncoder needs the package transformers: pip install hierclf[text]"
+            "TransformerEncoder needs transformers: pip install transformers (the extra "
+            "'text' of hierclf)"
         ) from error
     from transformers.utils import logging
 
@@ -153,6 +175,16 @@ def _quiet() -> Iterator[Any]:
         logging.set_verbosity(verbosity)
         if had_bar:
             logging.enable_progress_bar()
+
+
+def _length_limits(model: Any) -> Iterator[int | None]:
+    """Yield what limits the number of tokens that a model takes."""
+    yield getattr(model.config, "max_position_embeddings", None)
+    for name, module in model.named_modules():
+        padding = getattr(module, "padding_idx", None)
+        if name.endswith("position_embeddings") and padding is not None:
+            # RoBERTa and its kin number positions from the one after the padding's.
+            yield len(module.weight) - (padding + 1)
 
 
 def _tokenize(tokenizer: Any, max_length: int | None, texts: list[str]) -> NDArray[np.int32]:

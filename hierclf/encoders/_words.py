@@ -10,9 +10,18 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from hierclf._blocks import row_blocks
 from hierclf._compat import StrOptions
 from hierclf.encoders._base import LEARNING_RATE, PRECISION, PROBABILITY, SIZE, BaseEncoder
-from hierclf.nn.text import CELLS, EMBEDDING_BOUND, ConvGRU, RecurrentEncoder, WordEmbedding
+from hierclf.nn.text import (
+    CELLS,
+    EMBEDDING_BOUND,
+    PADDING,
+    UNKNOWN,
+    ConvGRU,
+    RecurrentEncoder,
+    WordEmbedding,
+)
 
 
 class _WordEncoder(BaseEncoder):
@@ -35,7 +44,7 @@ class _WordEncoder(BaseEncoder):
                 )
             weight = torch.empty(n_ids, self.embedding_dim, dtype=dtype)
             weight.uniform_(-EMBEDDING_BOUND, EMBEDDING_BOUND, generator=generator)
-            return WordEmbedding(weight)
+            return WordEmbedding(weight, known=_occurring(X, n_ids))
         vectors = self.word_vectors
         if hasattr(vectors, "matrix"):
             raise TypeError(
@@ -58,6 +67,15 @@ class _WordEncoder(BaseEncoder):
                 f"{n_ids - 1}: make both with the same vectorizer"
             )
         return WordEmbedding(torch.from_numpy(vectors).to(dtype), trainable=not self.freeze)
+
+
+def _occurring(X: NDArray[Any], n_ids: int) -> torch.Tensor | None:
+    """Return which ids occur, the two that are no words included; None if all do."""
+    occurs = np.zeros(n_ids, dtype=bool)
+    occurs[[PADDING, UNKNOWN]] = True
+    for rows in row_blocks(*X.shape):  # numpy makes a wider copy of ids that it indexes with
+        occurs[X[rows]] = True
+    return None if occurs.all() else torch.from_numpy(occurs)
 
 
 class LSTMEncoder(_WordEncoder):
@@ -99,9 +117,15 @@ class LSTMEncoder(_WordEncoder):
 
     Notes
     -----
-    Token ids that ``fit`` has not seen are read as the unknown word, 1. Word vectors
-    that are drawn come from the uniform distribution in plus or minus 0.245, all other
-    weights as torch draws them.
+    Token ids that ``fit`` has not seen are read as the unknown word, 1; with
+    ``word_vectors``, only those that have no row in it. The vector of the unknown word is
+    learnt like any other where rows hold the id 1, as from
+    ``SequenceVectorizer(min_df=2)``; otherwise it stays as it was drawn or given, save
+    for the weight decay. A later fit with ``warm_start`` learns ids that are new to it up
+    to the largest of the first; larger ones stay unknown.
+
+    Word vectors that are drawn come from the uniform distribution in plus or minus 0.245,
+    all other weights as torch draws them.
 
     References
     ----------

@@ -1,22 +1,25 @@
 """The torch floor: tensors in, tensors out; usable without scikit-learn.
 
-``softmax``  hidden state -> log-probability of every node of a hierarchy
-``dag``      the same where a node may have several parents
-``losses``   the probabilities that a head gives to targets -> a scalar
-``groups``   ragged groups of nodes as padded blocks
-``linear``   affine maps over dense and over sparse rows
-``text``     token ids -> a vector for each text
-``network``  encoder and hidden layers joined to a softmax
-``optim``    optimisers for sparse gradients
+``softmax``      hidden state -> log-probability of every node of a hierarchy
+``dag``          the same where a node may have several parents
+``losses``       the probabilities that a head gives to targets -> a scalar
+``groups``       ragged groups of nodes as padded blocks
+``linear``       affine maps over dense and over sparse rows
+``text``         token ids -> a vector for each text
+``transformer``  the same with a pretrained transformer
+``network``      encoder and hidden layers joined to a softmax
+``optim``        optimisers for sparse gradients
 """
 
 from hierclf.nn.dag import DAGSoftmax
+from hierclf.nn.groups import PathSteps
 from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 from hierclf.nn.losses import PathCrossEntropy, SoftLabelCrossEntropy
 from hierclf.nn.network import SoftmaxNetwork
 from hierclf.nn.optim import LazyAdamW, LazyNovoGrad
 from hierclf.nn.softmax import FlatSoftmax, HierarchicalSoftmax
-from hierclf.nn.text import ConvGRU, RaggedRNN, RecurrentEncoder, TransformerText, WordEmbedding
+from hierclf.nn.text import ConvGRU, RaggedRNN, RecurrentEncoder, WordEmbedding
+from hierclf.nn.transformer import TransformerText
 
 __all__ = [
     "CSRRows",
@@ -29,6 +32,7 @@ __all__ = [
     "LazyNovoGrad",
     "Linear",
     "PathCrossEntropy",
+    "PathSteps",
     "RaggedRNN",
     "RecurrentEncoder",
     "SoftLabelCrossEntropy",

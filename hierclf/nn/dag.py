@@ -83,7 +83,7 @@ class DAGSoftmax(nn.Module):
         register_derived(self, "leaf_indices", hierarchy.leaf_indices)
         register_derived(self, "edge_children", hierarchy.edge_children)
 
-    def forward(self, hidden: Tensor | CSRRows, log_prior: Tensor | None = None) -> Tensor:
+    def forward(self, hidden: Tensor | CSRRows, *, log_prior: Tensor | None = None) -> Tensor:
         """Compute the log-probability of every node; see :class:`HierarchicalSoftmax`."""
         return self.ways.add_up(self._steps(hidden, log_prior)).t()
 
@@ -96,7 +96,12 @@ class DAGSoftmax(nn.Module):
         return self.leaf_log_proba(hidden)
 
     def path_log_proba(
-        self, hidden: Tensor | CSRRows, target: Tensor, log_prior: Tensor | None = None
+        self,
+        hidden: Tensor | CSRRows,
+        target: Tensor,
+        *,
+        label_smoothing: float = 0.0,
+        log_prior: Tensor | None = None,
     ) -> Tensor:
         """Compute the log-probability of a target, by all its paths together.
 
@@ -106,6 +111,8 @@ class DAGSoftmax(nn.Module):
             Hidden states.
         target : Tensor of shape (batch,), int64
             Node of each row, as a position in ``hierarchy.nodes``.
+        label_smoothing : float
+            Only 0: it is for the steps of one path, and a node here may have several.
         log_prior : Tensor of shape (nodes,), optional
             Added to the logits of the edges into each node.
 
@@ -113,8 +120,18 @@ class DAGSoftmax(nn.Module):
         -------
         Tensor of shape (batch, 1)
             ``log P(target)``.
+
+        Raises
+        ------
+        ValueError
+            If asked for label smoothing.
         """
-        return self.forward(hidden, log_prior).gather(1, target.unsqueeze(1))
+        if label_smoothing:
+            raise ValueError(
+                "label_smoothing needs the steps of one path, and a DAGSoftmax adds up several: "
+                "use HierarchicalSoftmax, for a tree"
+            )
+        return self.forward(hidden, log_prior=log_prior).gather(1, target.unsqueeze(1))
 
     def likeliest_path(self, hidden: Tensor | CSRRows, target: Tensor) -> Tensor:
         """Find the likeliest of the paths to a target.
@@ -154,9 +171,8 @@ class WaysUp(nn.Module):
         super().__init__()
         children, parents = hierarchy.edge_children, hierarchy.edge_parents + 1  # 0 is the root
         by_child = np.argsort(children, kind="stable")
-        starts = np.searchsorted(children[by_child], np.arange(1, len(hierarchy)))
-        into = np.split(by_child, starts)
-        ends = np.searchsorted(hierarchy.depths, np.arange(1, hierarchy.depth + 2))
+        into = np.split(by_child, hierarchy.parent_offsets[1:-1])
+        ends = hierarchy.depth_offsets.tolist()
         levels = (_Level(into[start:stop], parents) for start, stop in pairwise(ends))
         self.levels = nn.ModuleList(levels)  # type: ignore[assignment]
         register_derived(self, "parents", parents)

@@ -32,12 +32,44 @@ class PathSteps(nn.Module):
     Levels of the tree share a bucket if their widest groups round up to the same
     power of two: one wide group does not pad the levels that have none. Narrow trees
     have a single bucket, since there a second one costs more than the padding.
+
+    Parameters
+    ----------
+    hierarchy : Hierarchy
+        A tree.
+
+    Attributes
+    ----------
+    levels : Tensor of shape (depth,), int64
+        The level into which each column of the output is a step.
+
+    Raises
+    ------
+    ValueError
+        If the hierarchy is not a tree.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from hierclf import Hierarchy
+    >>> tree = Hierarchy.from_dict({"root": ["a", "b"], "b": ["c", "d", "e"]})
+    >>> steps = PathSteps(tree)
+    >>> logits, target = torch.zeros(5, 2), torch.tensor(tree.node_indices(["a", "d"]))
+    >>> steps(logits, target).exp()  # one of 2 siblings, then nothing, or one of 3
+    tensor([[0.5000, 1.0000],
+            [0.5000, 0.3333]])
+    >>> steps.levels
+    tensor([0, 1])
     """
 
     levels: Tensor
 
     def __init__(self, hierarchy: Hierarchy) -> None:
         super().__init__()
+        if not hierarchy.is_tree:
+            raise ValueError(
+                "PathSteps needs a tree, in which a label has one path; this hierarchy is a DAG"
+            )
         ancestors = ancestors_by_level(hierarchy)
         sizes = np.diff(hierarchy.group_offsets)
         group = np.repeat(np.arange(len(sizes)), sizes)[ancestors]
@@ -54,10 +86,22 @@ class PathSteps(nn.Module):
         register_derived(self, "levels", np.concatenate(buckets))
 
     def forward(self, logits: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
-        """Map logits (nodes, batch) and targets (batch,) to steps (batch, depth).
+        """Compute the log-probability of each step on the path to a target.
 
-        Label smoothing mixes each step with the mean over its group. Column i is the
-        step into level ``levels[i]``.
+        Parameters
+        ----------
+        logits : Tensor of shape (nodes, batch)
+            In the order of ``hierarchy.nodes``.
+        target : Tensor of shape (batch,), int64
+            Node of each row, as a position in ``hierarchy.nodes``.
+        label_smoothing : float
+            Share of the mean over all siblings in each step.
+
+        Returns
+        -------
+        Tensor of shape (batch, depth)
+            ``log P(child | parent)`` for each step, 0 below the target; column i is the
+            step into level ``levels[i]``.
         """
         steps = [bucket(logits, target, label_smoothing) for bucket in self.buckets]
         return (steps[0] if len(steps) == 1 else torch.cat(steps)).t()
@@ -195,13 +239,10 @@ def _buckets(sizes: _Indices) -> list[_Indices]:
 
 def ancestors_by_level(hierarchy: Hierarchy) -> _Indices:
     """Return the ancestor of each node at each level (levels, nodes), itself from its own on."""
-    depth, n_nodes = hierarchy.depth, len(hierarchy)
-    ancestors = np.tile(np.arange(n_nodes), (depth, 1))
-    for level in range(depth - 2, -1, -1):
-        below = ancestors[level + 1]
-        is_deeper = hierarchy.depths[below] > level + 1
-        ancestors[level] = np.where(is_deeper, hierarchy.edge_parents[below], below)
-    return ancestors
+    nodes = np.arange(len(hierarchy))
+    paths = hierarchy.path_indices(nodes)
+    np.copyto(paths, nodes[:, None], where=paths < 0)
+    return np.ascontiguousarray(paths.T)
 
 
 def leaves_under(hierarchy: Hierarchy) -> list[_Indices]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -84,6 +84,8 @@ class PathCrossEntropy(nn.Module):
         log_prior: Tensor | None = None,
     ) -> None:
         super().__init__()
+        if steps is not None and level_weights is None:
+            raise ValueError("`steps` are what `level_weights` weigh: give both, or neither")
         self.steps = steps
         self.label_smoothing = label_smoothing
         self.register_buffer("level_weights", level_weights)
@@ -114,6 +116,12 @@ class PathCrossEntropy(nn.Module):
         -------
         Tensor
             A scalar, in nats.
+
+        Raises
+        ------
+        ValueError
+            If the head has no steps for the weights of the levels, or cannot smooth
+            labels.
         """
         log_proba = self._path_log_proba(head, hidden, target)
         if sample_weight is None:
@@ -122,27 +130,23 @@ class PathCrossEntropy(nn.Module):
 
     def _path_log_proba(self, head: Head, hidden: Tensor | CSRRows, target: Tensor) -> Tensor:
         """Return the terms of each row, (batch, steps)."""
-        options: dict[str, Any] = {}
-        if self.label_smoothing:
-            options["label_smoothing"] = self.label_smoothing
-        if self.log_prior is not None:
-            options["log_prior"] = self.log_prior
-        if self.steps is not None:
+        if self.level_weights is not None and self.steps is not None:
             # Siblings sum to their parent, so a softmax over them turns P(node), which
             # is all that a flat head gives, into P(node | parent).
-            nodes = head(hidden, self.log_prior).t()
-            log_proba: Tensor = self.steps(nodes, target, self.label_smoothing)
-            return log_proba * self._weights_of(self.steps)
-        log_proba = head.path_log_proba(hidden, target, **options)
+            nodes = head(hidden, log_prior=self.log_prior).t()
+            steps: Tensor = self.steps(nodes, target, self.label_smoothing)
+            return steps * self.level_weights.index_select(0, self.steps.levels)
+        steps = head.path_log_proba(
+            hidden, target, label_smoothing=self.label_smoothing, log_prior=self.log_prior
+        )
         if self.level_weights is None:
-            return log_proba
-        assert isinstance(head, HierarchicalSoftmax), "a flat softmax needs `steps`"
-        return log_proba * self._weights_of(head.steps)
-
-    def _weights_of(self, steps: PathSteps) -> Tensor:
-        """Return the weights of the levels in the order of the columns."""
-        assert self.level_weights is not None, "only weights need the steps"
-        return self.level_weights.index_select(0, steps.levels)
+            return steps
+        if not isinstance(head, HierarchicalSoftmax):
+            raise ValueError(
+                f"level_weights weigh the steps of a path, and {type(head).__name__} gives the "
+                "target in one: give `steps`, which PathSteps(hierarchy) makes of a tree"
+            )
+        return steps * self.level_weights.index_select(0, head.steps.levels)
 
 
 class SoftLabelCrossEntropy(nn.Module):
@@ -194,7 +198,10 @@ class SoftLabelCrossEntropy(nn.Module):
     def __init__(self, hierarchy: Hierarchy, beta: float) -> None:
         super().__init__()
         if not hierarchy.is_tree:
-            raise ValueError("soft labels need a tree, and this hierarchy is a DAG")
+            raise ValueError(
+                "SoftLabelCrossEntropy needs a tree, in which a label has one path; this "
+                "hierarchy is a DAG"
+            )
         ancestors = ancestors_by_level(hierarchy)
         heights, depths = hierarchy.heights, hierarchy.depths
         # The leaves that leave the path to a target at the same node weigh the same: those
@@ -214,8 +221,8 @@ class SoftLabelCrossEntropy(nn.Module):
         register_derived(self, "of_target", 1 / total)
         register_derived(self, "leaf_indices", hierarchy.leaf_indices)
         register_derived(self, "parents", hierarchy.edge_parents)
-        ends = np.searchsorted(depths, np.arange(2, hierarchy.depth + 2)).tolist()
-        self.levels_upwards = list(pairwise(ends))[::-1]  # all but the top one
+        levels = list(pairwise(hierarchy.depth_offsets.tolist()))
+        self.levels_upwards = levels[:0:-1]  # all but the top one
 
     def forward(
         self,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from hierclf.nn._options import check_option
 from hierclf.nn.dag import DAGSoftmax
 from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 from hierclf.nn.softmax import FlatSoftmax, HierarchicalSoftmax
@@ -28,6 +29,7 @@ def head_class(
     head: str, hierarchy: Hierarchy
 ) -> type[HierarchicalSoftmax] | type[DAGSoftmax] | type[FlatSoftmax]:
     """Return the softmax of a name, "hierarchical" or "flat", for a hierarchy."""
+    check_option("head", head, ("hierarchical", "flat"))
     if head == "flat":
         return FlatSoftmax
     return HierarchicalSoftmax if hierarchy.is_tree else DAGSoftmax
@@ -67,6 +69,11 @@ class SoftmaxNetwork(nn.Module):
         The hidden layers.
     head : HierarchicalSoftmax, DAGSoftmax or FlatSoftmax
         The softmax.
+
+    Raises
+    ------
+    ValueError
+        If ``head`` or ``activation`` is none of these.
     """
 
     def __init__(
@@ -83,6 +90,8 @@ class SoftmaxNetwork(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        check_option("activation", activation, ACTIVATIONS)
+        head_kind = head_class(head, hierarchy)
         self.encoder = encoder
         generator = torch.Generator().manual_seed(seed)
         # Without an encoder, whichever layer comes first reads the features.
@@ -95,7 +104,7 @@ class SoftmaxNetwork(nn.Module):
                 layers.append(nn.Dropout(dropout))
             linear, in_features = Linear, size
         self.hidden = nn.Sequential(*layers)
-        self.head = head_class(head, hierarchy)(
+        self.head = head_kind(
             in_features, hierarchy, linear=linear, generator=generator, dtype=dtype
         )
 

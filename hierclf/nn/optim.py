@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from math import exp, log1p
 from typing import Any
 
@@ -216,6 +217,50 @@ class LazyNovoGrad(LazyAdamW):
         is_dense = parameter.grad is not None and not parameter.grad.is_sparse
         if is_dense and "exp_avg" not in state:
             state.clear()  # AdamW starts from nothing
+
+
+@contextmanager
+def shown_dense(parameters: Iterable[Tensor]) -> Iterator[None]:
+    """Show sparse gradients as dense ones, which torch can clip and take norms of.
+
+    Afterwards each is sparse again and has the rows it had, with the values that they were
+    given meanwhile, so that whoever looks changes nothing but values. What was written to
+    other rows is lost.
+
+    Parameters
+    ----------
+    parameters : iterable of Tensor
+        Those whose gradient is sparse are shown dense; all others stay as they are.
+
+    Examples
+    --------
+    >>> import torch
+    >>> table = torch.nn.Embedding(4, 1, sparse=True)
+    >>> table(torch.tensor([3, 1, 3])).sum().backward()
+    >>> with shown_dense(table.parameters()):
+    ...     print(table.weight.grad.flatten().tolist())
+    ...     _ = table.weight.grad.clamp_(max=1.5)
+    [0.0, 1.0, 0.0, 2.0]
+    >>> table.weight.grad.indices().tolist(), table.weight.grad.values().flatten().tolist()
+    ([[1, 3]], [1.0, 1.5])
+    """
+    shown = []
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            rows, values = _rows_once(parameter.grad)
+            parameter.grad = torch.zeros_like(parameter).index_copy_(0, rows, values)
+            shown.append((parameter, rows))
+    yield
+    for parameter, rows in shown:
+        if parameter.grad is not None:
+            values = parameter.grad.index_select(0, rows)
+            parameter.grad = torch.sparse_coo_tensor(
+                rows.unsqueeze(0),
+                values,
+                parameter.shape,
+                is_coalesced=True,
+                check_invariants=False,
+            )
 
 
 def _log_decay(group: dict[str, Any]) -> float:

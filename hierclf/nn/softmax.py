@@ -1,11 +1,12 @@
 """Softmaxes over a hierarchy: hidden state -> log-probability of every node.
 
-Two heads with the same methods: ``forward`` gives every node, ``leaf_log_proba`` the
-leaves, ``leaf_scores`` no more than it takes to choose among them, and
-``path_log_proba`` the steps to a target, which is what training needs. All arithmetic
-is in log space and runs over real children only. The hierarchical one holds logits
-node by row: a group of siblings is then a block of contiguous rows, and a softmax over
-the first axis runs at the full width of the processor however small the group.
+Two heads with the same methods, which :class:`DAGSoftmax` has too: ``forward`` gives
+every node, ``leaf_log_proba`` the leaves, ``leaf_scores`` no more than it takes to
+choose among them, and ``path_log_proba`` the steps to a target, which is what training
+needs. All arithmetic is in log space and runs over real children only. The hierarchical
+one holds logits node by row: a group of siblings is then a block of contiguous rows, and
+a softmax over the first axis runs at the full width of the processor however small the
+group.
 """
 
 from __future__ import annotations
@@ -97,25 +98,26 @@ class HierarchicalSoftmax(nn.Module):
         self.siblings = RaggedGroups(np.split(nodes, hierarchy.group_offsets[1:-1]))
         self.steps = PathSteps(hierarchy)
         # Nodes come level by level, so every level is a slice.
-        levels = np.arange(1, hierarchy.depth + 2)
-        self.level_offsets = np.searchsorted(hierarchy.depths, levels).tolist()
+        self.level_offsets = hierarchy.depth_offsets.tolist()
         register_derived(self, "leaf_indices", hierarchy.leaf_indices)
         register_derived(self, "parents", hierarchy.edge_parents)
 
-    def forward(self, hidden: Tensor | CSRRows) -> Tensor:
+    def forward(self, hidden: Tensor | CSRRows, *, log_prior: Tensor | None = None) -> Tensor:
         """Compute the log-probability of every node.
 
         Parameters
         ----------
         hidden : Tensor of shape (batch, in_features) or CSRRows
             Hidden states.
+        log_prior : Tensor of shape (nodes,), optional
+            Added to the logits.
 
         Returns
         -------
         Tensor of shape (batch, nodes)
             Columns in the order of ``hierarchy.nodes``.
         """
-        return self._node_log_proba(hidden).t()
+        return self._node_log_proba(hidden, log_prior).t()
 
     def leaf_log_proba(self, hidden: Tensor | CSRRows) -> Tensor:
         """Compute the log-probability of every leaf.
@@ -178,14 +180,15 @@ class HierarchicalSoftmax(nn.Module):
             rows and follows the widths of the groups, not the depth: column i is the
             step into level ``steps.levels[i]``.
         """
-        logits = self.linear(hidden).t()
-        if log_prior is not None:
-            logits = logits + log_prior.unsqueeze(1)
-        steps: Tensor = self.steps(logits, target, label_smoothing)
+        steps: Tensor = self.steps(self._logits(hidden, log_prior), target, label_smoothing)
         return steps
 
-    def _node_log_proba(self, hidden: Tensor | CSRRows) -> Tensor:
-        steps = self.siblings.log_softmax(self.linear(hidden).t())
+    def _logits(self, hidden: Tensor | CSRRows, log_prior: Tensor | None) -> Tensor:
+        logits: Tensor = self.linear(hidden).t()
+        return logits if log_prior is None else logits + log_prior.unsqueeze(1)
+
+    def _node_log_proba(self, hidden: Tensor | CSRRows, log_prior: Tensor | None = None) -> Tensor:
+        steps = self.siblings.log_softmax(self._logits(hidden, log_prior))
         levels = [steps[: self.level_offsets[1]]]
         for depth in range(1, len(self.level_offsets) - 1):
             start, stop = self.level_offsets[depth : depth + 2]
@@ -246,7 +249,7 @@ class FlatSoftmax(nn.Module):
         register_derived(self, "leaf_column", leaf_column)
         register_derived(self, "node_order", np.argsort(np.concatenate([leaves, inner])))
 
-    def forward(self, hidden: Tensor | CSRRows, log_prior: Tensor | None = None) -> Tensor:
+    def forward(self, hidden: Tensor | CSRRows, *, log_prior: Tensor | None = None) -> Tensor:
         """Compute the log-probability of every node.
 
         Parameters
@@ -346,8 +349,17 @@ class FlatSoftmax(nn.Module):
         -------
         Tensor of shape (batch, depth), int64
             Positions from the top to the target, then -1.
+
+        Raises
+        ------
+        ValueError
+            If the hierarchy is a tree.
         """
-        assert self.ways is not None, "in a tree there is one path"
+        if self.ways is None:
+            raise ValueError(
+                "in a tree there is one path to a node, whatever its probability: "
+                "see Hierarchy.path_indices"
+            )
         edges = self.ways.from_likeliest_parents(self.forward(hidden).t())
         return self.ways.climb(edges, target)
 

@@ -13,11 +13,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812, torch's own convention
 from torch import Tensor, nn
 
+from hierclf.nn._options import check_option
+
 PADDING, UNKNOWN = 0, 1
 # Words without a vector are drawn from the uniform distribution between plus and minus
 # this (arXiv 2308.01210): about the spread of GloVe's vectors.
 EMBEDDING_BOUND = 0.06**0.5
 CELLS: dict[str, type[nn.LSTM] | type[nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
+PRECISIONS = ("float32", "bfloat16")
 
 
 def token_lengths(ids: Tensor) -> Tensor:
@@ -42,7 +45,7 @@ def token_lengths(ids: Tensor) -> Tensor:
 class WordEmbedding(nn.Module):
     """A vector for each token id, zero and fixed for the padding.
 
-    Ids that are too large are read as the unknown word.
+    Ids that are too large, and those not known, are read as the unknown word.
 
     Parameters
     ----------
@@ -50,24 +53,39 @@ class WordEmbedding(nn.Module):
         The vectors at the start; the first row is set to zero.
     trainable : bool
         Whether training changes them.
+    known : Tensor of shape (n_ids,), bool, optional
+        Ids whose vectors mean something, 0 and 1 among them. Training adds those that it
+        reads. None is all.
 
     Attributes
     ----------
     weight : Parameter of shape (n_ids, dimension)
+    known : Tensor of shape (n_ids,) or None
     sparse_grad : bool
         Whether the gradient of ``weight`` is a sparse tensor, which only some optimisers
         take (:class:`LazyAdamW` does). False at the start.
     """
 
-    def __init__(self, weight: Tensor, *, trainable: bool = True) -> None:
+    known: Tensor | None
+
+    def __init__(
+        self, weight: Tensor, *, trainable: bool = True, known: Tensor | None = None
+    ) -> None:
         super().__init__()
         weight[PADDING] = 0
         self.weight = nn.Parameter(weight, requires_grad=trainable)
+        self.register_buffer("known", known)
         self.sparse_grad = False
 
     def forward(self, ids: Tensor) -> Tensor:
         """Look up ids of shape (batch, length); returns (batch, length, dimension)."""
         ids = ids.masked_fill(ids >= len(self.weight), UNKNOWN)
+        if self.known is not None:
+            if self.training and torch.is_grad_enabled():
+                self.known.index_fill_(0, ids.flatten().long(), True)
+            else:
+                known = self.known.index_select(0, ids.flatten()).view_as(ids)
+                ids = ids.masked_fill(~known, UNKNOWN)
         return F.embedding(ids, self.weight, padding_idx=PADDING, sparse=self.sparse_grad)
 
 
@@ -114,6 +132,7 @@ class RaggedRNN(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        check_option("cell", cell, CELLS)
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList()
         for _ in range(num_layers):
@@ -217,6 +236,7 @@ class RecurrentEncoder(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        check_option("precision", precision, PRECISIONS)
         self.embedding = embedding
         self.recurrent = RaggedRNN(
             cell,
@@ -234,7 +254,7 @@ class RecurrentEncoder(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         """Encode ids of shape (batch, length) as (batch, directions * hidden_size)."""
         embedded = self.embedding(ids)
-        with _computing_in(self.precision, ids.device):
+        with computing_in(self.precision, ids.device):
             _, last = self.recurrent(embedded, token_lengths(ids))
         encoded: Tensor = self.dropout(last.to(embedded.dtype))
         return encoded
@@ -283,6 +303,7 @@ class ConvGRU(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        check_option("precision", precision, PRECISIONS)
         dtype = embedding.weight.dtype
         self.embedding = embedding
         self.embedding_dropout = nn.Dropout(embedding_dropout)
@@ -303,7 +324,7 @@ class ConvGRU(nn.Module):
         """Encode ids of shape (batch, length) as (batch, kernels * n_filters)."""
         embedded = self.embedding_dropout(self.embedding(ids))
         lengths = token_lengths(ids)
-        with _computing_in(self.precision, ids.device):
+        with computing_in(self.precision, ids.device):
             states, _ = self.recurrent(embedded, lengths)
         lengths = lengths.unsqueeze(1)
         is_past = torch.arange(states.shape[1], device=ids.device) >= lengths
@@ -321,57 +342,6 @@ class ConvGRU(nn.Module):
         return torch.cat(largest, dim=1)
 
 
-class TransformerText(nn.Module):
-    """A pretrained transformer whose states are pooled into one vector.
-
-    Ids are those of its tokenizer plus 1, so that 0 is free for the padding.
-
-    Parameters
-    ----------
-    model : transformers.PreTrainedModel
-        Takes ``input_ids`` and ``attention_mask``, and returns ``last_hidden_state``.
-    pooling : {"mean", "cls"}
-        The mean over the tokens of a text, or the state of its first token.
-    precision : {"float32", "bfloat16"}
-        What matrix products are computed in. Parameters and output are what they are.
-
-    Attributes
-    ----------
-    sparse_grad : bool
-        Whether the gradient of the word vectors is a sparse tensor. False at the start.
-    """
-
-    def __init__(self, model: nn.Module, pooling: str = "mean", precision: str = "float32") -> None:
-        super().__init__()
-        self.model = model
-        self.pooling = pooling
-        self.precision = precision
-
-    @property
-    def sparse_grad(self) -> bool:
-        """Whether the gradient of the word vectors is a sparse tensor."""
-        return bool(self._word_vectors.sparse)
-
-    @sparse_grad.setter
-    def sparse_grad(self, value: bool) -> None:
-        self._word_vectors.sparse = value
-
-    @property
-    def _word_vectors(self) -> Any:
-        return self.model.get_input_embeddings()  # type: ignore[operator]
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """Encode ids of shape (batch, length) as (batch, size of the model's states)."""
-        mask = ids != PADDING
-        with _computing_in(self.precision, ids.device):
-            output = self.model(input_ids=(ids.long() - 1).clamp(min=0), attention_mask=mask.long())
-        states: Tensor = output.last_hidden_state.to(self._word_vectors.weight.dtype)
-        if self.pooling == "cls":
-            return states[:, 0]
-        weight = mask.unsqueeze(2).to(states.dtype)
-        return (states * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
-
-
 def _undrawn(module: Any, *args: Any, **kwargs: Any) -> Any:
     """Make a module without drawing its weights, which torch does from a global generator."""
     return module(*args, device="meta", **kwargs).to_empty(device="cpu")
@@ -384,6 +354,6 @@ def _draw(parameters: Iterable[Tensor], bound: float, generator: torch.Generator
         parameter.uniform_(-bound, bound, generator=generator)
 
 
-def _computing_in(precision: str, device: torch.device) -> torch.autocast:
+def computing_in(precision: str, device: torch.device) -> torch.autocast:
     """Let matrix products be computed in a lower precision, or leave them as they are."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
