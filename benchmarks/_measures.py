@@ -9,6 +9,7 @@ from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_sc
 from sklearn.model_selection import StratifiedKFold
 
 from hierclf import Hierarchy
+from hierclf.metrics import level_accuracy_score
 
 MEASURES = ("macro-F1", "precision", "recall", "accuracy", "top accuracy", "distance")
 
@@ -21,16 +22,15 @@ def measure(hierarchy: Hierarchy, y_true: np.ndarray, y_pred: np.ndarray) -> dic
     """
     macro = {"average": "macro", "zero_division": 0}
     wrong = y_true != y_pred
-    mistakes = zip(y_true[wrong].tolist(), y_pred[wrong].tolist(), strict=True)
-    distances = [hierarchy.distance(truth, mistake) for truth, mistake in mistakes]
-    tops = [hierarchy.paths_from_leaves(y)[:, 0] for y in (y_true, y_pred)]
+    mistakes = (hierarchy.node_indices(y[wrong]) for y in (y_true, y_pred))
+    distances = hierarchy.pair_distances(*mistakes)
     return {
         "macro-F1": float(f1_score(y_true, y_pred, **macro)),
         "precision": float(precision_score(y_true, y_pred, **macro)),
         "recall": float(recall_score(y_true, y_pred, **macro)),
         "accuracy": float(accuracy_score(y_true, y_pred)),
-        "top accuracy": float(accuracy_score(*tops)),
-        "distance": float(np.mean(distances)) if distances else 0.0,
+        "top accuracy": level_accuracy_score(y_true, y_pred, hierarchy=hierarchy, level=0),
+        "distance": float(distances.mean()) if wrong.any() else 0.0,
     }
 
 

@@ -124,6 +124,11 @@ def run_cell(data: Data, cell: dict[str, str], file: Path, vectors: Any) -> None
     if file.exists():
         done |= json.loads(file.read_text("utf-8"))
         del done["machine"]  # each time of now
+        if done["vectors"] != repr(vectors):
+            raise SystemExit(
+                f"{file} has results with {done['vectors']}, this run has {vectors}: give it a "
+                "folder of its own with --out"
+            )
 
     def fit(size: int, rows: np.ndarray, valid_or_test: Any, seed: int) -> tuple[np.ndarray, int]:
         start = time.perf_counter()
@@ -203,7 +208,7 @@ def report(folder: Path) -> None:
                     difference = np.subtract(tree, flat)
                     p = float(ttest_rel(tree, flat).pvalue)
                     verdict = "" if p < 0.05 else "  within the noise"
-                    print(f"  {m:<14}{mean_sd(difference)}  p = {p:.2f}{verdict}")
+                    print(f"  {m:<14}{mean_sd(difference)}  p = {p:.3f}{verdict}")
 
 
 def main() -> None:

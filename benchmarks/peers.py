@@ -55,7 +55,7 @@ TIMES = ("fit s", "predict s")
 # Each network trains for a fixed number of epochs; which, is part of the choice.
 LINEAR = {
     "hidden_layer_sizes": [()],
-    "learning_rate_init": [0.05, 0.2],
+    "learning_rate_init": [0.02, 0.05, 0.2],
     "batch_size": [64],
     "max_iter": [5, 15],
 }
@@ -75,14 +75,15 @@ EPOCHS = {"20ng": 3}
 class HiClass(ClassifierMixin, BaseEstimator):
     """A local classifier of HiClass, which takes paths, as one that takes leaves."""
 
-    def __init__(self, kind: str, hierarchy: Hierarchy) -> None:
+    def __init__(self, kind: str, hierarchy: Hierarchy, C: float = 10) -> None:
         self.kind = kind
         self.hierarchy = hierarchy
+        self.C = C
 
     def fit(self, X: Any, y: np.ndarray) -> HiClass:
         import hiclass
 
-        local = LogisticRegression(C=10, max_iter=1000)
+        local = LogisticRegression(C=self.C, max_iter=1000)
         paths = self.hierarchy.paths_from_leaves(y)
         self.local_ = getattr(hiclass, self.kind)(local).fit(X, paths)
         return self
@@ -171,7 +172,7 @@ def peers(name: str, data: Data) -> dict[str, Peer]:
     if find_spec("hiclass"):
         for short, kind in (("LCPN", "PerParentNode"), ("LCN", "PerNode"), ("LCL", "PerLevel")):
             local = HiClass(f"LocalClassifier{kind}", data.hierarchy)
-            found[f"HiClass {short}"] = Peer(local)
+            found[f"HiClass {short}"] = Peer(local, {"C": [1, 10, 100]})
     if find_spec("fasttext") and data.is_text:
         for loss in ("softmax", "hs"):
             found[f"fastText {loss}"] = Peer(FastText(loss), {"epoch": [5, 25]}, reads_texts=True)
