@@ -19,6 +19,8 @@ from sklearn.utils.validation import column_or_1d
 from hierclf._compat import Interval, fit_context
 from hierclf.hierarchy import Hierarchy
 
+__all__ = ["BalancedHierarchy"]
+
 
 class BalancedHierarchy(BaseEstimator):  # type: ignore[misc]
     """A tree over the sorted classes in which every node has about as many children.
