@@ -376,6 +376,20 @@ def test_dense_gradients_are_adamws_for_novograd_too(fused):
         torch.testing.assert_close(lazy, plain, rtol=1e-12, atol=0)
 
 
+def test_novograd_limits_what_a_weight_moves_by_in_a_step():
+    # One entry of 1000 is not 0: its root mean square is 1 / sqrt(1000), which is below 1 / 20.
+    weight = torch.nn.Parameter(torch.zeros(500, 2, dtype=torch.float64))
+    optimizer = LazyNovoGrad([weight], lr=0.1, weight_decay=0.0, eps=0.0)
+    for entry, place in ((1.0, -2.0), (-1.0, 0.0)):  # 20 learning rates there and back
+        grad = np.zeros((500, 2))
+        grad[3, 1] = entry
+        weight.grad = as_sparse(grad, range(500))
+        optimizer.step()
+        expected = np.zeros((500, 2))
+        expected[3, 1] = place
+        np.testing.assert_allclose(weight.detach(), expected, atol=1e-12)
+
+
 def test_novograd_refuses_to_decay_by_more_than_all():
     weight = parameter()
     optimizer = LazyNovoGrad([weight], lr=2.0, weight_decay=0.5)
