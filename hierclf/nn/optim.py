@@ -157,27 +157,21 @@ class LazyAdamW(AdamW):
                 )
 
 
-# In learning rates. Half of it slows training down where classes are many; with twice as much
-# a step may still lift one class above the others, as on TREC, where most questions begin
-# alike: now and then accuracy fell by ten points for an epoch.
-_LONGEST_MOVE = 20.0
-
-
 class LazyNovoGrad(LazyAdamW):
     r"""AdamW for dense gradients; for sparse ones, steps in proportion to the gradient.
 
     The rows of a sparse gradient :math:`g` move by :math:`-\eta g / \sqrt{v}`, where
     :math:`v` is a single number for the whole parameter: the running mean, corrected for
     bias, of the mean square of the gradient's entries. This is NovoGrad [1]_ without
-    momentum, but for a limit: no weight moves by more than :math:`20\eta` in a step. Those
-    of features that nearly every row has would, and shift whole classes. AdamW has a
-    :math:`v` for every entry, by which a feature that one row in a thousand has takes steps
-    as long as those of a common one, and is learnt by heart; here its weights stay in
-    proportion to the evidence. Nothing is stored for a row, so that a step takes a fraction
-    of the time as well.
+    momentum. AdamW has a :math:`v` for every entry, by which a feature that one row in a
+    thousand has takes steps as long as those of a common one, and is learnt by heart; here
+    its weights stay in proportion to the evidence.
 
-    Decoupled weight decay of such a parameter is put off, for all rows alike, until
-    :meth:`flush`.
+    What nearly every row has then takes long steps, and the last of them decides. So
+    :meth:`flush` puts the mean of the places that the parameter was in since the flush
+    before: weighted, the later the more, by
+    :math:`t (t + 1) (t + 2)` after :math:`t` steps [2]_. Decoupled weight decay is put off
+    until then as well, for all rows alike.
 
     Parameters
     ----------
@@ -191,6 +185,9 @@ class LazyNovoGrad(LazyAdamW):
     ----------
     .. [1] B. Ginsburg et al., "Stochastic Gradient Methods with Layer-wise Adaptive
        Moments for Training of Deep Networks", arXiv:1905.11286.
+    .. [2] O. Shamir and T. Zhang, "Stochastic Gradient Descent for Non-smooth
+       Optimization: Convergence Results and Optimal Averaging Schemes", ICML 2013:
+       polynomial-decay averaging with :math:`\eta = 3`.
 
     Examples
     --------
@@ -215,17 +212,31 @@ class LazyNovoGrad(LazyAdamW):
         state["n_moves"] += 1
         state["mean_square"] += (1 - beta) * (float(values.square().mean()) - state["mean_square"])
         scale = (state["mean_square"] / (1 - beta ** state["n_moves"])) ** 0.5 + group["eps"]
-        moves = (values * (lr / scale)).clamp_(-_LONGEST_MOVE * lr, _LONGEST_MOVE * lr)
-        parameter.index_add_(0, rows, moves, alpha=-1)
+        parameter.index_add_(0, rows, values, alpha=-lr / scale)
+
+        # A step is missing from the places before it. The sum of what is missing from each,
+        # times its weight, makes the last place the mean.
+        if "missing" not in state:
+            state["missing"], state["n_since"] = torch.zeros_like(parameter), 0
+        before = _total_weight(state["n_since"])
+        state["missing"].index_add_(0, rows, values, alpha=lr / scale * before)
+        state["n_since"] += 1
 
     @torch.no_grad()
     def _catch_up(self, parameter: Tensor) -> None:
         state = self.state.get(parameter, {})
+        if "missing" in state:
+            parameter.add_(state.pop("missing"), alpha=1 / _total_weight(state.pop("n_since")))
         if state.get("put_off"):
             parameter.mul_(exp(state.pop("put_off")))
         is_dense = parameter.grad is not None and not parameter.grad.is_sparse
         if is_dense and "exp_avg" not in state:
             state.clear()  # AdamW starts from nothing
+
+
+def _total_weight(n_steps: int) -> float:
+    """Sum t (t + 1) (t + 2) over the steps t."""
+    return n_steps * (n_steps + 1) * (n_steps + 2) * (n_steps + 3) / 4
 
 
 @contextmanager
