@@ -212,14 +212,14 @@ class LazyNovoGrad(LazyAdamW):
         state["n_moves"] += 1
         state["mean_square"] += (1 - beta) * (float(values.square().mean()) - state["mean_square"])
         scale = (state["mean_square"] / (1 - beta ** state["n_moves"])) ** 0.5 + group["eps"]
-        parameter.index_add_(0, rows, values, alpha=-lr / scale)
+        _add_to_rows(parameter, rows, values, -lr / scale)
 
         # A step is missing from the places before it. The sum of what is missing from each,
         # times its weight, makes the last place the mean.
         if "missing" not in state:
             state["missing"], state["n_since"] = torch.zeros_like(parameter), 0
         before = _total_weight(state["n_since"])
-        state["missing"].index_add_(0, rows, values, alpha=lr / scale * before)
+        _add_to_rows(state["missing"], rows, values, lr / scale * before)
         state["n_since"] += 1
 
     @torch.no_grad()
@@ -232,6 +232,11 @@ class LazyNovoGrad(LazyAdamW):
         is_dense = parameter.grad is not None and not parameter.grad.is_sparse
         if is_dense and "exp_avg" not in state:
             state.clear()  # AdamW starts from nothing
+
+
+def _add_to_rows(table: Tensor, rows: Tensor, values: Tensor, alpha: float) -> None:
+    """Add values times alpha to rows that are given once: faster than ``index_add_``."""
+    table.index_copy_(0, rows, table.index_select(0, rows).add_(values, alpha=alpha))
 
 
 def _total_weight(n_steps: int) -> float:
