@@ -799,7 +799,7 @@ def test_matplotlib_is_imported_when_something_is_drawn():
 )
 def test_without_matplotlib_the_extra_is_named(draw, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    with pytest.raises(ImportError, match=r"needs matplotlib: .* the extra 'plot' of hierclf"):
+    with pytest.raises(ImportError, match=r"needs matplotlib: .*the extra 'plot' of hierclf"):
         draw()
 
 
