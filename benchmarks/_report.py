@@ -60,6 +60,11 @@ def save(path: Path, content: dict[str, Any]) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
+def without(row: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return a row less what stands under a key."""
+    return {name: value for name, value in row.items() if name != key}
+
+
 def resume(
     path: Path, trials: Iterable[tuple[dict[str, Any], Callable[[], Any]]], key: str
 ) -> Iterator[list[dict[str, Any]]]:
@@ -69,7 +74,7 @@ def resume(
     results: at the start, and after each trial, the newest last.
     """
     found = json.loads(path.read_text("utf-8"))["results"] if path.exists() else []
-    done = [{name: value for name, value in row.items() if name != key} for row in found]
+    done = [without(row, key) for row in found]
     yield found
     for what, score in trials:
         if what not in done:

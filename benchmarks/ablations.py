@@ -33,7 +33,7 @@ import numpy as np
 import torch
 from _data import Data, load
 from _measures import measure
-from _report import mean_sd, print_table, resume
+from _report import mean_sd, print_table, resume, without
 from peers import HiClass, WarmUp, features, transformer
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
@@ -307,9 +307,8 @@ def run(part: str, folder: Path | None, seeds: int, file: Path) -> list[Row]:
     found = next(results)
     for found in results:
         *_, row = found
-        what = {name: value for name, value in row.items() if name != "score"}
         shown = {m: round(row["score"][m], 3) for m in SHOWN}
-        print(f"{part}: {what} {shown}", flush=True)
+        print(f"{part}: {without(row, 'score')} {shown}", flush=True)
     return found
 
 

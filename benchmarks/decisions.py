@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from _data import Data
 from _measures import folds
-from _report import mean_sd, print_table, resume
+from _report import mean_sd, print_table, resume, without
 from ablations import HEADS, data_of, network
 from peers import features
 from sklearn.metrics import accuracy_score, f1_score
@@ -132,9 +132,8 @@ def run(name: str, folder: Path | None, seeds: int, file: Path) -> list[Row]:
     found = next(results)
     for found in results:
         *_, row = found
-        what = {key: value for key, value in row.items() if key != "scores"}
         top = {how: round(values["top-1"], 3) for how, values in row["scores"].items()}
-        print(f"{name}: {what} top-1 {top}", flush=True)
+        print(f"{name}: {without(row, 'scores')} top-1 {top}", flush=True)
     return found
 
 

@@ -14,7 +14,7 @@ from hierclf._blocks import by_blocks
 from hierclf._params import ParamObject
 from hierclf._probabilities import read_proba
 from hierclf.hierarchy import Hierarchy, as_hierarchy
-from hierclf.hierarchy._nodes import plain_array, shorten
+from hierclf.hierarchy._nodes import plain_array
 
 # Takes probabilities of shape (n, n_classes), returns positions in `hierarchy.nodes`, (n,).
 Rule = Callable[[NDArray[Any]], NDArray[np.intp]]
@@ -187,12 +187,6 @@ def nodes_of_level(
     ValueError
         If there is no such level, or a class is above it.
     """
-    on_level = hierarchy.level_indices(level)
-    items, above = hierarchy.ancestor_pairs(classes)
-    reached = np.isin(above, on_level)
-    too_high = np.delete(classes, items[reached])
-    if len(too_high):
-        names = [hierarchy.nodes[i] for i in too_high.tolist()]
-        raise ValueError(f"classes above level {level!r}: {shorten(names)}")
-    nodes = np.unique(above[reached])
+    _, above = hierarchy.level_pairs(classes, level)
+    nodes = np.unique(above)
     return classes if np.array_equal(nodes, np.sort(classes)) else nodes

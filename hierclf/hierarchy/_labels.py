@@ -78,17 +78,14 @@ class Labels(Geometry):
                 f"proba must have one column for each of the {len(found)} classes, "
                 f"its shape is {proba.shape}"
             )
-        columns, targets = self.ancestor_pairs(found)
         n_columns = len(self.nodes)
-        if level is not None:
+        if level is None:
+            columns, targets = self.ancestor_pairs(found)
+        else:
             on_level = self.level_indices(level)
             n_columns = len(on_level)
-            kept = np.isin(targets, on_level)
-            columns, targets = columns[kept], np.searchsorted(on_level, targets[kept])
-            above = np.setdiff1d(np.arange(len(found)), columns)
-            if len(above):
-                names = [self.nodes[i] for i in found[above].tolist()]
-                raise ValueError(f"classes above level {level!r}: {shorten(names)}")
+            columns, targets = self.level_pairs(found, level)
+            targets = np.searchsorted(on_level, targets)
         result = np.zeros((len(proba), n_columns), dtype=proba.dtype)
         if not len(columns):
             return result
@@ -105,6 +102,43 @@ class Labels(Geometry):
                 block = np.add.reduceat(block, starts, axis=1)
             result[row : row + step, targets[starts]] = block
         return result
+
+    def level_pairs(
+        self, positions: NDArray[np.intp], level: int | str
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Pair each of some classes with the nodes of a level that are at or above it.
+
+        Parameters
+        ----------
+        positions : ndarray of shape (n,), dtype intp
+            Positions in `nodes`.
+        level : int, "leaf" or "parent"
+            The level.
+
+        Returns
+        -------
+        items, ancestors : ndarray of shape (n_pairs,)
+            As from `ancestor_pairs`; every class is in a pair.
+
+        Raises
+        ------
+        ValueError
+            If there is no such level, or a class is above it.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": []})
+        >>> h.level_pairs(h.node_indices(["dog", "plant"]), 0)
+        (array([0, 1]), array([0, 1]))
+        """
+        items, above = self.ancestor_pairs(positions)
+        kept = np.isin(above, self.level_indices(level))
+        too_high = np.delete(positions, items[kept])
+        if len(too_high):
+            names = [self.nodes[i] for i in too_high.tolist()]
+            raise ValueError(f"classes above level {level!r}: {shorten(names)}")
+        return items[kept], above[kept]
 
     # -- paths
 

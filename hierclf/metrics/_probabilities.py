@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hierclf._blocks import by_blocks
 from hierclf._compat import Interval, StrOptions, validate_parameter_constraints
 from hierclf.hierarchy import as_hierarchy
 from hierclf.metrics._distances import lca_heights
 from hierclf.metrics._inputs import check_lengths, read_columns, read_positions, read_weight
 from hierclf.metrics._levels import ancestors_on_level, no_truth
 
-# Scores handled at a time, so that what ranking them takes on the way stays small.
-_BLOCK = 1 << 20
 # How far the probabilities of a row may be from a sum of 1: float16 keeps about 3 digits.
 _TOLERANCE = 1e-2
 
@@ -90,10 +89,7 @@ def hierarchical_distance_at_k(
     if k > len(columns):
         raise ValueError(f"k={k}, and there are {len(columns)} classes to choose from")
     weight = read_weight(sample_weight, len(true))
-    step = max(1, _BLOCK // len(columns))
-    best = np.concatenate(
-        [_best_columns(scores[start : start + step], k) for start in range(0, len(scores), step)]
-    )
+    best = by_blocks(lambda some: _best_columns(some, k), scores)
     heights = lca_heights(hierarchy, np.repeat(true, k), columns[best].ravel())
     return float(np.average(heights.reshape(-1, k).mean(axis=1), weights=weight))
 
