@@ -329,10 +329,12 @@ def numpy_novograd(start, grads, touched, rates):
 
 
 @pytest.mark.parametrize("saved", [False, True])
-def test_novograd_has_one_scale_for_all_rows(saved):
-    weight, start = parameter(), parameter().detach().numpy()
+@pytest.mark.parametrize("copies", [1, 30])  # wide rows are moved in another way
+def test_novograd_has_one_scale_for_all_rows(saved, copies):
+    start = np.tile(parameter().detach().numpy(), copies)
+    weight = torch.nn.Parameter(torch.from_numpy(start.copy()))
     touched = [[0, 2], [2], [1, 2, 4], [4]]
-    grads = gradients(touched)
+    grads = np.tile(gradients(touched), copies) * np.linspace(0.5, 2, start.shape[1])
     optimizer = LazyNovoGrad([weight], **OPTIONS)
     for step, lr in enumerate(RATES[:4]):
         if saved and step == 2:
