@@ -20,9 +20,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from hierclf._batches import stratified_holdout
 from hierclf._compat import Interval, StrOptions, fit_context
 from hierclf._inputs import InputReader
+from hierclf._optimizers import OPTIMIZERS
 from hierclf._prediction import SoftmaxPredictions
 from hierclf._targets import Targets, locate, read_targets
-from hierclf._training import OPTIMIZERS, LabelledRows, build_net, watch_loss
+from hierclf._training import LabelledRows, build_net, watch_loss
 from hierclf._validation import (
     check_callbacks,
     check_hidden_layer_sizes,

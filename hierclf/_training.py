@@ -24,16 +24,11 @@ from skorch.dataset import Dataset
 from torch import Tensor
 
 from hierclf._batches import ENCODER_BLOCK, Batch, Batches, Rows
+from hierclf._optimizers import choose_optimizer
 from hierclf._random import restored, seed_global
-from hierclf.nn import LazyAdamW, LazyNovoGrad, SoftmaxNetwork
+from hierclf.nn import LazyAdamW, SoftmaxNetwork
 from hierclf.nn.optim import shown_dense
 
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
-    "auto": torch.optim.AdamW,
-    "adamw": torch.optim.AdamW,
-    "adam": torch.optim.Adam,
-    "sgd": torch.optim.SGD,
-}
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 # Values that one block of predictions may hold: small enough for a processor's cache.
 _PREDICTION_BLOCK = 1 << 18
@@ -407,30 +402,20 @@ def build_net(
     SoftmaxNet
         Not yet initialised.
     """
+    chosen, settings = choose_optimizer(
+        optimizer,
+        network,
+        is_sparse=is_sparse,
+        device=device,
+        rates=(params["lr"], encoder_learning_rate),
+    )
     options = {f"module__{name}": value for name, value in network.items()}
-    options["optimizer__weight_decay"] = weight_decay
-    encoder = network.get("encoder")
-    if encoder is not None and any(True for _ in encoder.parameters()):
-        rate = params["lr"] if encoder_learning_rate is None else encoder_learning_rate
-        options["optimizer__param_groups"] = [("encoder.*", {"lr": rate})]
-    if isinstance(optimizer, str):
-        # One kernel for all parameters: a quarter off a step of a small network.
-        options["optimizer__fused"] = torch.device(device).type in ("cpu", "cuda")
-        if optimizer == "sgd":
-            options |= {"optimizer__momentum": 0.9, "optimizer__nesterov": True}
-        looks_up = encoder is not None and any(
-            hasattr(module, "sparse_grad") for module in encoder.modules()
-        )
-        if is_sparse and optimizer == "auto" and not network["hidden_layer_sizes"]:
-            optimizer = LazyNovoGrad
-        elif (is_sparse or looks_up) and optimizer in ("auto", "adamw"):
-            optimizer = LazyAdamW
-        else:
-            optimizer = OPTIMIZERS[optimizer]
+    options |= {f"optimizer__{name}": value for name, value in settings.items()}
     return SoftmaxNet(
         module=SoftmaxNetwork,
         criterion=criterion.to(network["dtype"]),
-        optimizer=optimizer,
+        optimizer=chosen,
+        optimizer__weight_decay=weight_decay,
         callbacks=callbacks,
         device=device,
         predict_nonlinearity=torch.exp,
