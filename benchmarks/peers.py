@@ -68,8 +68,12 @@ HIDDEN = {
 }
 # Tokens that the transformer reads of a text.
 MAX_LENGTH = {"r8": 128, "r52": 128, "20ng": 256, "amazon3": 128}
-# And for how many epochs it is trained.
-EPOCHS = {"20ng": 3}
+# Epochs to choose from, and fewer where that would take hours.
+EPOCHS = {
+    "MLPClassifier": {"": [10, 40], "20ng": [10]},
+    "fastText": {"": [25, 100], "20ng": [5, 25]},
+    "transformer": {"": [5], "trec": [3, 5, 8], "20ng": [3]},
+}
 
 
 class HiClass(ClassifierMixin, BaseEstimator):
@@ -164,10 +168,11 @@ class Peer(NamedTuple):
 
 def peers(name: str, data: Data) -> dict[str, Peer]:
     """Return the classifiers to compare on a data set."""
+    epochs = {kind: choices.get(name, choices[""]) for kind, choices in EPOCHS.items()}
     found = {
         "LinearSVC": Peer(LinearSVC(random_state=0), {"C": [0.1, 0.3, 1, 3]}),
         "LogisticRegression": Peer(LogisticRegression(max_iter=1000), {"C": [1, 10, 100]}),
-        "MLPClassifier": Peer(MLPClassifier(max_iter=10)),
+        "MLPClassifier": Peer(MLPClassifier(), {"max_iter": epochs["MLPClassifier"]}),
     }
     if find_spec("hiclass"):
         for short, kind in (("LCPN", "PerParentNode"), ("LCN", "PerNode"), ("LCL", "PerLevel")):
@@ -175,7 +180,8 @@ def peers(name: str, data: Data) -> dict[str, Peer]:
             found[f"HiClass {short}"] = Peer(local, {"C": [1, 10, 100]})
     if find_spec("fasttext") and data.is_text:
         for loss in ("softmax", "hs"):
-            found[f"fastText {loss}"] = Peer(FastText(loss), {"epoch": [5, 25]}, reads_texts=True)
+            grid = {"epoch": epochs["fastText"]}
+            found[f"fastText {loss}"] = Peer(FastText(loss), grid, reads_texts=True)
     classes = {"flat": FlatSoftmaxClassifier, "hierarchical": HierarchicalSoftmaxClassifier}
     # More epochs than any candidate has: so none stops early, and none warns that it did not.
     for softmax, cls in classes.items():
@@ -192,14 +198,15 @@ def peers(name: str, data: Data) -> dict[str, Peer]:
                 encoder=transformer(MAX_LENGTH.get(name, 64)),
                 learning_rate_init=2e-3,
                 batch_size=32,
-                max_iter=EPOCHS.get(name, 5),
+                max_iter=epochs["transformer"][-1],
                 n_iter_no_change=1000,
                 callbacks=[WarmUp()],
             )
             for softmax, cls in classes.items()
         }
         for softmax, classifier in tuned.items():
-            found[f"{softmax}, transformer"] = Peer(classifier, reads_texts=True)
+            grid = {"max_iter": epochs["transformer"]}
+            found[f"{softmax}, transformer"] = Peer(classifier, grid, reads_texts=True)
         # A vote hands integers to its members.
         numbered = data.hierarchy.relabel({c: i for i, c in enumerate(np.unique(data.y_train))})
         words = HierarchicalSoftmaxClassifier(
