@@ -28,6 +28,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from _data import Data, load
@@ -293,18 +294,67 @@ def run(
         save_peer()
 
 
+def by_data_set(folder: Path) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """Return the values of each measure, by data set and classifier."""
+    found: dict[str, dict[str, dict[str, list[float]]]] = {name: {} for name in NAMES}
+    for file in sorted(folder.glob("*.json")):
+        done = json.loads(file.read_text("utf-8"))
+        if done["tests"]:
+            values = {m: [test[m] for test in done["tests"]] for m in (*SHOWN, *TIMES)}
+            found[done["data"]][done["classifier"]] = values
+    return {name: classifiers for name, classifiers in found.items() if classifiers}
+
+
 def report(folder: Path) -> None:
     """Print a table for each data set."""
-    results = [json.loads(file.read_text("utf-8")) for file in sorted(folder.glob("*.json"))]
-    for name in NAMES:
+    for name, classifiers in by_data_set(folder).items():
         rows = []
-        for r in (r for r in results if r["data"] == name and r["tests"]):
-            values = {m: [test[m] for test in r["tests"]] for m in (*SHOWN, *TIMES)}
+        for classifier, values in classifiers.items():
             cells = (f"{np.mean(v):.3g}" if m in TIMES else mean_sd(v) for m, v in values.items())
-            rows.append((r["classifier"], *cells, len(r["tests"])))
-        if rows:
-            print(f"\n{name}\n")
-            print_table(("", *SHOWN, *TIMES, "seeds"), rows)
+            rows.append((classifier, *cells, len(values["accuracy"])))
+        print(f"\n{name}\n")
+        print_table(("", *SHOWN, *TIMES, "seeds"), rows)
+
+
+def span(seconds: float) -> str:
+    """Write a time in the unit that suits it."""
+    if seconds < 100:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def picture(folder: Path, file: Path) -> None:
+    """Draw macro-F1 of each classifier, the best on top, with the time that a fit takes."""
+    found = by_data_set(folder)
+    n_columns = 2
+    n_rows = -(-len(found) // n_columns)
+    figure, grid = plt.subplots(
+        n_rows, n_columns, figsize=(9.5, 2.9 * n_rows), layout="constrained", squeeze=False
+    )
+    for axes in grid.flat[len(found) :]:
+        axes.set_visible(False)
+    for axes, (name, classifiers) in zip(grid.flat, found.items(), strict=False):
+        ranked = sorted(classifiers.items(), key=lambda item: np.mean(item[1]["macro-F1"]))
+        for place, (classifier, values) in enumerate(ranked):
+            family = classifier.partition(",")[0]
+            color = {"hierarchical": "tab:blue", "flat": "0.4"}.get(family, "tab:orange")
+            scores = values["macro-F1"]
+            mean, sd = np.mean(scores), np.std(scores)
+            axes.errorbar(mean, place, xerr=sd, color=color, marker="o", markersize=5)
+            time_of_fit = {"s": span(np.mean(values["fit s"])), "va": "center", "fontsize": 7}
+            axes.text(1.01, place, transform=axes.get_yaxis_transform(), **time_of_fit)
+        axes.set_yticks(range(len(ranked)), [classifier for classifier, _ in ranked], fontsize=7)
+        for label in axes.get_yticklabels():
+            label.set_color("tab:blue" if label.get_text().startswith("hier") else "black")
+        axes.set_title(name, fontsize=9)
+        axes.tick_params(axis="x", labelsize=7)
+        axes.grid(axis="y", color="0.9")
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel("macro-F1 on the test part, and the time of a fit on one thread", fontsize=9)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=110)
+    print(f"\npicture: {file}")
 
 
 def main() -> None:
@@ -317,6 +367,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/peers"))
     parser.add_argument("--report", action="store_true", help="only print the tables")
+    parser.add_argument("--picture", type=Path, help="draw macro-F1 and times there")
     args = parser.parse_args()
     torch.set_num_threads(1)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -343,6 +394,8 @@ def main() -> None:
                 X = (data.X_train, data.X_test) if peer.reads_texts else numbers
                 run(peer, X, data, done, args.seeds, save_peer)
     report(args.out)
+    if args.picture:
+        picture(args.out, args.picture)
 
 
 if __name__ == "__main__":
