@@ -27,12 +27,13 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from _data import Data, load
 from _measures import MEASURES, folds, measure
 from _report import mean_sd, print_table, save
-from scipy.stats import ttest_rel
+from scipy.stats import t, ttest_1samp
 from sklearn.metrics import f1_score
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -164,9 +165,8 @@ def run_cell(data: Data, cell: dict[str, str], file: Path, vectors: Any) -> None
             save_cell(f"seed {seed}: {quality}")
 
 
-def report(folder: Path) -> None:
+def report(cells: list[dict[str, Any]]) -> None:
     """Print a table for each data set, and what tells flat from hierarchical."""
-    cells = [json.loads(file.read_text("utf-8")) for file in sorted(folder.glob("*.json"))]
     for name in NAMES:
         found = [cell for cell in cells if cell["data"] == name and cell["tests"]]
         if not found:
@@ -199,16 +199,58 @@ def report(folder: Path) -> None:
         ]
         print_table(("", "units", *MEASURES, "seeds", "hours"), rows)
         for encoder in ENCODERS:
-            pair = {cell["softmax"]: cell["tests"] for cell in found if cell["encoder"] == encoder}
-            seeds = sorted(set.intersection(*map(set, pair.values()))) if len(pair) == 2 else []
-            if len(seeds) > 1:
-                print(f"\n{encoder}, hierarchical minus flat, {len(seeds)} seeds:")
-                for m in MEASURES:
-                    flat, tree = ([pair[h][s][m] for s in seeds] for h in HEADS)
-                    difference = np.subtract(tree, flat)
-                    p = float(ttest_rel(tree, flat).pvalue)
-                    verdict = "" if p < 0.05 else "  within the noise"
-                    print(f"  {m:<14}{mean_sd(difference)}  p = {p:.3f}{verdict}")
+            gains = differences(found, name, encoder)
+            if gains:
+                print(f"\n{encoder}, hierarchical minus flat, {len(gains['accuracy'])} seeds:")
+            for m, gain in gains.items():
+                p = float(ttest_1samp(gain, 0).pvalue)
+                verdict = "" if p < 0.05 else "  within the noise"
+                print(f"  {m:<14}{mean_sd(gain)}  p = {p:.3f}{verdict}")
+
+
+def differences(cells: list[dict[str, Any]], name: str, encoder: str) -> dict[str, np.ndarray]:
+    """Subtract flat from hierarchical, measure by measure, for each seed that both have."""
+    pair = {
+        cell["softmax"]: cell["tests"]
+        for cell in cells
+        if (cell["data"], cell["encoder"]) == (name, encoder)
+    }
+    seeds = sorted(set.intersection(*map(set, pair.values()))) if len(pair) == 2 else []
+    if len(seeds) < 2:
+        return {}
+    flat, tree = ({m: [pair[h][s][m] for s in seeds] for m in MEASURES} for h in HEADS)
+    return {m: np.subtract(tree[m], flat[m]) for m in MEASURES}
+
+
+def picture(cells: list[dict[str, Any]], file: Path) -> None:
+    """Draw what the hierarchical softmax gains, seed by seed, with 95 % intervals of the mean."""
+    rows = {
+        f"{name}, {encoder}": gains
+        for name in NAMES
+        for encoder in ENCODERS
+        if (gains := differences(cells, name, encoder))
+    }
+    shown = ("macro-F1", "accuracy", "top accuracy", "distance")
+    figure, grid = plt.subplots(
+        1, len(shown), figsize=(10, 0.6 + 0.34 * len(rows)), layout="constrained", sharey=True
+    )
+    for axes, m in zip(grid, shown, strict=True):
+        for place, gains in enumerate(rows.values()):
+            gain = gains[m]
+            half = t.ppf(0.975, len(gain) - 1) * np.std(gain, ddof=1) / len(gain) ** 0.5
+            axes.scatter(gain, [place] * len(gain), color="0.75", s=9)
+            axes.errorbar(np.mean(gain), place, xerr=half, color="tab:blue", marker="o", ms=5)
+        axes.axvline(0, color="0.4", lw=0.8)
+        axes.set_title(m + (" (less is better)" if m == "distance" else ""), fontsize=9)
+        axes.tick_params(labelsize=8)
+        axes.locator_params(axis="x", nbins=4)
+        axes.spines[["top", "right"]].set_visible(False)
+    grid[0].set_yticks(range(len(rows)), rows)
+    grid[0].invert_yaxis()
+    figure.supxlabel("hierarchical minus flat", fontsize=9)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=110)
+    print(f"\npicture: {file}")
 
 
 def main() -> None:
@@ -219,6 +261,7 @@ def main() -> None:
     parser.add_argument("--encoders", nargs="+", choices=ENCODERS, default=[*ENCODERS])
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/paper"))
     parser.add_argument("--report", action="store_true", help="only print the tables")
+    parser.add_argument("--picture", type=Path, help="draw the differences there")
     args = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # classes of one row in the held-out tenth
@@ -229,7 +272,11 @@ def main() -> None:
             for softmax in HEADS:
                 cell = {"data": name, "encoder": encoder, "softmax": softmax}
                 run_cell(data, cell, args.out / f"{'-'.join(cell.values())}.json", vectors)
-    report(args.out)
+    files = sorted(args.out.glob("*.json"))
+    cells = [json.loads(file.read_text("utf-8")) for file in files]
+    report(cells)
+    if args.picture:
+        picture(cells, args.picture)
 
 
 if __name__ == "__main__":
