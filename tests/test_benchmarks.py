@@ -1,0 +1,33 @@
+"""The tables of the documentation are what the benchmarks print of their results."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.mark.skipif(not BENCHMARKS.exists(), reason="needs the repository, not the package alone")
+@pytest.mark.parametrize(
+    ("table", "command"),
+    [
+        ("paper", "paper.py"),
+        ("peers", "peers.py"),
+        ("ablations", "ablations.py tasks local tree depth"),
+        ("coarse", "ablations.py coarse"),
+        ("decisions", "decisions.py"),
+    ],
+)
+def test_tables_are_reports_of_the_results(table, command):
+    script, *parts = command.split()
+    run = subprocess.run(
+        [sys.executable, BENCHMARKS / script, *parts, "--report"],
+        cwd=BENCHMARKS.parent,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    committed = (BENCHMARKS / "results" / f"{table}.txt").read_text("utf-8")
+    assert run.stdout.strip() == committed.strip()
