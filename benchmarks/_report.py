@@ -87,3 +87,10 @@ def write_json(path: Path, settings: dict[str, Any], results: Any) -> None:
     """Write results and their settings, and say so."""
     save(path, {"settings": settings, "results": results})
     print(f"\nwritten: {path}")
+
+
+def save_picture(figure: Any, path: Path) -> None:
+    """Write a figure of matplotlib, and say so."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    print(f"\npicture: {path}")

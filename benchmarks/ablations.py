@@ -33,7 +33,7 @@ import numpy as np
 import torch
 from _data import Data, load
 from _measures import measure
-from _report import mean_sd, print_table, resume, without
+from _report import mean_sd, print_table, resume, save_picture, without
 from peers import HiClass, WarmUp, features, transformer
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
@@ -371,9 +371,7 @@ def picture(found: dict[str, list[Row]], file: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     grid[0, 0].set_ylabel("macro-F1")
     grid[0, 0].legend(frameon=False, fontsize=8)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=110)
-    print(f"\npicture: {file}")
+    save_picture(figure, file)
 
 
 CURVES = {"rows": "rows per class", "transformer": "rows per class", "epochs": "epochs"}

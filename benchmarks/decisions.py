@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from _data import Data
 from _measures import folds
-from _report import mean_sd, print_table, resume, without
+from _report import mean_sd, print_table, resume, save_picture, without
 from ablations import HEADS, data_of, network
 from peers import features
 from sklearn.metrics import accuracy_score, f1_score
@@ -199,9 +199,7 @@ def picture(found: dict[str, list[Row]], file: Path) -> None:
     figure.legend(
         handles + more[0], labels + more[1], loc="outside lower center", ncols=3, frameon=False
     )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=110)
-    print(f"\npicture: {file}")
+    save_picture(figure, file)
 
 
 def main() -> None:

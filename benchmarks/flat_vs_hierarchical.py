@@ -25,7 +25,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from _measures import measure
-from _report import mean_sd, print_table, write_json
+from _report import mean_sd, print_table, save_picture, write_json
 from matplotlib.collections import LineCollection
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import recall_score
@@ -122,8 +122,7 @@ def picture(hierarchy: Hierarchy, recall: dict[str, np.ndarray], file: Path) -> 
     right.spines[["top", "right", "left"]].set_visible(False)
     right.tick_params(left=False)
     left.legend(loc="lower left", frameon=False)
-    figure.savefig(file, dpi=110)
-    print(f"\npicture: {file}")
+    save_picture(figure, file)
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ import numpy as np
 import torch
 from _data import Data, load
 from _measures import MEASURES, folds, measure
-from _report import mean_sd, print_table, save
+from _report import mean_sd, print_table, save, save_picture
 from scipy.stats import t, ttest_1samp
 from sklearn.metrics import f1_score
 from sklearn.model_selection import train_test_split
@@ -248,9 +248,7 @@ def picture(cells: list[dict[str, Any]], file: Path) -> None:
     grid[0].set_yticks(range(len(rows)), rows)
     grid[0].invert_yaxis()
     figure.supxlabel("hierarchical minus flat", fontsize=9)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=110)
-    print(f"\npicture: {file}")
+    save_picture(figure, file)
 
 
 def main() -> None:

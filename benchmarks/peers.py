@@ -33,7 +33,7 @@ import numpy as np
 import torch
 from _data import Data, load
 from _measures import measure
-from _report import mean_sd, print_table, save
+from _report import mean_sd, print_table, save, save_picture
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.ensemble import VotingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -371,9 +371,7 @@ def picture(folder: Path, file: Path) -> None:
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
     figure.supxlabel("macro-F1 on the test part, and the time of a fit on one thread", fontsize=9)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=110)
-    print(f"\npicture: {file}")
+    save_picture(figure, file)
 
 
 def main() -> None:
