@@ -182,8 +182,8 @@ def main() -> None:
         hierarchy, {name: np.mean(recall, axis=0) for name, recall in recalls.items()}, args.picture
     )
     if args.json:
-        settings |= {"loss": str(settings["loss"]), "seeds": args.seeds}
-        settings |= {"random_tree": args.random_tree}
+        settings |= {"seeds": args.seeds, "random_tree": args.random_tree}
+        settings["loss"] = str(settings["loss"])
         write_json(args.json, settings, results)
 
 

@@ -198,11 +198,12 @@ def peers(name: str, data: Data) -> dict[str, Peer]:
     classes = {"flat": FlatSoftmaxClassifier, "hierarchical": HierarchicalSoftmaxClassifier}
     hidden = HIDDEN | {"max_iter": epochs["hidden"]}
     # More epochs than any candidate has: so none stops early, and none warns that it did not.
+    # A loss that all share: set it on clones only.
     fixed = {"loss": PathCrossEntropy(), "n_iter_no_change": 1000}
     for softmax, cls in classes.items():
         for kind, grid in (("linear", LINEAR), ("hidden", hidden)):
             found[f"{softmax}, {kind}"] = Peer(cls(data.hierarchy, **fixed), grid)
-    quick = HierarchicalSoftmaxClassifier(data.hierarchy, **fixed).set_params(
+    quick = clone(HierarchicalSoftmaxClassifier(data.hierarchy, **fixed)).set_params(
         **{name: values[0] for name, values in LINEAR.items()} | {"learning_rate_init": 0.05}
     )
     found["hierarchical, linear, 5 epochs"] = Peer(quick)
@@ -224,7 +225,7 @@ def peers(name: str, data: Data) -> dict[str, Peer]:
             found[f"{softmax}, transformer"] = Peer(classifier, grid, reads_texts=True)
         # A vote hands integers to its members.
         numbered = data.hierarchy.relabel({c: i for i, c in enumerate(np.unique(data.y_train))})
-        words = HierarchicalSoftmaxClassifier(**fixed).set_params(
+        words = clone(HierarchicalSoftmaxClassifier(**fixed)).set_params(
             **{name: values[0] for name, values in HIDDEN.items()}, max_iter=20
         )
         members = [

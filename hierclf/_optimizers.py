@@ -22,7 +22,7 @@ def choose_optimizer(
     *,
     is_sparse: bool,
     device: str,
-    rates: tuple[float, float | None],
+    encoder_lr: float,
 ) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
     """Choose the class of an optimiser, a lazy one where gradients can be sparse.
 
@@ -36,8 +36,8 @@ def choose_optimizer(
         Whether the features are, and so the gradient of the layer that reads them can be.
     device : str
         Where the network is.
-    rates : (float, float or None)
-        Learning rate, and that of the encoder; None is the same.
+    encoder_lr : float
+        Learning rate of the encoder, where there is one.
 
     Returns
     -------
@@ -47,9 +47,7 @@ def choose_optimizer(
     options: dict[str, Any] = {}
     encoder = network.get("encoder")
     if encoder is not None and any(True for _ in encoder.parameters()):
-        rate, encoder_rate = rates
-        lr = rate if encoder_rate is None else encoder_rate
-        options["param_groups"] = [("encoder.*", {"lr": lr})]
+        options["param_groups"] = [("encoder.*", {"lr": encoder_lr})]
     if not isinstance(optimizer, str):
         return optimizer, options
     # One kernel for all parameters: a quarter off a step of a small network.

@@ -407,7 +407,7 @@ def build_net(
         network,
         is_sparse=is_sparse,
         device=device,
-        rates=(params["lr"], encoder_learning_rate),
+        encoder_lr=params["lr"] if encoder_learning_rate is None else encoder_learning_rate,
     )
     options = {f"module__{name}": value for name, value in network.items()}
     options |= {f"optimizer__{name}": value for name, value in settings.items()}
