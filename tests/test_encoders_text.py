@@ -3,6 +3,7 @@
 import copy
 import pickle
 from itertools import pairwise
+from pathlib import Path
 
 import hypothesis
 import numpy as np
@@ -469,13 +470,15 @@ TEXT_ERRORS = {
     "none": ({"max_length": 0}, TEXTS, "'max_length' parameter of TransformerEncoder"),
     "pooling": ({"pooling": "max"}, TEXTS, "'pooling' parameter of TransformerEncoder .*'max'"),
     "freeze": ({"freeze": "all"}, TEXTS, "'freeze' parameter of TransformerEncoder .*'all'"),
+    "no folder": ({"model": "./nothing"}, TEXTS, "model='./nothing' is not a folder: give the one"),
+    "a file": ({"model": Path(__file__)}, TEXTS, "model='.*test_encoders_text.py' is not a folder"),
 }
 
 
 @pytest.mark.parametrize("case", TEXT_ERRORS)
 def test_refuses_texts(case, bert_folder):
     params, X, message = TEXT_ERRORS[case]
-    refuse(make(TransformerEncoder(bert_folder, **params)), X, Y, message)
+    refuse(make(TransformerEncoder(**{"model": bert_folder} | params)), X, Y, message)
 
 
 def test_refuses_models_that_return_no_states_of_texts(bert_folder):

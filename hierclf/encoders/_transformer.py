@@ -105,7 +105,8 @@ class TransformerEncoder(BaseEncoder):
         TypeError
             If ``model`` is a module of another kind.
         ValueError
-            If another parameter is not as documented.
+            If ``model`` is a path and no folder is there, or another parameter is not as
+            documented.
         """
         super().check()
         model = self.model
@@ -115,6 +116,15 @@ class TransformerEncoder(BaseEncoder):
             raise TypeError(
                 f"model must be a model of transformers, got a {type(model).__name__}: give a "
                 "classifier any other module as it is, encoder=module"
+            )
+        # transformers would take it for the name of a model to download.
+        is_path = isinstance(model, os.PathLike) or (
+            isinstance(model, str) and (os.path.isabs(model) or model.startswith("."))
+        )
+        if is_path and not os.path.isdir(model):
+            raise ValueError(
+                f"model={os.fspath(model)!r} is not a folder: give the one that "
+                "save_pretrained wrote, or the name of a model to download"
             )
 
     def build(self, X: NDArray[Any], *, dtype: torch.dtype, seed: int) -> nn.Module:
