@@ -15,7 +15,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
     [
         ("paper", "paper.py"),
         ("peers", "peers.py"),
-        ("ablations", "ablations.py tasks local tree depth"),
+        ("ablations", "ablations.py tasks local tree depth transformer"),
         ("coarse", "ablations.py coarse"),
         ("decisions", "decisions.py"),
     ],
