@@ -79,7 +79,7 @@ EPOCHS = {
     "hidden": {"": [10, 20], "20ng": [10]},
     "MLPClassifier": {"": [10, 40], "20ng": [10]},
     "fastText": {"": [25, 100], "20ng": [5, 25]},
-    "transformer": {"": [5], "trec": [3, 5, 8], "20ng": [3]},
+    "transformer": {"": [5], "trec": [3, 5, 8], "20ng": [3], "goemotions": [2]},
 }
 
 
