@@ -122,12 +122,13 @@ class FastText(ClassifierMixin, BaseEstimator):
     def fit(self, X: Any, y: np.ndarray) -> FastText:
         import fasttext
 
+        seed = self.random_state or 0
         self.classes_, codes = np.unique(y, return_inverse=True)
+        # It reads the file in its order, epoch after epoch: sorted by class, it learns the last.
+        order = np.random.default_rng(seed).permutation(len(codes))
+        lines = (f"__label__{codes[row]} {_line(X[row])}\n" for row in order)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "train.txt")
-            lines = (
-                f"__label__{code} {_line(text)}\n" for code, text in zip(codes, X, strict=True)
-            )
             file.write_text("".join(lines), encoding="utf-8")
             self.model_ = fasttext.train_supervised(
                 str(file),
@@ -136,7 +137,7 @@ class FastText(ClassifierMixin, BaseEstimator):
                 epoch=self.epoch,
                 wordNgrams=2,
                 thread=1,
-                seed=self.random_state or 0,
+                seed=seed,
                 verbose=0,
             )
         return self
@@ -148,7 +149,7 @@ class FastText(ClassifierMixin, BaseEstimator):
 
 
 def _line(text: str) -> str:
-    return " ".join(text.lower().split())
+    return " ".join(re.findall(r"\w+", text.lower()))
 
 
 class WarmUp(Callback):
@@ -193,7 +194,7 @@ def peers(name: str, data: Data) -> dict[str, Peer]:
             found[f"HiClass {short}"] = Peer(local, logistic)
     if find_spec("fasttext") and data.is_text:
         for loss in ("softmax", "hs"):
-            grid = {"epoch": epochs["fastText"]}
+            grid = {"epoch": epochs["fastText"], "lr": [0.5, 1.0]}
             found[f"fastText {loss}"] = Peer(FastText(loss), grid, reads_texts=True)
     classes = {"flat": FlatSoftmaxClassifier, "hierarchical": HierarchicalSoftmaxClassifier}
     hidden = HIDDEN | {"max_iter": epochs["hidden"]}
