@@ -60,6 +60,12 @@ def save(path: Path, content: dict[str, Any]) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
+def saved(path: Path) -> dict[str, Any]:
+    """Return what is written there, or nothing, less the machine, which is each time of now."""
+    found = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    return without(found, "machine")
+
+
 def without(row: dict[str, Any], key: str) -> dict[str, Any]:
     """Return a row less what stands under a key."""
     return {name: value for name, value in row.items() if name != key}
@@ -73,7 +79,7 @@ def resume(
     A trial is what its result is called, and what finds it, to stand under a key. Yields all
     results: at the start, and after each trial, the newest last.
     """
-    found = json.loads(path.read_text("utf-8"))["results"] if path.exists() else []
+    found = saved(path).get("results", [])
     done = [without(row, key) for row in found]
     yield found
     for what, score in trials:

@@ -32,7 +32,7 @@ import numpy as np
 import torch
 from _data import Data, load
 from _measures import MEASURES, folds, measure
-from _report import mean_sd, print_table, save, save_picture
+from _report import mean_sd, print_table, save, save_picture, saved
 from scipy.stats import t, ttest_1samp
 from sklearn.metrics import f1_score
 from sklearn.model_selection import train_test_split
@@ -121,15 +121,13 @@ def train_and_predict(
 
 def run_cell(data: Data, cell: dict[str, str], file: Path, vectors: Any) -> None:
     """Go on with a cell from wherever its file says it is."""
-    done: dict[str, Any] = {**cell, "cv": {}, "tests": {}, "seconds": 0.0}
-    if file.exists():
-        done |= json.loads(file.read_text("utf-8"))
-        del done["machine"]  # each time of now
-        if done["vectors"] != repr(vectors):
-            raise SystemExit(
-                f"{file} has results with {done['vectors']}, this run has {vectors}: give it a "
-                "folder of its own with --out"
-            )
+    done: dict[str, Any] = {**cell, "cv": {}, "tests": {}, "seconds": 0.0, "vectors": repr(vectors)}
+    done |= saved(file)
+    if done["vectors"] != repr(vectors):
+        raise SystemExit(
+            f"{file} has results with {done['vectors']}, this run has {vectors}: give it a "
+            "folder of its own with --out"
+        )
 
     def fit(size: int, rows: np.ndarray, valid_or_test: Any, seed: int) -> tuple[np.ndarray, int]:
         start = time.perf_counter()
@@ -138,7 +136,6 @@ def run_cell(data: Data, cell: dict[str, str], file: Path, vectors: Any) -> None
         return result
 
     def save_cell(what: str) -> None:
-        done["vectors"] = repr(vectors)
         save(file, done)
         print(f"{' '.join(cell.values())}: {what}  [{done['seconds'] / 3600:.2f} h]", flush=True)
 

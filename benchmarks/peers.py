@@ -33,7 +33,7 @@ import numpy as np
 import torch
 from _data import Data, load
 from _measures import measure
-from _report import mean_sd, print_table, save, save_picture
+from _report import mean_sd, print_table, save, save_picture, saved
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.ensemble import VotingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -290,10 +290,8 @@ class Row:
     def __init__(self, folder: Path, name: str, classifier: str):
         words = re.findall(r"\w+", classifier)
         self.file = folder / f"{'-'.join([name, *words])}.json"
-        self.done: dict[str, Any] = {"data": name, "classifier": classifier, "tests": []}
-        if self.file.exists():
-            self.done = json.loads(self.file.read_text("utf-8"))
-            del self.done["machine"]  # each time of now
+        done: dict[str, Any] = {"data": name, "classifier": classifier, "tests": []}
+        self.done = done | saved(self.file)
 
     def test(self, classifier: ClassifierMixin, seconds: float, X: Any, data: Data) -> None:
         """Ask a classifier, fitted in ``seconds``, for the test part."""
@@ -314,21 +312,26 @@ def fit(estimator: BaseEstimator, seed: int, X: Any, y: np.ndarray) -> tuple[Any
     return fitted, time.perf_counter() - start
 
 
-def run(peer: Peer, X: tuple[Any, Any], data: Data, rows: list[Row], seeds: int) -> None:
-    """Measure a classifier and its votes, a row each, from wherever the rows are."""
+def run(
+    peer: Peer,
+    X: tuple[Any, Any],
+    data: Data,
+    own: Row,
+    votes: list[tuple[Row, BaseEstimator]],
+    seeds: int,
+) -> None:
+    """Measure a classifier, and its votes with others, from wherever their rows are."""
     X_train, X_test = X
-    own, *votes = rows
     if "settings" not in own.done:
         own.done["settings"] = choose(peer, X_train, data.y_train)
     estimator = clone(peer.estimator).set_params(**own.done["settings"])
-    done = min(len(row.done["tests"]) for row in rows)
-    for seed in range(done, seeds if is_random(estimator) else 1):
-        missing = [len(row.done["tests"]) == seed for row in rows]
+    n_done = min(len(row.done["tests"]) for row in (own, *(row for row, _ in votes)))
+    for seed in range(n_done, seeds if is_random(estimator) else 1):
         fitted, seconds = fit(estimator, seed, X_train, data.y_train)
-        if missing[0]:
+        if len(own.done["tests"]) == seed:
             own.test(fitted, seconds, X_test, data)
-        for row, voter, wanted in zip(votes, peer.votes.values(), missing[1:], strict=True):
-            if wanted:
+        for row, voter in votes:
+            if len(row.done["tests"]) == seed:
                 other, more = fit(voter, seed, X_train, data.y_train)
                 members = [("other", FrozenEstimator(other)), ("own", FrozenEstimator(fitted))]
                 vote = VotingClassifier(members, voting="soft").fit(X_train, data.y_train)
@@ -420,11 +423,14 @@ def main() -> None:
             data = load(name, args.data)
             numbers = features(data)
             for classifier, peer in peers(name, data).items():
-                votes = {row: voter for row, voter in peer.votes.items() if wanted(row)}
+                votes = [
+                    (Row(args.out, name, row), voter)
+                    for row, voter in peer.votes.items()
+                    if wanted(row)
+                ]
                 if wanted(classifier) or votes:
-                    rows = [Row(args.out, name, row) for row in (classifier, *votes)]
                     X = (data.X_train, data.X_test) if peer.reads_texts else numbers
-                    run(peer._replace(votes=votes), X, data, rows, args.seeds)
+                    run(peer, X, data, Row(args.out, name, classifier), votes, args.seeds)
     report(args.out)
     if args.picture:
         picture(args.out, args.picture)
