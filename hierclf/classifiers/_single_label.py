@@ -1,37 +1,133 @@
-"""What the softmax classifiers predict, from the probabilities of the nodes."""
+"""Classifiers with one label per sample: what y means, and what is predicted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from hierclf._inputs import InputReader
-from hierclf._targets import accuracy
-from hierclf._training import SoftmaxNet, argmax
+from hierclf._utils.labels import accuracy
+from hierclf._utils.sklearn_private import StrOptions, fit_context
+from hierclf.classifiers._checks import unchanged_on_failure
+from hierclf.classifiers._estimator import (
+    BaseHierarchyEstimator,
+    Settings,
+    TrainingTargets,
+    whole_hierarchy,
+)
+from hierclf.classifiers._features import InputReader
+from hierclf.classifiers._net import argmax
+from hierclf.classifiers._targets import locate, read_targets
+from hierclf.classifiers._warm_start import check_same_classes
+from hierclf.classifiers._weights import combine_weights, drop_zero_weights
 from hierclf.decisions import Argmax, as_decision
 from hierclf.decisions._base import name_nodes
-from hierclf.hierarchy import Hierarchy
-from hierclf.nn.network import SoftmaxNetwork
+from hierclf.nn.network import HierarchyNetwork
 
-_Function = Callable[[SoftmaxNetwork, Any], torch.Tensor]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_Function = Callable[[HierarchyNetwork, Any], torch.Tensor]
 
 
-class SoftmaxPredictions:
-    """The methods that predict, of a classifier that has been fitted."""
+class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: ignore[misc]
+    """A network over a hierarchy that learns and predicts one label, or path, per sample."""
 
-    decision: Any
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseHierarchyEstimator._parameter_constraints,
+        "decision": "no_validation",
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+    }
 
     classes_: NDArray[Any]
-    hierarchy_: Hierarchy
-    net_: SoftmaxNet
-    _reader: InputReader
     _class_positions: NDArray[np.intp]
     _longest_path: int | None
+
+    def __init__(
+        self, hierarchy: Any, *, decision: Any, class_weight: Any, **network_and_training: Any
+    ) -> None:
+        super().__init__(hierarchy, **network_and_training)
+        self.decision = decision
+        self.class_weight = class_weight
+
+    @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Train on samples and their labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The features; with an encoder, what it reads. float32 and float64 train a
+            network of that type; other types become float64. A sparse matrix is never
+            made dense.
+        y : array-like of shape (n_samples,) or (n_samples, n_levels)
+            Labels, each a node of the hierarchy. A sample that is labelled with an inner
+            node is known only that far: the loss is minus the log-probability of that
+            node. Or paths, the top level first, as an array, data frame or lists; they
+            may end early, with "", None or NaN as padding.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights, not negative. Only their ratios count; a sample of weight 0 is left
+            out.
+
+        Returns
+        -------
+        object
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X, y or a weight is not as described; the message names
+            it. The classifier is then as it was before.
+        """
+        with unchanged_on_failure(self):
+            self._fit(X, y, sample_weight)
+        return self
+
+    def _check_settings(self) -> Settings:
+        as_decision(self.decision).check()
+        return super()._check_settings()
+
+    def _read_targets(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None,
+        settings: Settings,
+        reader: InputReader,
+    ) -> tuple[Any, TrainingTargets]:
+        located = locate(y, settings.hierarchy)
+        if located is not None:
+            y = located.positions
+        X, y = reader.check_fit(self, X, y, reset=not settings.goes_on)
+        check_classification_targets(y)
+        if sample_weight is not None:
+            X, y, sample_weight = drop_zero_weights(X, y, sample_weight)
+
+        hierarchy = located.hierarchy if located else whole_hierarchy(settings.hierarchy, X, y)
+        settings.loss.check_hierarchy(hierarchy)  # which may come from the labels
+        targets = read_targets(y, hierarchy, are_positions=located is not None)
+        if settings.goes_on:
+            check_same_classes(self, targets.classes, targets.hierarchy)
+        # A decision may not fit the classes.
+        as_decision(self.decision).build(targets.class_positions, targets.hierarchy)
+        return X, TrainingTargets(
+            hierarchy=targets.hierarchy,
+            target=targets.nodes,
+            weight=combine_weights(self.class_weight, sample_weight, targets, hierarchy),
+            counts=targets.counts(sample_weight),
+            attributes={
+                "classes_": targets.classes,
+                "_class_positions": targets.class_positions,
+                "_longest_path": located.longest_path if located else None,
+            },
+        )
 
     def predict(self, X: Any, level: int | str | None = None) -> NDArray[Any]:
         """Predict the class that ``decision`` chooses, the likeliest by default.
@@ -136,7 +232,7 @@ class SoftmaxPredictions:
             paths = hierarchy.path_indices(self._collect(X, choose))
         else:
 
-            def climb(network: SoftmaxNetwork, x: Any) -> torch.Tensor:
+            def climb(network: HierarchyNetwork, x: Any) -> torch.Tensor:
                 head: Any = network.head
                 paths: torch.Tensor = head.likeliest_path(
                     network.last_hidden(x), choose(network, x)
@@ -178,19 +274,19 @@ class SoftmaxPredictions:
             columns = hierarchy.level_indices("leaf" if level is None else level)
             if not np.array_equal(columns, hierarchy.leaf_indices):
                 return lambda network, x: take(columns, argmax(network(x)[:, columns]))
-            scores = self._level(None, of_leaves=SoftmaxNetwork.leaf_scores)
+            scores = self._level(None, of_leaves=HierarchyNetwork.leaf_scores)
             return lambda network, x: take(self._class_positions, argmax(scores(network, x)))
         rule = decision.build(self._class_positions, hierarchy, level)
         log_proba = self._level(None)
 
-        def choose(network: SoftmaxNetwork, x: Any) -> torch.Tensor:
+        def choose(network: HierarchyNetwork, x: Any) -> torch.Tensor:
             proba = log_proba(network, x).exp().cpu().numpy()
             return torch.from_numpy(rule(proba))
 
         return choose
 
     def _level(
-        self, level: int | str | None, of_leaves: _Function = SoftmaxNetwork.leaf_log_proba
+        self, level: int | str | None, of_leaves: _Function = HierarchyNetwork.leaf_log_proba
     ) -> _Function:
         """Return what gives the log-probabilities of a level."""
         check_is_fitted(self)
