@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         metrics,
         nn,
         plotting,
+        tables,
         text,
     )
     from hierclf.classifiers import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier
@@ -38,6 +39,7 @@ __all__ = [
     "metrics",
     "nn",
     "plotting",
+    "tables",
     "text",
 ]
 

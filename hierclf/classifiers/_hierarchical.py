@@ -29,80 +29,86 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
     hierarchy : dict, iterable of edges, graph, Hierarchy or inducer, optional
         The classes: ``{parent: [children]}`` or nested dicts, (parent, child) pairs, a
         networkx ``DiGraph``, a :class:`Hierarchy`, or an object of
-        :mod:`hierclf.induction`, which builds one from the data. What is neither above
-        nor below a label of ``y`` is left out. None is the hierarchy of the paths in
-        ``y``; where ``y`` holds single labels, all are directly under the root, which
-        makes this a flat softmax.
+        :mod:`hierclf.induction`, which builds one from the data. Nodes that are neither
+        above, at nor below a label of ``y`` are left out. None is the hierarchy of the
+        paths in ``y``; if ``y`` holds single labels, all of them are directly under the
+        root, and the classifier is a flat softmax.
     encoder : encoder, torch.nn.Module or callable, optional
-        What turns a row into the vector that the hidden layers and the head read: an
-        object of :mod:`hierclf.encoders`, a torch module, whose weights are where each
+        Turns a sample into the vector that the hidden layers and the head read. It may be
+        an object of :mod:`hierclf.encoders`, a torch module, whose weights are where each
         fit starts, or a class or function that returns a module. It also says what X is:
         token ids, texts, or an array of two dimensions or more. None: X is the features.
     hidden_layer_sizes : int or sequence of int, optional
         Sizes of the hidden layers; ``()`` is a linear model. None is ``(100,)``, or ``()``
         with an encoder.
     activation : {"relu", "gelu", "tanh", "logistic", "identity"}, default="relu"
-        Follows each hidden layer.
+        Activation function after each hidden layer.
     dropout : float, default=0.0
-        Probability with which each hidden unit is dropped in training; in [0, 1).
+        Probability of dropping a hidden unit in training; in [0, 1).
     loss : loss, optional
-        What training minimises, an object of :mod:`hierclf.losses`. None is the
-        cross-entropy summed over the path, ``PathCrossEntropy()``.
+        What training minimises: an object of :mod:`hierclf.losses`. None is
+        the cross-entropy summed over the path, ``PathCrossEntropy()``.
     decision : str or decision, default="argmax"
-        Which node ``predict`` names, given the probabilities: an object of
-        :mod:`hierclf.decisions`, or the name of one with its defaults ("argmax",
-        "top_down", "threshold", "minimum_risk", "information_gain"). Probabilities do
-        not depend on it, and it may be changed after the fit.
+        Which node ``predict`` returns, given the probabilities: an object of
+        :mod:`hierclf.decisions`, or a short name for one with its defaults ("argmax",
+        "top_down", "threshold", "minimum_risk", "information_gain"). It does not change
+        the probabilities, and you may set another after the fit.
     optimizer : {"auto", "adamw", "adam", "sgd"} or type, default="auto"
-        "auto" is "adamw", but for a linear model of sparse features, whose weights move
-        in proportion to their gradient (:class:`hierclf.nn.LazyNovoGrad`). For a sparse X,
-        and with an encoder that looks up token ids, "adamw" is the lazy variant
-        (:class:`hierclf.nn.LazyAdamW`): of the layer that reads them a step moves only the
-        rows of the features or tokens in the batch, and costs no more. torch's own, which
-        moves them all, is ``torch.optim.AdamW``. "sgd" has Nesterov momentum of 0.9. A
-        subclass of :class:`torch.optim.Optimizer` is called with ``lr`` and
-        ``weight_decay``.
+        Optimiser of the weights.
+
+        - "auto" is "adamw". Only a linear model of sparse features has another:
+          :class:`hierclf.nn.LazyNovoGrad`, whose steps are in proportion to the gradient.
+        - "adamw" is :class:`torch.optim.AdamW`. For a sparse X, and with an encoder that
+          looks up token ids, it is :class:`hierclf.nn.LazyAdamW`: in the layer that reads
+          them a step moves only the weights of the features or tokens in the batch. Pass
+          ``torch.optim.AdamW`` itself to move all weights at each step.
+        - "adam" is :class:`torch.optim.Adam`.
+        - "sgd" is :class:`torch.optim.SGD` with Nesterov momentum of 0.9.
+        - A subclass of :class:`torch.optim.Optimizer` is called with ``lr`` and
+          ``weight_decay``.
     learning_rate_init : float, default=1e-3
-        Learning rate at the start; a skorch ``LRScheduler`` can change it.
+        Learning rate at the start. A skorch ``LRScheduler`` among the callbacks changes it
+        during training.
     weight_decay : float, default=1e-4
-        Decoupled from the gradient with "adamw"; an L2 penalty with the others.
+        Strength of the weight decay. It is decoupled from the gradient with "adamw", and an
+        L2 penalty with the other optimisers.
     batch_size : int, default=128
-        Rows per step.
+        Samples per step.
     max_iter : int, default=200
-        The most epochs, that is passes over the data, of a fit.
+        Maximum number of epochs (passes over the data) of a fit.
     tol : float, default=1e-4
-        An epoch counts as an improvement if it lowers the loss by more than this,
-        in nats per row.
+        An epoch is an improvement if it lowers the loss by more than this, in nats per
+        sample.
     n_iter_no_change : int, default=10
-        Training stops after so many epochs without improvement.
+        Training stops after this number of epochs without an improvement.
     early_stopping : bool, default=False
-        Watch the loss of held-out rows instead of that of the training rows, and
-        keep the weights of the best epoch.
+        Whether to hold samples out, to stop when their loss no longer improves, and to keep
+        the weights of the best epoch. If False, the training loss decides when to stop.
     validation_fraction : float, default=0.1
-        Share of the rows to hold out, stratified; a class always keeps a row for
-        training. Only used if ``early_stopping``.
+        Share of the samples to hold out if ``early_stopping``. They are stratified, and a
+        class always keeps a sample for training.
     class_weight : dict or "balanced", optional
-        Weights of the rows by their label. An inner node's weight is that of all rows
-        at or below it that have no nearer one; without any it is 1. "balanced" gives
-        all leaves in ``y`` the same total weight, and a row labelled with an inner node
-        that of a row below it on average.
+        Weights of the samples by their label: ``{label: weight}``. A label without a key
+        has the weight of the nearest key above it, or 1 if there is none. "balanced" gives
+        every leaf in ``y`` the same total weight; a sample that is labelled with an inner
+        node then has the mean weight of the samples below it.
     warm_start : bool, default=False
-        Go on from the last fit (weights, optimiser and order of rows) with ``max_iter``
-        epochs more. Classes, features, network, optimizer and device must be the same.
+        Whether ``fit`` goes on from the last fit, with up to ``max_iter`` more epochs. It
+        keeps the weights, the optimiser and the order of the samples. Classes, features,
+        network, optimizer and device must be those of the last fit.
     callbacks : list, optional
-        skorch callbacks, as objects or (name, object) pairs; each fit uses copies.
-        One with a batch-level hook makes an epoch somewhat slower. One that looks at
-        gradients (``on_grad_computed``) sees dense ones: where ``optimizer`` is lazy a step
-        then costs what the whole layer does. The rows that move are the same, so what it
-        writes to others has no effect.
+        skorch callbacks, as objects or (name, object) pairs. Each fit uses copies of them.
+        Callbacks with a method for each batch make training slower. For
+        ``on_grad_computed`` the gradients of lazy optimisers are shown as dense arrays; a
+        change to entries that have no gradient is lost.
     device : {"cpu", "cuda", "mps", "auto"}, default="cpu"
-        Where to train; "auto" is an accelerator where there is one. An accelerator
-        always computes in float32.
+        Where to train. "auto" is an accelerator if there is one. An accelerator always
+        computes in float32.
     random_state : int, RandomState instance or None, default=None
-        Determines initial weights, order of rows, dropout and held-out rows. The same
-        integer gives the same result on the same machine.
+        Determines the initial weights, the order of the samples, dropout and the samples
+        held out. The same integer gives the same result on the same machine.
     verbose : int, default=0
-        Print losses and seconds after each epoch.
+        If not 0, print losses and seconds after each epoch.
 
     Attributes
     ----------
@@ -110,12 +116,13 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
         The leaves of ``hierarchy_``, sorted: the labels of ``y``, and, where a label is
         an inner node, all leaves below it.
     hierarchy_ : Hierarchy
-        The hierarchy, pruned to what is above, at or below a label of ``y``.
+        The hierarchy without the nodes that are neither above, at nor below a label of
+        ``y``.
     net_ : skorch.NeuralNet
-        The trained net; ``net_.module_`` is the torch module and ``net_.history`` has
-        the record of each epoch.
+        The trained net. ``net_.module_`` is the torch module, and ``net_.history`` has the
+        record of each epoch.
     loss_curve_ : list of float
-        Mean training loss of each epoch, in nats per row.
+        Mean training loss of each epoch, in nats per sample.
     n_iter_ : int
         Number of epochs.
     n_features_in_ : int

@@ -28,6 +28,7 @@ from hierclf.classifiers._warm_start import check_same_classes
 from hierclf.classifiers._weights import combine_weights, drop_zero_weights
 from hierclf.decisions import Argmax, as_decision
 from hierclf.decisions._base import name_nodes
+from hierclf.hierarchy._nodes import plain_array
 from hierclf.nn.network import HierarchyNetwork
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
     classes_: NDArray[Any]
     _class_positions: NDArray[np.intp]
     _longest_path: int | None
+    _level_names: tuple[str, ...]
 
     def __init__(
         self, hierarchy: Any, *, decision: Any, class_weight: Any, **network_and_training: Any
@@ -102,6 +104,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         settings: Settings,
         reader: InputReader,
     ) -> tuple[Any, TrainingTargets]:
+        level_names = _column_names(y)
         located = locate(y, settings.hierarchy)
         if located is not None:
             y = located.positions
@@ -126,6 +129,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
                 "classes_": targets.classes,
                 "_class_positions": targets.class_positions,
                 "_longest_path": located.longest_path if located else None,
+                "_level_names": level_names if located else (),
             },
         )
 
@@ -136,9 +140,11 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The features; with an encoder, what it reads.
-        level : int, "leaf" or "parent", optional
-            Choose among the nodes of this level of ``hierarchy_``, 0 the top. None
-            leaves it to ``decision``.
+        level : int, "leaf", "parent", "path" or str, optional
+            Choose among the nodes of this level of ``hierarchy_``: 0 is the top, -1 or
+            "leaf" the leaves, -2 or "parent" the level above them, and the name of a
+            column stands for its level where y was a data frame. "path" gives what
+            :meth:`predict_path` does. None leaves it to ``decision``.
 
         Returns
         -------
@@ -153,9 +159,9 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
             If there is no such level, or the decision cannot promise a node of it.
         """
         check_is_fitted(self)
-        if level is None and self._longest_path is not None:
+        if _is(level, "path") or (level is None and self._longest_path is not None):
             return self.predict_path(X)
-        nodes = self._collect(X, self._chooser(level))
+        nodes = self._collect(X, self._chooser(self._number_of(level)))
         return name_nodes(nodes, self.classes_, self._class_positions, self.hierarchy_)
 
     def predict_log_proba(self, X: Any, level: int | str | None = None) -> NDArray[Any]:
@@ -165,13 +171,13 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The features; with an encoder, what it reads.
-        level : int, "leaf" or "parent", optional
-            A level of ``hierarchy_``, 0 the top. None is "leaf".
+        level : int, "leaf", "parent", "all" or str, optional
+            As in :meth:`predict_proba`.
 
         Returns
         -------
         ndarray of shape (n_samples, n_nodes_of_the_level)
-            Natural logarithms; columns as in :meth:`predict_proba`.
+            Natural logarithms; the names of the columns are ``level_classes(level)``.
         """
         log_proba = self._level(level)
         return self._collect(X, log_proba)
@@ -183,21 +189,51 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The features; with an encoder, what it reads.
-        level : int, "leaf" or "parent", optional
-            A level of ``hierarchy_``, 0 the top. None is "leaf".
+        level : int, "leaf", "parent", "all" or str, optional
+            A level of ``hierarchy_``: 0 is the top, -1 or "leaf" the leaves, -2 or
+            "parent" the level above them, and the name of a column stands for its level
+            where y was a data frame. "all" is every node. None is "leaf".
 
         Returns
         -------
         ndarray of shape (n_samples, n_nodes_of_the_level)
-            Each row sums to 1. Leaves are in the order of ``classes_``, any other
-            level in that of ``hierarchy_.level(level)``. A node's probability is the
-            sum of its children's.
+            The names of the columns are ``level_classes(level)``. The nodes of a level
+            sum to 1, and a node's probability is the sum of its children's.
         """
         log_proba = self._level(level)
         return self._collect(X, lambda network, x: log_proba(network, x).exp())
 
+    def level_classes(self, level: int | str | None = None) -> NDArray[Any]:
+        """Return the names of the columns of ``predict_proba(X, level)``, in their order.
+
+        Parameters
+        ----------
+        level : int, "leaf", "parent", "all" or str, optional
+            As in :meth:`predict_proba`.
+
+        Returns
+        -------
+        ndarray of shape (n_nodes_of_the_level,)
+            ``classes_`` for the leaves, else the nodes of the level in the order of
+            ``hierarchy_.nodes``. :meth:`Hierarchy.aggregate` has the same order.
+
+        Raises
+        ------
+        ValueError
+            If there is no such level.
+        """
+        check_is_fitted(self)
+        hierarchy = self.hierarchy_
+        if _is(level, "all"):
+            return plain_array(hierarchy.nodes)
+        number = self._number_of(level)
+        columns = hierarchy.level_indices("leaf" if number is None else number)
+        if np.array_equal(columns, hierarchy.leaf_indices):
+            return self.classes_
+        return plain_array([hierarchy.nodes[i] for i in columns.tolist()])
+
     def predict_node_proba(self, X: Any) -> NDArray[Any]:
-        """Compute the probability of every node.
+        """Compute the probability of every node: ``predict_proba(X, level="all")``.
 
         Parameters
         ----------
@@ -209,7 +245,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         ndarray of shape (n_samples, n_nodes)
             Columns in the order of ``hierarchy_.nodes``.
         """
-        return self._collect(X, lambda network, x: network(x).exp())
+        return self.predict_proba(X, level="all")
 
     def predict_path(self, X: Any) -> NDArray[Any]:
         """Predict the path from the top level to what ``predict`` chooses.
@@ -290,7 +326,9 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
     ) -> _Function:
         """Return what gives the log-probabilities of a level."""
         check_is_fitted(self)
-        hierarchy = self.hierarchy_
+        if _is(level, "all"):
+            return HierarchyNetwork.forward
+        hierarchy, level = self.hierarchy_, self._number_of(level)
         columns = hierarchy.level_indices("leaf" if level is None else level)
         if not np.array_equal(columns, hierarchy.leaf_indices):
             return lambda network, x: network(x)[:, columns]
@@ -298,6 +336,18 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         if np.array_equal(columns, np.arange(len(columns))):
             return of_leaves
         return lambda network, x: of_leaves(network, x)[:, columns]
+
+    def _number_of(self, level: int | str | None) -> int | str | None:
+        """Return the number of a level that is named by a column of y, and others as they are."""
+        if not isinstance(level, str) or level in ("leaf", "parent"):
+            return level
+        if level in self._level_names:
+            return self._level_names.index(level)
+        columns = f" or a column of y ({', '.join(map(repr, self._level_names))})"
+        raise ValueError(
+            f'level must be an integer, "leaf", "parent"{columns if self._level_names else ""}, '
+            f"got {level!r}"
+        )
 
     def _collect(self, X: Any, function: _Function) -> NDArray[Any]:
         check_is_fitted(self)
@@ -309,3 +359,15 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
 def take(columns: NDArray[np.intp], chosen: torch.Tensor) -> torch.Tensor:
     """Return which nodes some columns stand for."""
     return torch.as_tensor(columns, device=chosen.device)[chosen]
+
+
+def _is(level: Any, word: str) -> bool:
+    """Tell whether a level is a word: numpy compares numbers with it, and warns."""
+    return isinstance(level, str) and level == word
+
+
+def _column_names(y: Any) -> tuple[str, ...]:
+    """Return the names of the columns of a table of paths, if it has any."""
+    columns = getattr(y, "columns", None)
+    names = () if columns is None or getattr(y, "ndim", 2) != 2 else tuple(columns)
+    return names if all(isinstance(name, str) for name in names) else ()
