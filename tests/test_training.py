@@ -181,6 +181,48 @@ def test_an_empty_row_of_a_sparse_matrix_is_a_row_of_zeros():
     np.testing.assert_allclose(clf.predict_proba(X)[-3:], alone.repeat(3, axis=0), rtol=1e-12)
 
 
+@pytest.mark.parametrize("hidden", [(), (3,)])
+@pytest.mark.parametrize("optimizer", ["auto", "adamw", "adam", "sgd"])
+def test_a_batch_of_rows_without_any_value_moves_the_biases_alone(hidden, optimizer):
+    """Each row is a batch; the last one by itself says what an empty one teaches."""
+    X = sp.csr_array([[1.0, 0], [0, 2], [3, 1], [0, 0]])
+    y = np.array(["b", "c", "d", "a"])
+    params = {"hidden_layer_sizes": hidden, "optimizer": optimizer, "weight_decay": 0.0}
+    params |= {"batch_size": 1, "epochs": 3}
+    clf = make(**params).fit(X, y)
+    assert np.isfinite(clf.predict_node_proba(X)).all()
+    assert all(parameter.isfinite().all() for parameter in clf.net_.module_.parameters())
+    nothing = sp.csr_array((4, 2))
+    start = make(**params, callbacks=[Begin()]).fit(nothing, y) and Begin.weights
+    clf = make(**params).fit(nothing, y)
+    for name, value in clf.net_.module_.state_dict().items():
+        is_first = name == ("hidden.0.weight" if hidden else "head.linear.weight")
+        assert torch.equal(value, start[name]) == is_first
+
+
+def test_batches_of_padding_alone_leave_the_vectors_of_words():
+    X = np.zeros((8, 3), dtype=int)
+    y = LEAVES[np.arange(8) % 4]
+    X[:4] = 1 + np.arange(12).reshape(4, 3) % 3
+    params = {"encoder": LSTMEncoder(3, embedding_dim=2), "hidden_layer_sizes": ()}
+    params |= {"batch_size": 1, "weight_decay": 0.0}
+    start = make(**params, callbacks=[Begin()]).fit(X, y) and Begin.weights
+    clf = make(**params).fit(X, y)
+    assert np.isfinite(clf.predict_proba(X)).all()
+    name = "encoder.embedding.weight"
+    moved = (clf.net_.module_.state_dict()[name] != start[name]).any(dim=1)
+    assert moved.tolist() == [False, True, True, True]
+
+
+class Begin(Callback):
+    """Keeps the weights at the start."""
+
+    weights = None
+
+    def on_train_begin(self, net, **kwargs):
+        Begin.weights = {name: value.clone() for name, value in net.module_.state_dict().items()}
+
+
 # -- types and layouts of arrays
 
 
