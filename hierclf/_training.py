@@ -10,8 +10,8 @@ included, is skorch's.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from typing import Any
 
@@ -25,8 +25,9 @@ from torch import Tensor
 
 from hierclf._batches import ENCODER_BLOCK, Batch, Batches, Rows
 from hierclf._optimizers import choose_optimizer
-from hierclf._random import restored, seed_global
+from hierclf._random import seeded
 from hierclf.nn import LazyAdamW, SoftmaxNetwork
+from hierclf.nn.dropout import drawing_from
 from hierclf.nn.optim import shown_dense
 
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
@@ -149,20 +150,19 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
             self.initialize()
         stopped = False
         before = self._weights_and_state() if self.history else None
-        with restored(self.device) if self._is_random else nullcontext():
-            self.notify("on_train_begin", X=train, y=train.target)
-            try:
-                self.fit_loop((train, valid))
-            except _StopTraining:
-                stopped = True
-            except BaseException:
-                if self.history and "train_loss" not in self.history[-1]:
-                    self.history.pop()
-                if before and not all(p.isfinite().all() for p in self.module_.parameters()):
-                    self.module_.load_state_dict(before[0])
-                    self.optimizer_.load_state_dict(before[1])
-                raise
-            self.notify("on_train_end", X=train, y=train.target)
+        self.notify("on_train_begin", X=train, y=train.target)
+        try:
+            self.fit_loop((train, valid))
+        except _StopTraining:
+            stopped = True
+        except BaseException:
+            if self.history and "train_loss" not in self.history[-1]:
+                self.history.pop()
+            if before and not all(p.isfinite().all() for p in self.module_.parameters()):
+                self.module_.load_state_dict(before[0])
+                self.optimizer_.load_state_dict(before[1])
+            raise
+        self.notify("on_train_end", X=train, y=train.target)
         if not self.warm_start:
             self.optimizer_: Any = None
             self.generator_ = None
@@ -175,13 +175,20 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
         """Copy what training changes, to go back to should it diverge."""
         return deepcopy((self.module_.state_dict(), self.optimizer_.state_dict()))
 
-    @property
-    def _is_random(self) -> bool:
-        """Whether training may draw from torch's global generator, as dropout does."""
-        network = self.module_
-        return network.encoder is not None or any(
-            isinstance(module, torch.nn.Dropout) for module in network.modules()
-        )
+    @contextmanager
+    def _drawing(self, training: bool) -> Iterator[None]:
+        """Let a pass draw from its epoch's number alone, whichever fit and thread it is in.
+
+        A module of others draws from torch's global generators, which one pass at a time
+        can have.
+        """
+        seed = (self.batch_seed << 31) + 2 * len(self.history) + training
+        encoder = self.module_.encoder
+        is_global = encoder is not None and getattr(encoder, "draws_globally", True)
+        generator = torch.Generator(self.device).manual_seed(seed)
+        alone = seeded(seed, self.device) if is_global else nullcontext()
+        with drawing_from(generator, self.module_), alone:
+            yield
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         """Call the callbacks; a KeyboardInterrupt at an epoch's end is a request to stop.
@@ -252,15 +259,14 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
         """
         if iterator is None:
             return
-        if training and self._is_random:  # by the epoch alone, whichever fit it belongs to
-            seed_global((self.batch_seed << 31) + len(self.history), self.device)
-        if self._overridden(*_BATCH_HOOKS):
-            loss = self._watched_epoch(iterator, training, prefix, step_fn)
-        elif training:
-            loss = self._lean_epoch(iterator)
-        else:
-            losses = [step_fn(batch)["loss"] * _n_rows(batch) for batch in iterator]
-            loss = float(torch.stack(losses).sum())
+        with self._drawing(training):
+            if self._overridden(*_BATCH_HOOKS):
+                loss = self._watched_epoch(iterator, training, prefix, step_fn)
+            elif training:
+                loss = self._lean_epoch(iterator)
+            else:
+                losses = [step_fn(batch)["loss"] * _n_rows(batch) for batch in iterator]
+                loss = float(torch.stack(losses).sum())
         loss /= len(iterator.rows)
         if training and isinstance(self.optimizer_, LazyAdamW):
             self.optimizer_.flush()

@@ -1,8 +1,12 @@
 """The bridge to skorch: batches, precision, stopping, callbacks, interruptions, pickles."""
 
 import copy
+import os
 import pickle
 import re
+import signal
+import threading
+import time
 import warnings
 
 import numpy as np
@@ -14,6 +18,7 @@ from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import f1_score
 from sklearn.utils import check_random_state
+from sklearn.utils.parallel import Parallel, delayed
 from skorch.callbacks import (
     Callback,
     Checkpoint,
@@ -434,6 +439,117 @@ def test_equal_seeds_give_equal_models_and_global_generators_stay(cls, params):
         .predict_proba(X)
     )
     assert abs(other - results[0]).max() > 1e-4
+
+
+class Noisy(torch.nn.Module):
+    """Draws from torch's global generator, in training and after it."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(4, 6)
+
+    def forward(self, x):
+        noise = torch.rand(x.shape, dtype=x.dtype)
+        return torch.nn.functional.dropout(self.linear(x + noise * self.training), 0.3)
+
+
+RANDOM = {
+    "hidden": ({"dropout": 0.5}, data()[0]),
+    "module": ({"encoder": Noisy, "early_stopping": True}, data()[0]),
+    "words": (
+        {"encoder": LSTMEncoder(4, embedding_dim=3, dropout=0.3)},
+        np.random.default_rng(0).integers(1, 20, size=(60, 3)),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", RANDOM)
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_fits_side_by_side_are_those_one_after_another(kind, backend):
+    params, X = RANDOM[kind]
+    y = data()[1]
+
+    def fit(seed):
+        clf = make(**params, learning_rate_init=0.05, epochs=6, batch_size=4)
+        return clf.set_params(random_state=seed).fit(X, y).loss_curve_
+
+    alone = [fit(seed) for seed in range(6)]
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    for _ in range(2 if backend == "threading" else 1):
+        assert Parallel(n_jobs=3, backend=backend)(delayed(fit)(s) for s in range(6)) == alone
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("kind", ["hidden", "words"])
+def test_our_own_dropout_leaves_the_global_generator_alone(kind):
+    """It is not even borrowed for a while, so that fits in threads need not wait."""
+
+    class Ask(Callback):
+        def on_batch_end(self, net, **kwargs):
+            assert torch.equal(torch.get_rng_state(), before)
+
+    params, X = RANDOM[kind]
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    clf = make(**params, callbacks=[Ask()]).fit(X, data()[1])
+    assert clf.loss_curve_ != make(**params | {"random_state": 1}).fit(X, data()[1]).loss_curve_
+
+
+@pytest.mark.parametrize("kind", ["hidden", "module", "words"])
+def test_what_an_epoch_draws_depends_on_its_number_alone(kind):
+    """Not on the fit it is in: two warm fits with dropout are one long one, pickled between."""
+    params, X = RANDOM[kind]
+    params = {**params, "early_stopping": False}
+    y = data()[1]
+    once = make(**params, epochs=5).fit(X, y)
+    twice = make(**params, epochs=2, warm_start=True).fit(X, y)
+    twice = pickle.loads(pickle.dumps(twice)).set_params(max_iter=3, n_iter_no_change=3).fit(X, y)
+    assert once.loss_curve_ == twice.loss_curve_
+
+
+def test_a_module_may_fit_another_classifier_in_its_turn():
+    class Nested(Callback):
+        def on_batch_end(self, net, **kwargs):
+            make(encoder=Noisy, epochs=1).fit(*data())
+
+    X, y = data()
+    clf = make(encoder=Noisy, epochs=2, callbacks=[Nested()]).fit(X, y)
+    plain = make(encoder=Noisy, epochs=2, callbacks=[Count()]).fit(X, y)
+    assert clf.loss_curve_ == plain.loss_curve_
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_forked_during_an_epoch_can_fit():
+    class Fork(Callback):
+        child = None
+
+        def on_batch_end(self, net, **kwargs):
+            if Fork.child is None:
+                Fork.child = 0
+                thread = threading.Thread(target=fork)  # the lock is another thread's
+                thread.start()
+                thread.join()
+
+    def fork():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads
+            Fork.child = os.fork()
+        if not Fork.child:
+            try:
+                make(encoder=Noisy, epochs=1).fit(*data())
+                os._exit(7)
+            finally:
+                os._exit(1)
+
+    make(encoder=Noisy, epochs=1, callbacks=[Fork()]).fit(*data())
+    deadline = time.monotonic() + 60
+    while (ended := os.waitpid(Fork.child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if ended == (0, 0):
+        os.kill(Fork.child, signal.SIGKILL)
+        os.waitpid(Fork.child, 0)
+    assert os.waitstatus_to_exitcode(ended[1]) == 7
 
 
 def test_a_random_state_instance_moves_on_and_none_differs():

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hierclf.nn._options import check_option
 from hierclf.nn.dag import DAGSoftmax
+from hierclf.nn.dropout import Dropout
 from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 from hierclf.nn.softmax import FlatSoftmax, HierarchicalSoftmax
 
@@ -101,7 +102,7 @@ class SoftmaxNetwork(nn.Module):
             layers.append(linear(in_features, size, generator=generator, dtype=dtype))
             layers.append(ACTIVATIONS[activation]())
             if dropout:
-                layers.append(nn.Dropout(dropout))
+                layers.append(Dropout(dropout))
             linear, in_features = Linear, size
         self.hidden = nn.Sequential(*layers)
         self.head = head_kind(
