@@ -311,7 +311,7 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
                     self.hidden_layer_sizes, default=(100,) if encoder is None else ()
                 ),
                 "activation": self.activation,
-                "dropout": self.dropout,
+                "dropout": float(self.dropout),
                 "head": self._head,
             },
         )
@@ -351,16 +351,16 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
     def _training_options(self, settings: _Settings) -> dict[str, Any]:
         """Return what may differ from one warm start to the next."""
         encoder = settings.encoder
-        stop = watch_loss(self.early_stopping, self.tol, self.n_iter_no_change)
+        # torch takes Python's numbers only, and numpy's small ones overflow.
+        stop = watch_loss(self.early_stopping, float(self.tol), int(self.n_iter_no_change))
+        rate = None if encoder is None or encoder.is_frozen else encoder.learning_rate
         return {
             "callbacks": [stop, *deepcopy(settings.callbacks)],
-            "weight_decay": self.weight_decay,
-            "lr": self.learning_rate_init,
-            "encoder_learning_rate": (
-                None if encoder is None or encoder.is_frozen else encoder.learning_rate
-            ),
-            "batch_size": self.batch_size,
-            "max_epochs": self.max_iter,
+            "weight_decay": float(self.weight_decay),
+            "lr": float(self.learning_rate_init),
+            "encoder_learning_rate": None if rate is None else float(rate),
+            "batch_size": int(self.batch_size),
+            "max_epochs": int(self.max_iter),
             "verbose": self.verbose,
         }
 
@@ -399,7 +399,7 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
 
         if not self.early_stopping:
             return LabelledRows(X, target, weight), None
-        train, valid = stratified_holdout(target, self.validation_fraction, random_state)
+        train, valid = stratified_holdout(target, float(self.validation_fraction), random_state)
         if not len(valid):
             raise ValueError(
                 "early_stopping=True holds out rows of classes that have at least two, and "

@@ -159,11 +159,11 @@ class PathCrossEntropy(BaseLoss):
             steps = PathSteps(hierarchy) if head == "flat" else None
         if self.logit_adjustment:
             log_counts = np.log(np.where(counts > 0, counts, 1.0))
-            log_prior = torch.from_numpy(self.logit_adjustment * log_counts)
+            log_prior = torch.from_numpy(float(self.logit_adjustment) * log_counts)
         return nn.PathCrossEntropy(
             level_weights=weights,
             steps=steps,
-            label_smoothing=self.label_smoothing,
+            label_smoothing=float(self.label_smoothing),
             log_prior=log_prior,
         )
 
@@ -216,7 +216,7 @@ class HierarchicalCrossEntropy(BaseLoss):
                 "HierarchicalCrossEntropy needs a tree, in which a label has one path; this "
                 "hierarchy is a DAG"
             )
-        weights = np.exp(-self.alpha * np.arange(hierarchy.n_levels))
+        weights = np.exp(-float(self.alpha) * np.arange(hierarchy.n_levels))
         return PathCrossEntropy(weights).build(hierarchy, head=head, counts=counts)
 
 
@@ -260,7 +260,7 @@ class SoftLabelCrossEntropy(BaseLoss):
     def build(  # noqa: D102, inherited
         self, hierarchy: Hierarchy, *, head: str, counts: NDArray[Any]
     ) -> torch.nn.Module:
-        return nn.SoftLabelCrossEntropy(hierarchy, self.beta)
+        return nn.SoftLabelCrossEntropy(hierarchy, float(self.beta))
 
 
 def as_loss(loss: Any) -> BaseLoss:

@@ -48,7 +48,10 @@ def test_layers_draw_in_turn_from_one_generator():
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 def test_afterwards_it_is_torchs_own_and_can_be_copied(again):
     layer = Dropout(0.5)
-    with pytest.raises(TypeError, match="must be Tensor, not str"), drawing_from(generator(), layer):
+    with (
+        pytest.raises(TypeError, match="must be Tensor, not str"),
+        drawing_from(generator(), layer),
+    ):
         layer("no tensor")
     layer = again(layer)
     with torch.random.fork_rng(devices=[]):

@@ -12,6 +12,11 @@ from torch import Tensor, nn
 class Dropout(nn.Dropout):
     """torch's dropout, which draws from a given generator while :func:`drawing_from` lasts.
 
+    Parameters
+    ----------
+    p : float
+        Probability with which a value is set to zero.
+
     Examples
     --------
     >>> import torch
@@ -24,6 +29,9 @@ class Dropout(nn.Dropout):
     """
 
     generator: torch.Generator | None = None
+
+    def __init__(self, p: float) -> None:
+        super().__init__(float(p))
 
     def forward(self, x: Tensor) -> Tensor:
         """Set values to zero at random in training, and scale the others up to make up for it."""

@@ -94,7 +94,7 @@ class SoftmaxNetwork(nn.Module):
         check_option("activation", activation, ACTIVATIONS)
         head_kind = head_class(head, hierarchy)
         self.encoder = encoder
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(int(seed))
         # Without an encoder, whichever layer comes first reads the features.
         linear: type[Linear] = FeatureLinear if encoder is None else Linear
         layers: list[nn.Module] = []

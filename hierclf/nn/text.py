@@ -134,6 +134,7 @@ class RaggedRNN(nn.Module):
     ) -> None:
         super().__init__()
         check_option("cell", cell, CELLS)
+        input_size, hidden_size = int(input_size), int(hidden_size)  # torch takes no other type
         self.dropout = Dropout(dropout)
         self.layers = nn.ModuleList()
         for _ in range(num_layers):
@@ -309,7 +310,7 @@ class ConvGRU(nn.Module):
     ) -> None:
         super().__init__()
         check_option("precision", precision, PRECISIONS)
-        dtype = embedding.weight.dtype
+        dtype, hidden_size = embedding.weight.dtype, int(hidden_size)
         self.embedding = embedding
         self.embedding_dropout = Dropout(embedding_dropout)
         self.recurrent = RaggedRNN(
