@@ -231,10 +231,30 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
         ValueError
             If a parameter, X, y or a weight is not as described; the message names
             it. The classifier is then as it was before.
+
+        Notes
+        -----
+        A fit that breaks off, by Ctrl-C or by an error in training, raises, and leaves the
+        classifier as it was before: a first fit leaves it unfitted. With ``warm_start`` a
+        later one keeps what it has learnt: the weights are those of the last whole batch,
+        and ``n_iter_`` and ``loss_curve_`` count the whole epochs. If training had
+        diverged, all is as before.
         """
         with unchanged_on_failure(self):
             self._fit(X, y, sample_weight)
         return self
+
+    @property
+    def loss_curve_(self) -> list[float]:
+        """The mean training loss of each whole epoch, in nats per row."""
+        # Of the net, since a warm start that breaks off has trained it all the same.
+        losses: list[float] = self.net_.history[:, "train_loss"]
+        return losses
+
+    @property
+    def n_iter_(self) -> int:
+        """The number of whole epochs."""
+        return len(self.net_.history)
 
     def _fit(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> None:
         settings = self._check_settings()
@@ -276,8 +296,6 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
         self.classes_ = rows.targets.classes
         self.hierarchy_ = rows.targets.hierarchy
         self.net_ = net
-        self.loss_curve_ = net.history[:, "train_loss"]
-        self.n_iter_ = len(self.loss_curve_)
         self._reader = reader
         self._encoder = describe_encoder(settings.encoder)
         self._optimizer = self.optimizer

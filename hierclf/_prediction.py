@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from hierclf._inputs import InputReader
 from hierclf._targets import accuracy
-from hierclf._training import SoftmaxNet, argmax
+from hierclf._training import SoftmaxNet, argmax, check_log_proba
 from hierclf.decisions import Argmax, as_decision
 from hierclf.decisions._base import name_nodes
 from hierclf.hierarchy import Hierarchy
@@ -184,7 +184,7 @@ class SoftmaxPredictions:
         log_proba = self._level(None)
 
         def choose(network: SoftmaxNetwork, x: Any) -> torch.Tensor:
-            proba = log_proba(network, x).exp().cpu().numpy()
+            proba = check_log_proba(log_proba(network, x)).exp().cpu().numpy()
             return torch.from_numpy(rule(proba))
 
         return choose

@@ -13,9 +13,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
+from itertools import chain
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from skorch import NeuralNet
@@ -46,6 +48,14 @@ class LabelledRows(Rows, Dataset):  # type: ignore[misc]
 
 class _StopTraining(Exception):  # noqa: N818, a request, not an error
     """A callback asked for the end of training."""
+
+
+class _DivergedError(ValueError):
+    """Training has left what can be computed with."""
+
+
+class NotFiniteError(ValueError):
+    """What the network computes for some row is not finite."""
 
 
 class SoftmaxNet(NeuralNet):  # type: ignore[misc]
@@ -133,8 +143,8 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
         """Train until a callback stops it or for ``max_epochs``.
 
         Whatever else interrupts it is raised, after the epoch it broke into is
-        taken out of the history. The weights are those of the last whole batch, or, if
-        training had diverged, those it went on from.
+        taken out of the history. The weights are those of the last whole batch. If
+        training had diverged, weights and history are those it went on from.
 
         Parameters
         ----------
@@ -149,18 +159,20 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
         if not (self.warm_start and self.initialized_):
             self.initialize()
         stopped = False
-        before = self._weights_and_state() if self.history else None
+        n_before = len(self.history)
+        before = self._weights_and_state() if n_before else None
         self.notify("on_train_begin", X=train, y=train.target)
         try:
-            self.fit_loop((train, valid))
-        except _StopTraining:
-            stopped = True
-        except BaseException:
+            stopped = self._run_epochs(train, valid)
+        except BaseException as error:
             if self.history and "train_loss" not in self.history[-1]:
                 self.history.pop()
-            if before and not all(p.isfinite().all() for p in self.module_.parameters()):
+            if isinstance(self.optimizer_, LazyAdamW):
+                self.optimizer_.flush()
+            if before and (isinstance(error, _DivergedError) or not self._is_finite()):
                 self.module_.load_state_dict(before[0])
                 self.optimizer_.load_state_dict(before[1])
+                del self.history[n_before:]
             raise
         self.notify("on_train_end", X=train, y=train.target)
         if not self.warm_start:
@@ -170,6 +182,35 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
                 if isinstance(callback, EarlyStopping):
                     callback.best_model_weights_ = None
         return stopped
+
+    def _run_epochs(self, train: LabelledRows, valid: LabelledRows | None) -> bool:
+        """Train; return whether a callback stopped it."""
+        stopped = False
+        try:
+            self.fit_loop((train, valid))
+        except _StopTraining:
+            stopped = True
+        # Weights may become NaN after the last loss. Those whose mean square gradient has
+        # become infinite never move again, and no loss tells.
+        if not self._is_finite():
+            raise self._diverged(f"the weights or their updates overflow {self.dtype}", train)
+        return stopped
+
+    def _is_finite(self) -> bool:
+        """Tell whether all that training changes is finite."""
+        states = (state.values() for state in self.optimizer_.state.values())
+        weights = (weight for weight in self.module_.parameters() if weight.requires_grad)
+        return all(_is_finite(value) for value in chain(weights, *states))
+
+    def _diverged(self, what: str, rows: Rows) -> _DivergedError:
+        """Return the error that says so."""
+        values = rows.X.data if sp.issparse(rows.X) else rows.X.numpy()
+        is_features = self.module_.encoder is None and values.size
+        largest = f", whose largest is {abs(values).max():.3g}," if is_features else ""
+        return _DivergedError(
+            f"training diverged: {what}. Scale the features{largest} or lower "
+            f"learning_rate_init (now {self.lr})."
+        )
 
     def _weights_and_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Copy what training changes, to go back to should it diverge."""
@@ -271,10 +312,8 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
         if training and isinstance(self.optimizer_, LazyAdamW):
             self.optimizer_.flush()
         if not math.isfinite(loss):
-            raise ValueError(
-                f"training diverged: the {prefix} loss of epoch {len(self.history)} is {loss}. "
-                f"Scale the features, or lower learning_rate_init (now {self.lr})."
-            )
+            what = f"the {prefix} loss of epoch {len(self.history)} is {loss}"
+            raise self._diverged(what, iterator.rows)
         if not self.history[-1]["batches"]:
             self.history.new_batch()  # Checkpoint looks at the last batch of each epoch
         name = prefix + "_loss"
@@ -334,10 +373,32 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
         -------
         ndarray of shape (n_rows, ...)
             The outputs of all blocks.
+
+        Raises
+        ------
+        ValueError
+            If they are not finite; the message names a row.
         """
         self._set_training(False)
         batches = Batches(self.get_dataset(X), self._block_size(), self.device)
-        return batches.collect(lambda x: function(self.module_, x))
+
+        def checked(x: Any) -> Tensor:
+            output = function(self.module_, x)
+            return check_log_proba(output) if output.is_floating_point() else output
+
+        try:
+            return batches.collect(checked)
+        except NotFiniteError:
+            is_nan = batches.collect(lambda x: self.module_(x).isnan().any(dim=1))
+            row = int(is_nan.argmax())
+        X = batches.rows.X
+        cause = "its encoder returns, or the weights are, too large or NaN"
+        if self.module_.encoder is None:
+            largest = abs(X[[row]]).max()
+            cause = f"the row holds {largest:.3g}: scale the features, in fit and here"
+        raise ValueError(
+            f"the network's output for row {row} of X overflows {self.dtype}; {cause}"
+        ) from None
 
     def _block_size(self) -> int:
         if self.module_.encoder is not None:
@@ -361,10 +422,29 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
 
 
 def argmax(log_proba: Tensor) -> Tensor:
-    """Return the column of the largest value of each row, the first of equals."""
+    """Return the column of the largest value of each row, the first of equals; never of NaN."""
     if log_proba.device.type == "cpu":  # numpy's is two to ten times as fast as torch's
-        return torch.from_numpy(log_proba.contiguous().numpy().argmax(axis=1))
-    return log_proba.argmax(dim=1)
+        chosen = torch.from_numpy(log_proba.contiguous().numpy().argmax(axis=1))
+    else:
+        chosen = log_proba.argmax(dim=1)
+    largest = log_proba.gather(1, chosen.unsqueeze(1))  # NaN, where there is one
+    if not largest.isfinite().all():
+        raise NotFiniteError
+    return chosen
+
+
+def check_log_proba(log_proba: Tensor) -> Tensor:
+    """Return probabilities, or their logarithms, if none is NaN."""
+    if log_proba.sum().isnan():  # one pass over them; -inf is the logarithm of 0
+        raise NotFiniteError
+    return log_proba
+
+
+def _is_finite(value: Any) -> bool:
+    if not isinstance(value, Tensor):
+        return not isinstance(value, float) or math.isfinite(value)
+    # A sum needs no array of its own, and is enough unless it overflows.
+    return bool(value.sum().isfinite() or value.isfinite().all())
 
 
 def _n_rows(batch: Batch) -> int:

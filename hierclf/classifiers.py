@@ -80,7 +80,8 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
         that of a row below it on average.
     warm_start : bool, default=False
         Go on from the last fit (weights, optimiser and order of rows) with ``max_iter``
-        epochs more. Classes, features, network, optimizer and device must be the same.
+        epochs more. Classes, features, network, optimizer and device must be the same. If
+        it breaks off, the next fit goes on from the last whole batch.
     callbacks : list, optional
         skorch callbacks, as objects or (name, object) pairs; each fit uses copies.
         One with a batch-level hook makes an epoch somewhat slower. One that looks at
@@ -107,9 +108,9 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
         The trained net; ``net_.module_`` is the torch module and ``net_.history`` has
         the record of each epoch.
     loss_curve_ : list of float
-        Mean training loss of each epoch, in nats per row.
+        Mean training loss of each whole epoch, in nats per row.
     n_iter_ : int
-        Number of epochs.
+        Number of whole epochs.
     n_features_in_ : int
         Number of features seen in fit. Texts and token ids have none.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)

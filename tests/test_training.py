@@ -1000,15 +1000,102 @@ def test_a_warm_fit_that_breaks_off_can_be_taken_up_again(armed, error):
     with pytest.raises(type(error)):
         clf.fit(X, y)
     armed(None)
-    assert clf.loss_curve_ == curve
-    assert clf.n_iter_ == 3
-    # the weights are those of the last whole batch: one epoch and some batches on
+    # The weights are those of the last whole batch: one epoch and some batches on. What
+    # tells of epochs counts the whole one, which is that of a fit that does not break off.
     assert abs(clf.predict_proba(X) - proba).max() > 1e-5
+    whole = make(epochs=4).fit(X, y)
+    assert clf.loss_curve_ == whole.loss_curve_
+    assert clf.n_iter_ == 4
+    assert pickle.loads(pickle.dumps(clf)).loss_curve_ == whole.loss_curve_
+    assert abs(clf.predict_proba(X) - whole.predict_proba(X)).max() > 1e-6
     clf.fit(X, y)
     assert clf.loss_curve_[:3] == curve
     assert clf.n_iter_ == len(clf.net_.history) == 3 + 1 + 3  # no half epoch is counted
     assert all("train_loss" in row for row in clf.net_.history)
     assert clf.loss_curve_[-1] < curve[-1]
+
+
+class Hook(Callback):
+    """Raises once, in the hook and the epoch it is told."""
+
+    at = None
+
+    def maybe(self, hook, net):
+        if Hook.at == (hook, len(net.history)):
+            Hook.at = None
+            raise Hook.error
+
+    def on_train_begin(self, net, **kwargs):
+        self.maybe("on_train_begin", net)
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.maybe("on_epoch_begin", net)
+
+    def on_batch_begin(self, net, training, **kwargs):
+        self.maybe("on_batch_begin" if training else "on_valid_batch_begin", net)
+
+    def on_grad_computed(self, net, **kwargs):
+        self.maybe("on_grad_computed", net)
+
+    def on_epoch_end(self, net, **kwargs):
+        self.maybe("on_epoch_end", net)
+
+    def on_train_end(self, net, **kwargs):
+        self.maybe("on_train_end", net)
+
+
+# Where a second fit of three epochs breaks off, and how many the weights have then seen.
+PHASES = {
+    ("on_train_begin", 3): 3,
+    ("on_epoch_begin", 4): 3,
+    ("on_batch_begin", 5): 4,
+    ("on_grad_computed", 5): 4,
+    ("on_valid_batch_begin", 5): 5,
+    ("on_epoch_end", 5): 5,
+    ("on_train_end", 6): 6,
+}
+
+
+@pytest.mark.parametrize("at", PHASES, ids=lambda at: at[0])
+@ERRORS
+def test_epochs_are_counted_wherever_a_warm_fit_breaks_off(at, error):
+    if at[0] == "on_epoch_end" and isinstance(error, KeyboardInterrupt):
+        pytest.skip("there it is skorch's request to stop, see below")
+    X, y = data()
+    params = {"early_stopping": True, "tol": 0.0}
+    clf = make(**params, epochs=3, warm_start=True, callbacks=[Hook()]).fit(X, y)
+    Hook.at, Hook.error = at, error
+    with pytest.raises(type(error)) as caught:
+        clf.fit(X, y)
+    assert caught.value is error
+    assert clf.n_iter_ == len(clf.loss_curve_) == PHASES[at]
+    clf.fit(X, y)
+    assert clf.n_iter_ == PHASES[at] + 3
+    fresh = make(**params, epochs=3, callbacks=[Hook()])
+    before = snapshot(fresh)
+    Hook.at = at[0], at[1] - 3
+    with pytest.raises(type(error)):
+        fresh.fit(X, y)
+    assert snapshot(fresh) == before
+    assert not hasattr(fresh, "n_iter_")
+    assert not hasattr(fresh, "loss_curve_")
+
+
+def test_a_lazy_optimiser_owes_nothing_after_an_interruption(monkeypatch):
+    """Decay that was put off is caught up, so that the weights are those of whole steps."""
+    X, y = sparse_data()
+    X = sp.hstack([X, sp.csr_array((60, 2))]).tocsr()
+    params = {"hidden_layer_sizes": (), "weight_decay": 0.5, "learning_rate_init": 0.02}
+    for optimizer in ("auto", "adamw"):
+        params["optimizer"] = optimizer
+        clf = make(**params, callbacks=[Bomb()], epochs=1, warm_start=True).fit(X, y)
+        start = clf.net_.module_.head.linear.weight.detach()[-2:].clone()
+        monkeypatch.setattr(Bomb, "error", KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            clf.fit(X, y)
+        monkeypatch.setattr(Bomb, "error", None)
+        weight = clf.net_.module_.head.linear.weight.detach()[-2:]
+        np.testing.assert_allclose(weight, start * 0.99**2, rtol=1e-9)  # two batches
 
 
 def test_a_request_to_stop_at_the_end_of_an_epoch_is_no_interruption():
@@ -1027,6 +1114,39 @@ def test_a_request_to_stop_at_the_end_of_an_epoch_is_no_interruption():
     np.testing.assert_array_equal(clf.predict_proba(X), expected)
 
 
+@pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")  # scikit-learn's own sum
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_array], ids=["dense", "sparse"])
+@pytest.mark.parametrize("params", [{}, {"hidden_layer_sizes": ()}, {"early_stopping": True}])
+@pytest.mark.parametrize(
+    ("dtype", "large"), [(np.float32, 3.4e38), (np.float32, 1e30), (np.float64, 1e308)]
+)
+def test_features_too_large_to_learn_from_are_an_error(dtype, large, params, layout):
+    """The square of a gradient is infinite, and Adam's steps are then 0: no loss tells."""
+    X, y = data()
+    X = X.astype(dtype)
+    X[:12] = np.where(X[:12] > 0, large, -large)
+    clf = make(cls=FlatSoftmaxClassifier, **params)
+    with pytest.raises(
+        ValueError,
+        match=rf"diverged: .* whose largest is {large:.3g}, or lower".replace("+", "\\+"),
+    ):
+        clf.fit(layout(X), y)
+    assert not hasattr(clf, "classes_")
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")  # scikit-learn's own sum
+def test_features_that_a_bounded_layer_takes_are_none():
+    """The limit of tanh is 1 or -1, and what follows it is computed as ever."""
+    X, y = data()
+    large = (X * 1e308).clip(-1e308, 1e308)
+    clf = make(activation="tanh").fit(large, y)
+    weight = clf.net_.module_.hidden[0].weight.detach().numpy()
+    hidden = np.sign(X.clip(-1, 1) @ weight)
+    head = clf.net_.module_.head
+    expected = head(torch.from_numpy(hidden)).exp().detach().numpy()
+    np.testing.assert_allclose(clf.predict_node_proba(large), expected, rtol=1e-9)
+
+
 def test_training_that_diverges_is_an_error():
     X, y = data()
     clf = make(optimizer="sgd", learning_rate_init=1e200, activation="identity")
@@ -1042,9 +1162,25 @@ def test_a_warm_start_that_diverges_goes_back_to_where_it_started():
     with pytest.raises(ValueError, match="diverged"):
         clf.set_params(learning_rate_init=1e200).fit(X, y)
     np.testing.assert_array_equal(clf.predict_proba(X), expected)
+    assert clf.n_iter_ == epochs
     clf.set_params(learning_rate_init=1e-3).fit(X, y)
     assert clf.loss_curve_[-1] < clf.loss_curve_[0]
     assert clf.n_iter_ == 2 * epochs
+
+
+def test_a_warm_start_that_diverges_after_whole_epochs_forgets_them():
+    class Blow(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            if len(net.history) == 6:
+                net.set_params(lr=1e200)
+
+    X, y = data()
+    clf = make(optimizer="sgd", activation="identity", warm_start=True).fit(X, y)
+    expected, curve = clf.predict_proba(X), clf.loss_curve_
+    with pytest.raises(ValueError, match="diverged"):
+        clf.set_params(callbacks=[Blow()]).fit(X, y)
+    np.testing.assert_array_equal(clf.predict_proba(X), expected)
+    assert clf.loss_curve_ == curve
 
 
 # -- what is printed
