@@ -20,7 +20,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from hierclf._batches import stratified_holdout
 from hierclf._compat import Interval, StrOptions, fit_context
 from hierclf._inputs import InputReader
-from hierclf._optimizers import OPTIMIZERS
+from hierclf._optimizers import OPTIMIZERS, check_optimizer
 from hierclf._prediction import SoftmaxPredictions
 from hierclf._targets import Targets, locate, read_targets
 from hierclf._training import LabelledRows, build_net, watch_loss
@@ -240,7 +240,8 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
         and ``n_iter_`` and ``loss_curve_`` count the whole epochs. If training had
         diverged, all is as before.
         """
-        with unchanged_on_failure(self):
+        # Whoever calls may have switched gradients off, as around predictions.
+        with unchanged_on_failure(self), torch.inference_mode(False), torch.enable_grad():
             self._fit(X, y, sample_weight)
         return self
 
@@ -308,6 +309,7 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
         loss, decision = as_loss(self.loss), as_decision(self.decision)
         loss.check()
         decision.check()
+        check_optimizer(self.optimizer, float(self.learning_rate_init), float(self.weight_decay))
         hierarchy = self.hierarchy
         if isinstance(hierarchy, Iterator):
             raise TypeError(

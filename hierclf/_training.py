@@ -17,7 +17,6 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from skorch import NeuralNet
@@ -204,7 +203,8 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
 
     def _diverged(self, what: str, rows: Rows) -> _DivergedError:
         """Return the error that says so."""
-        values = rows.X.data if sp.issparse(rows.X) else rows.X.numpy()
+        X: Any = rows.X
+        values = X.numpy() if isinstance(X, Tensor) else X.data
         is_features = self.module_.encoder is None and values.size
         largest = f", whose largest is {abs(values).max():.3g}," if is_features else ""
         return _DivergedError(

@@ -130,7 +130,12 @@ class PathCrossEntropy(BaseLoss):
     def check_hierarchy(self, hierarchy: Hierarchy) -> None:  # noqa: D102, inherited
         if self.level_weights is None:
             return
-        weights = np.asarray(self.level_weights, dtype=float)
+        try:
+            weights = np.asarray(self.level_weights)
+        except ValueError:  # lists of several lengths
+            weights = np.empty(0, dtype=object)
+        if weights.dtype.kind not in "biuf":
+            raise ValueError(f"level_weights must hold numbers, got {self.level_weights!r}")
         if weights.shape != (hierarchy.n_levels,):
             raise ValueError(
                 f"level_weights must have one weight for each of the {hierarchy.n_levels} levels "
@@ -155,7 +160,8 @@ class PathCrossEntropy(BaseLoss):
         weights = log_prior = steps = None
         if self.level_weights is not None:
             # Rows that go no deeper than some level have left the levels below out.
-            weights = torch.tensor(self.level_weights[: hierarchy.n_levels], dtype=torch.float64)
+            given = np.asarray(self.level_weights, dtype=np.float64)
+            weights = torch.tensor(given[: hierarchy.n_levels])
             steps = PathSteps(hierarchy) if head == "flat" else None
         if self.logit_adjustment:
             log_counts = np.log(np.where(counts > 0, counts, 1.0))

@@ -1,6 +1,7 @@
 """What is refused, before any work, and the message that says why."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier
 from hierclf.calibration import TemperatureScalingClassifier
 from hierclf.decisions import Argmax, InformationGainClassifier, Threshold
 from hierclf.encoders import BaseEncoder
-from hierclf.losses import HierarchicalCrossEntropy
+from hierclf.losses import HierarchicalCrossEntropy, PathCrossEntropy
 
 TREE = {"root": ["a", "x", "y"], "x": ["b", "c"], "y": ["d"]}
 BOTH = pytest.mark.parametrize("cls", [FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier])
@@ -111,6 +112,41 @@ CASES = {
     "dropout below 0": ({"dropout": -0.1}, {}, "'dropout' parameter"),
     # training
     "optimizer": ({"optimizer": "newton"}, {}, "'optimizer' parameter .*adamw.* Got 'newton'"),
+    "LBFGS": (
+        {"optimizer": torch.optim.LBFGS},
+        {},
+        "optimizer=.*LBFGS.* unexpected keyword argument 'weight_decay'.*such as torch.optim.AdamW",
+    ),
+    "closure": (
+        {"optimizer": lambda weights, lr, weight_decay: torch.optim.LBFGS(weights, lr)},
+        {},
+        "optimizer=.* its step needs a closure. Give the class",
+    ),
+    "bound": (
+        {"optimizer": partial(torch.optim.RMSprop, alpha=-2)},
+        {},
+        "optimizer=.*RMSprop.* Invalid alpha value: -2",
+    ),
+    "no optimizer": (
+        {"optimizer": lambda weights, lr, weight_decay: "AdamW"},
+        {},
+        "optimizer=.* it returns 'AdamW'",
+    ),
+    "text weights": (
+        {"loss": PathCrossEntropy(level_weights=["1", "2"])},
+        {},
+        r"level_weights must hold numbers, got \['1', '2'\]",
+    ),
+    "ragged weights": (
+        {"loss": PathCrossEntropy(level_weights=[[1], [2, 3]])},
+        {},
+        r"level_weights must hold numbers, got \[\[1\], \[2, 3\]\]",
+    ),
+    "None as weight": (
+        {"loss": PathCrossEntropy(level_weights=[1, None])},
+        {},
+        r"level_weights must hold numbers, got \[1, None\]",
+    ),
     "learning rate": ({"learning_rate_init": 0.0}, {}, "'learning_rate_init' parameter"),
     "weight decay": ({"weight_decay": -1e-4}, {}, "'weight_decay' parameter"),
     "batch size": ({"batch_size": 0}, {}, "'batch_size' parameter"),
@@ -186,7 +222,7 @@ def test_parameters_are_refused_before_any_work(cls, worker):
     data = (["text"] * 24 if "encoder" in worker else X), Y
     with pytest.raises(Work):
         make(cls, **worker).fit(*data)
-    names = ["callback", "named", "device", "activation", "a size of 0"]
+    names = ["callback", "named", "device", "activation", "a size of 0", "LBFGS", "closure"]
     if "encoder" in worker:
         names += ["cycle", "string", "number"]
     cases = [CASES[name] for name in names]

@@ -411,6 +411,32 @@ def test_a_loss_that_still_falls_at_the_limit_is_warned_of():
     make(epochs=3, early_stopping=True).set_params(n_iter_no_change=2).fit(X, y)
 
 
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"hidden_layer_sizes": (), "early_stopping": True},
+        {"encoder": lambda: torch.nn.Linear(4, 3)},
+        {"optimizer": torch.optim.RMSprop, "callbacks": [GradientNormClipping(0.1)]},
+    ],
+)
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_array], ids=["dense", "sparse"])
+def test_fit_trains_where_gradients_are_switched_off(off, params, layout):
+    X, y = data()
+    rows = X if "encoder" in params else layout(X)
+    once = make(**params, epochs=4).fit(rows, y)
+    with off():
+        clf = make(**params, epochs=2, warm_start=True).fit(rows, y)
+        assert torch.is_inference_mode_enabled() == (off is torch.inference_mode)
+        assert not torch.is_grad_enabled()
+    if "early_stopping" not in params:
+        clf.fit(rows, y)  # what was made there can be trained anywhere
+        assert clf.loss_curve_ == once.loss_curve_
+        np.testing.assert_array_equal(clf.predict_proba(rows), once.predict_proba(rows))
+    assert clf.loss_curve_[:2] == once.loss_curve_[:2]
+
+
 # -- randomness
 
 
@@ -662,6 +688,7 @@ class Count(Callback):
         ({"activation": "tanh"}, "activation was 'relu' and is now 'tanh'"),
         ({"dropout": 0.5}, "dropout was 0.0 and is now 0.5"),
         ({"optimizer": "sgd"}, "optimizer was 'auto' and is now 'sgd'"),
+        ({"hidden_layer_sizes": None, "encoder": torch.nn.Flatten}, "encoder was None and is now"),
         ({"hierarchy": {"root": list("abcd")}}, "goes on training the classes and the hierarchy"),
     ],
 )
@@ -674,6 +701,20 @@ def test_a_warm_start_refuses_another_network(change, message):
         clf.fit(X, y)
     np.testing.assert_array_equal(clf.predict_proba(X), before)
     assert clf.n_iter_ == 4
+
+
+def test_a_warm_start_with_another_encoder_blames_the_encoder():
+    """And not hidden_layer_sizes, whose default is another with an encoder."""
+    X, y = data()
+    params = {"hidden_layer_sizes": None, "warm_start": True, "epochs": 1}
+    for before, after, message in [
+        (None, torch.nn.Flatten, "encoder was None and is now .*ModuleEncoder"),
+        (torch.nn.Flatten, None, "encoder was .*ModuleEncoder.* and is now None"),
+        (torch.nn.Flatten, LSTMEncoder(3), "encoder was .*ModuleEncoder.* is now .*LSTMEncoder"),
+    ]:
+        clf = make(**params, encoder=before).fit(X, y)
+        with pytest.raises(ValueError, match=message):
+            clf.set_params(encoder=after).fit(X, y)
 
 
 def test_a_warm_start_names_the_part_of_the_encoder_in_a_line():
