@@ -22,7 +22,7 @@ from hierclf.classifiers._estimator import (
     whole_hierarchy,
 )
 from hierclf.classifiers._features import InputReader
-from hierclf.classifiers._net import argmax
+from hierclf.classifiers._net import argmax, check_log_proba
 from hierclf.classifiers._targets import locate, read_targets
 from hierclf.classifiers._warm_start import check_same_classes
 from hierclf.classifiers._weights import combine_weights, drop_zero_weights
@@ -87,8 +87,17 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         ValueError
             If a parameter, X, y or a weight is not as described; the message names
             it. The classifier is then as it was before.
+
+        Notes
+        -----
+        A fit that is interrupted, by Ctrl-C or by an error in training, raises, and leaves
+        the classifier as it was before: a first fit leaves it unfitted. With
+        ``warm_start`` a later one keeps what it has learnt: the weights are those of the
+        last whole batch, and ``n_iter_`` and ``loss_curve_`` count the whole epochs. If
+        training had diverged, all is as before.
         """
-        with unchanged_on_failure(self):
+        # Whoever calls may have switched gradients off, as around predictions.
+        with unchanged_on_failure(self), torch.inference_mode(False), torch.enable_grad():
             self._fit(X, y, sample_weight)
         return self
 
@@ -316,7 +325,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         log_proba = self._level(None)
 
         def choose(network: HierarchyNetwork, x: Any) -> torch.Tensor:
-            proba = log_proba(network, x).exp().cpu().numpy()
+            proba = check_log_proba(log_proba(network, x)).exp().cpu().numpy()
             return torch.from_numpy(rule(proba))
 
         return choose
@@ -343,11 +352,10 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
             return level
         if level in self._level_names:
             return self._level_names.index(level)
-        columns = f" or a column of y ({', '.join(map(repr, self._level_names))})"
-        raise ValueError(
-            f'level must be an integer, "leaf", "parent"{columns if self._level_names else ""}, '
-            f"got {level!r}"
-        )
+        words = '"leaf" or "parent"'
+        if self._level_names:
+            words = f'"leaf", "parent" or a column of y {self._level_names}'
+        raise ValueError(f"level must be an integer, {words}, got {level!r}")
 
     def _collect(self, X: Any, function: _Function) -> NDArray[Any]:
         check_is_fitted(self)

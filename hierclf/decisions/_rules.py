@@ -175,7 +175,7 @@ class Threshold(BaseDecision):
             )
         nodes, sums = covering(classes, hierarchy)
         depths = by_depth(nodes, hierarchy)
-        threshold = self.threshold
+        threshold = float(self.threshold)
 
         def rule(proba: NDArray[Any]) -> NDArray[np.intp]:
             masses = sums @ proba.T
