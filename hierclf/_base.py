@@ -13,7 +13,7 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 
@@ -22,7 +22,7 @@ from hierclf._compat import Interval, StrOptions, fit_context
 from hierclf._inputs import InputReader
 from hierclf._optimizers import OPTIMIZERS
 from hierclf._prediction import SoftmaxPredictions
-from hierclf._targets import Targets, locate, read_targets
+from hierclf._targets import Targets, locate, read_labels, read_targets
 from hierclf._training import LabelledRows, build_net, watch_loss
 from hierclf._validation import (
     check_callbacks,
@@ -325,11 +325,20 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
         reader: InputReader,
     ) -> tuple[Any, _Rows]:
         """Check the rows, and find out what they are to teach."""
-        located = locate(y, settings.hierarchy)
-        if located is not None:
-            y = located.positions
-        X, y = reader.check_fit(self, X, y, reset=not settings.goes_on)
-        check_classification_targets(y)
+        labels = read_labels(y, settings.hierarchy)
+        if labels.is_column:
+            warn(
+                "A column-vector y was passed when a 1d array was expected: each row has one "
+                "label. Give it as y.ravel().",
+                DataConversionWarning,
+                stacklevel=5,
+            )
+        located = None if labels.rows is None else locate(labels, settings.hierarchy)
+        X, y = reader.check_fit(
+            self, X, located.positions if located else labels.values, reset=not settings.goes_on
+        )
+        if located is None and not isinstance(settings.hierarchy, Hierarchy):
+            check_classification_targets(y)  # a hierarchy that was given tells what is a label
         if sample_weight is not None:
             X, y, sample_weight = drop_zero_weights(X, y, sample_weight)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from numbers import Number
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score
 from sklearn.utils import check_consistent_length
 
-from hierclf.hierarchy import Hierarchy, as_hierarchy
+from hierclf.hierarchy import Hierarchy
 from hierclf.hierarchy._nodes import (
     as_labels,
     is_hashable,
@@ -20,6 +22,7 @@ from hierclf.hierarchy._nodes import (
 from hierclf.hierarchy._readers import clean_path, iter_rows
 
 _SEQUENCES = (list, tuple, np.ndarray)
+_NUMBERS = (Number, np.bool_)
 
 
 class Targets(NamedTuple):
@@ -58,13 +61,34 @@ class Targets(NamedTuple):
         return np.bincount(above, weights=totals[label], minlength=len(self.hierarchy))
 
 
+class Labels(NamedTuple):
+    """What y holds, one item for each row, before any hierarchy is asked.
+
+    Attributes
+    ----------
+    values : array-like of shape (n_rows,)
+        The labels, where scikit-learn can check and sort them; else the numbers of the rows.
+    rows : sequence, data frame or None
+        Where ``values`` are row numbers, the labels or paths that they stand for.
+    longest_path : int or None
+        Length of the longest path; None where y holds single labels.
+    is_column : bool
+        Whether y was a single column.
+    """
+
+    values: Any
+    rows: Any = None
+    longest_path: int | None = None
+    is_column: bool = False
+
+
 class Located(NamedTuple):
     """Labels that only a hierarchy can tell apart, found in it.
 
     Attributes
     ----------
     hierarchy : Hierarchy
-        The hierarchy that was given, or that of the paths.
+        The hierarchy that was given, or that of the labels.
     positions : ndarray of shape (n_rows,)
         Positions in its ``nodes``.
     longest_path : int or None
@@ -76,39 +100,129 @@ class Located(NamedTuple):
     longest_path: int | None
 
 
-def locate(y: Any, hierarchy: Any) -> Located | None:
-    """Look up labels that no array can hold, or sort: paths, tuples, and several types.
+def read_labels(y: Any, hierarchy: Any) -> Labels:
+    """Tell labels, paths and what is neither apart.
 
     Parameters
     ----------
     y : object
-        The labels as the user gave them.
-    hierarchy : object
-        The hierarchy as the user gave it.
+        The labels as the user gave them. What is no list of rows is handed on for
+        scikit-learn to refuse.
+    hierarchy : Hierarchy, inducer or None
+        What the user gave. Tuples that are all nodes of it are labels and no paths.
 
     Returns
     -------
-    Located or None
-        None where y holds plain labels, or nothing that could be labels. A single
-        column is plain labels, as scikit-learn has it; tuples that are all nodes of the
-        hierarchy are single labels.
+    Labels
+
+    Raises
+    ------
+    ValueError
+        If a row is neither a label nor a path as the others are; the message names it.
     """
-    longest_path, rows = _path_length(y), objects_of(y)
-    if longest_path is None and not _are_mixed(rows):
-        return None
+    nodes = hierarchy if isinstance(hierarchy, Hierarchy) else None
+    if getattr(y, "ndim", 1) == 2:
+        n_columns = int(y.shape[1])
+        if n_columns == 1:
+            return _read_column(np.asarray(y)[:, 0], nodes)
+        if n_columns > 1:
+            return _read_paths(y, n_columns)
+    return _read_items(y, nodes)
+
+
+def _read_items(y: Any, nodes: Hierarchy | None) -> Labels:
+    """Read one item for each row: a label, or a path in a sequence."""
+    if not isinstance(y, (list, tuple)):
+        if not hasattr(y, "__array__"):
+            return Labels(y)
+        array = np.asarray(y)
+        # Dates in an array equal nodes only as objects, such as the Timestamps of pandas.
+        may_be_nodes = array.dtype.kind in "mM" and nodes is not None
+        if array.ndim != 1 or not (array.dtype.kind == "O" or may_be_nodes):
+            return Labels(array)
+        y = list(y) if may_be_nodes else array
+    kinds = set(map(type, y))
+    if all(issubclass(kind, str) for kind in kinds):
+        # numpy would make the members of an Enum of strings "Enum.name", and cut that short.
+        return Labels(y if kinds <= {str, np.str_} else _as_objects(y))
+    if all(issubclass(kind, _NUMBERS) for kind in kinds):
+        array = np.asarray(list(y))
+        if array.dtype.kind != "O":
+            return Labels(array)
+    if not all(issubclass(kind, _SEQUENCES) for kind in kinds):
+        _check_items(y)
+    elif nodes is None or not all(is_hashable(row) and row in nodes for row in y):
+        lengths = set(map(len, y))
+        if lengths == {1}:
+            return _read_column([row[0] for row in y], nodes)
+        return _read_paths(y, max(lengths))
+    return Labels(np.arange(len(y)), rows=list(y))
+
+
+def _as_objects(items: Sequence[Any]) -> NDArray[Any]:
+    array = np.empty(len(items), dtype=object)
+    array[:] = items
+    return array
+
+
+def _read_column(items: Any, nodes: Hierarchy | None) -> Labels:
+    return _read_items(items, nodes)._replace(is_column=True)
+
+
+def _read_paths(y: Any, longest: int) -> Labels:
+    return Labels(np.arange(len(y)), rows=y, longest_path=longest)
+
+
+def _check_items(y: Any) -> None:
+    """Refuse what is not a label, among labels of any types."""
+    is_path = [isinstance(row, _SEQUENCES) and not is_hashable(row) for row in y]
+    if any(is_path) and not all(is_path):
+        path, label = is_path.index(True), is_path.index(False)
+        raise ValueError(
+            f"row {path} of y is the list {y[path]!r}, and row {label} is {y[label]!r}, which is "
+            "no list: give each row a path, in a list, or each row a label"
+        )
+    for i, row in enumerate(y):
+        if is_missing(row):
+            raise ValueError(f"row {i} of y has no label: it is {row!r}")
+        if not is_hashable(row):
+            raise ValueError(
+                f"row {i} of y is {row!r}: a label must be hashable, as strings, numbers and "
+                "tuples of them are"
+            )
+
+
+def locate(labels: Labels, hierarchy: Any) -> Located:
+    """Look up labels that no array can hold, or sort: paths, tuples, and several types.
+
+    Parameters
+    ----------
+    labels : Labels
+        Labels that have ``rows``.
+    hierarchy : Hierarchy, inducer or None
+        What the user gave.
+
+    Returns
+    -------
+    Located
+
+    Raises
+    ------
+    ValueError
+        If a label is not in the hierarchy, or the hierarchy is to be built from such labels.
+    """
     if hasattr(hierarchy, "fit"):
         raise ValueError(
             f"{hierarchy!r} builds a hierarchy for labels that can be sorted, and y holds "
             "paths, tuples or several types: give it 1-D labels, such as the last of each path"
         )
-    found = None if hierarchy is None else as_hierarchy(hierarchy)
-    if found and len(rows) and all(is_hashable(row) and row in found for row in rows):
-        longest_path = None
-    if longest_path is None:
+    found: Hierarchy | None = hierarchy
+    rows = labels.rows
+    if labels.longest_path is None:
         found = found or Hierarchy.flat(dict.fromkeys(rows))
         return Located(found, found.node_indices(rows), None)
-    found = found or Hierarchy.from_paths(y)
-    return Located(found, found.node_indices(found.leaves_from_paths(y)), longest_path)
+    found = found or Hierarchy.from_paths(rows)
+    return Located(found, found.node_indices(found.leaves_from_paths(rows)), labels.longest_path)
 
 
 def objects_of(y: Any) -> Any:
@@ -116,23 +230,6 @@ def objects_of(y: Any) -> Any:
     kind = getattr(getattr(y, "dtype", None), "kind", "")
     is_flat = getattr(y, "ndim", 1) == 1
     return y if is_flat and (isinstance(y, (list, tuple)) or kind == "O") else ()
-
-
-def _path_length(y: Any) -> int | None:
-    """Return the length of the longest path, or None for single labels or a single column."""
-    if getattr(y, "ndim", 1) == 2:
-        n_columns = int(y.shape[1])
-        return n_columns if n_columns > 1 else None
-    lengths = {len(row) if isinstance(row, _SEQUENCES) else -1 for row in objects_of(y)}
-    return None if not lengths or -1 in lengths or lengths == {1} else max(lengths)
-
-
-def _are_mixed(rows: Any) -> bool:
-    """Tell whether single labels, none of them missing, are of types that have no order."""
-    is_text = [isinstance(row, str) for row in rows]
-    if all(isinstance(row, _SEQUENCES) for row in rows) or any(map(is_missing, rows)):
-        return False
-    return any(type(row) is tuple for row in rows) or (any(is_text) and not all(is_text))
 
 
 def read_targets(y: NDArray[Any], hierarchy: Hierarchy, *, are_positions: bool) -> Targets:
@@ -214,8 +311,10 @@ def accuracy(y: Any, predicted: NDArray[Any], sample_weight: Any) -> float:
 
 
 def _are_comparable(y: Any, predicted: NDArray[Any]) -> bool:
-    """Tell whether scikit-learn would compare two lists of labels: it wants one type."""
+    """Tell whether scikit-learn would compare two lists of labels: one type, and no fractions."""
     rows = objects_of(y)
     kinds = {plain_array(rows).dtype.kind if len(rows) else np.asarray(y).dtype.kind}
     kinds.add(predicted.dtype.kind)
-    return "O" not in kinds and len({"text" if kind in "US" else "other" for kind in kinds}) == 1
+    return (
+        not kinds & {"O", "f"} and len({"text" if kind in "US" else "other" for kind in kinds}) == 1
+    )

@@ -2,9 +2,13 @@
 
 import copy
 import csv
+import datetime
+import enum
 import gzip
 import json
 import pickle
+import re
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -184,6 +188,92 @@ def test_a_column_of_tuples_is_a_column_of_labels(cls):
 def test_tuples_are_nodes_of_a_dict_too(cls):
     clf = make(cls, {"r": [("x", 1), ("y", 2)]}).fit(np.eye(2), [("x", 1), ("y", 2)])
     assert clf.predict(np.eye(2)).tolist() == [("x", 1), ("y", 2)]
+
+
+# -- labels of types that scikit-learn does not know
+
+
+class Kind(enum.Enum):
+    CAT, DOG = "cat", "dog"
+
+
+class Name(str, enum.Enum):
+    CAT, DOG = "cat", "dog"
+
+
+KINDS = {
+    "object integers": (1, 2),
+    "numpy integers": (np.int64(1), np.int64(2)),
+    "large integers": (2**70, 2**71),
+    "Enum": (Kind.CAT, Kind.DOG),
+    "Enum of strings": (Name.CAT, Name.DOG),
+    "date": (datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)),
+    "datetime": (datetime.datetime(2020, 1, 1), datetime.datetime(2021, 1, 1)),
+    "Timestamp": (pd.Timestamp(2020, 1, 1), pd.Timestamp(2021, 1, 1)),
+    "Decimal": (Decimal("0.1"), Decimal("0.2")),
+    "frozenset": (frozenset("ab"), frozenset("b")),  # these two have no order
+    "bytes": (b"cat", b"dog"),
+    "float": (0.1, 0.2),
+    "types": (int, str),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("form", ["list", "object array", "series"])
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_labels_of_types_that_scikit_learn_does_not_know(cls, kind, given, form):
+    names = KINDS[kind]
+    X, which = rows_of(names, n=12, noise=0.1)
+    labels = [names[i] for i in which]
+    y = np.empty(len(labels), dtype=object)
+    y[:] = labels
+    y = {"list": labels, "object array": y, "series": pd.Series(labels)}[form]
+    clf = make(cls, {"top": list(names)} if given else None, learning_rate_init=0.5)
+    if kind == "float" and not given:
+        with pytest.raises(ValueError, match="Unknown label type: continuous"):
+            clf.fit(X, y)
+        return
+    clf.fit(X, y)
+    assert set(clf.classes_.tolist()) == set(names)
+    assert clf.predict(X).tolist() == labels
+    assert clf.score(X, y) == 1.0
+    wrong = [names[1 - i] for i in which[:3]] + labels[3:]
+    assert clf.score(X, wrong) == 0.75
+    with pytest.raises(ValueError, match="labels that are not in the hierarchy: 'zebra'"):
+        make(cls, {"top": list(names)}).fit(X, ["zebra", *labels[1:]])
+
+
+UNREADABLE = {
+    "a label among paths": (
+        [["a", "x"], "b", ["a", "y"]],
+        "row 0 of y is the list ['a', 'x'], and row 1 is 'b', which is no list: give each row a "
+        "path, in a list, or each row a label",
+    ),
+    "a path among labels": (
+        ["b", "b", ["a", "y"]],
+        "row 2 of y is the list ['a', 'y'], and row 0 is 'b', which is no list: give each row a "
+        "path, in a list, or each row a label",
+    ),
+    "None": (["a", None, "b"], "row 1 of y has no label: it is None"),
+    "NaN": (["a", "b", np.nan], "row 2 of y has no label: it is nan"),
+    "a dict": (
+        ["a", {}, "b"],
+        "row 1 of y is {}: a label must be hashable, as strings, numbers and tuples of them are",
+    ),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_a_row_that_cannot_be_read_is_named(cls, case, given):
+    y, message = UNREADABLE[case]
+    array = np.empty(3, dtype=object)
+    array[:] = y
+    for form in (y, array):
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            make(cls, {"a": ["x", "y"], "b": ["z"]} if given else None).fit(np.eye(3), form)
 
 
 # -- inner nodes as labels
