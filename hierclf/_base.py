@@ -333,15 +333,14 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
                 DataConversionWarning,
                 stacklevel=5,
             )
-        located = None if labels.rows is None else locate(labels, settings.hierarchy)
-        X, y = reader.check_fit(
-            self, X, located.positions if located else labels.values, reset=not settings.goes_on
-        )
-        if located is None and not isinstance(settings.hierarchy, Hierarchy):
+        X, y = reader.check_fit(self, X, labels.values, reset=not settings.goes_on)
+        if labels.rows is None and not isinstance(settings.hierarchy, Hierarchy):
             check_classification_targets(y)  # a hierarchy that was given tells what is a label
         if sample_weight is not None:
             X, y, sample_weight = drop_zero_weights(X, y, sample_weight)
 
+        located = None if labels.rows is None else locate(labels, settings.hierarchy, kept=y)
+        y = located.positions if located else y
         hierarchy = located.hierarchy if located else _whole_hierarchy(settings.hierarchy, X, y)
         settings.loss.check_hierarchy(hierarchy)  # which may come from the labels
         targets = read_targets(y, hierarchy, are_positions=located is not None)

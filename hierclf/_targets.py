@@ -14,6 +14,7 @@ from sklearn.utils import check_consistent_length
 from hierclf.hierarchy import Hierarchy
 from hierclf.hierarchy._nodes import (
     as_labels,
+    as_list,
     is_hashable,
     is_missing,
     plain_array,
@@ -192,7 +193,7 @@ def _check_items(y: Any) -> None:
             )
 
 
-def locate(labels: Labels, hierarchy: Any) -> Located:
+def locate(labels: Labels, hierarchy: Any, kept: NDArray[np.intp]) -> Located:
     """Look up labels that no array can hold, or sort: paths, tuples, and several types.
 
     Parameters
@@ -201,15 +202,19 @@ def locate(labels: Labels, hierarchy: Any) -> Located:
         Labels that have ``rows``.
     hierarchy : Hierarchy, inducer or None
         What the user gave.
+    kept : ndarray of shape (n_kept,)
+        Numbers of the rows that count; the others are as if they were not there.
 
     Returns
     -------
     Located
+        The positions are those of the rows that count.
 
     Raises
     ------
     ValueError
-        If a label is not in the hierarchy, or the hierarchy is to be built from such labels.
+        If the label of a row that counts is not in the hierarchy, or the hierarchy is to be
+        built from such labels.
     """
     if hasattr(hierarchy, "fit"):
         raise ValueError(
@@ -218,11 +223,18 @@ def locate(labels: Labels, hierarchy: Any) -> Located:
         )
     found: Hierarchy | None = hierarchy
     rows = labels.rows
+    if len(kept) < len(rows):
+        # The others repeat one that counts, so that errors number the rows as y does.
+        items = as_list(rows)
+        rows = [items[kept[0]]] * len(items)
+        for i in kept.tolist():
+            rows[i] = items[i]
     if labels.longest_path is None:
         found = found or Hierarchy.flat(dict.fromkeys(rows))
-        return Located(found, found.node_indices(rows), None)
+        return Located(found, found.node_indices(rows)[kept], None)
     found = found or Hierarchy.from_paths(rows)
-    return Located(found, found.node_indices(found.leaves_from_paths(rows)), labels.longest_path)
+    nodes = found.leaves_from_paths(rows)
+    return Located(found, found.node_indices(nodes)[kept], labels.longest_path)
 
 
 def objects_of(y: Any) -> Any:

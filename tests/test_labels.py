@@ -276,6 +276,51 @@ def test_a_row_that_cannot_be_read_is_named(cls, case, given):
             make(cls, {"a": ["x", "y"], "b": ["z"]} if given else None).fit(np.eye(3), form)
 
 
+# -- rows of weight 0
+
+WITH_ZEROS = {
+    "paths": (None, [["a", ""], ["a", "b"], ["a", "c"], ["d", "e"]], ["b", "e"]),
+    "ragged paths": (None, [["a"], ["a", "b"], ["a", "c"], ["d", "e"]], ["b", "e"]),
+    "a frame": (
+        None,
+        pd.DataFrame([["a", None], ["a", "b"], ["a", "c"], ["d", "e"]]),
+        ["b", "e"],
+    ),
+    "several types": (None, [1, "b", "c", "e"], [1, "b", "e"]),
+    "strings": (None, ["a", "b", "c", "e"], ["a", "b", "e"]),
+    "paths in a tree": (
+        {"a": ["b", "c"], "d": ["e"], "f": ["g"]},
+        [["a", "b"], ["a", "b"], ["f", "g"], ["d", "e"]],
+        ["b", "e"],
+    ),
+    "no path at all": (None, [["a", "b"], ["a", "b"], ["", ""], ["d", "e"]], ["b", "e"]),
+    "no node": ({"a": ["b", "c"], "d": ["e"]}, ["b", "c", "zebra", "e"], ["b", "c", "e"]),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("case", WITH_ZEROS)
+@pytest.mark.parametrize("more", [{}, {"class_weight": "balanced"}, {"early_stopping": True}])
+def test_a_row_of_weight_0_is_as_if_it_were_not_there(cls, case, more):
+    hierarchy, y, classes = WITH_ZEROS[case]
+    times = 5  # so that some can be held out
+    X = np.tile(np.eye(4), (times, 1))
+    y = pd.concat([y] * times) if isinstance(y, pd.DataFrame) else y * times
+    weight = np.array([1.0, 2.0, 0.0, 1.0] * times)
+    clf = make(cls, hierarchy, **more).fit(X, y, sample_weight=weight)
+    assert clf.classes_.tolist() == classes
+    kept = weight > 0
+    rest = y[kept] if isinstance(y, pd.DataFrame) else [y[i] for i in np.flatnonzero(kept)]
+    without = make(cls, hierarchy, **more).fit(X[kept], rest, sample_weight=weight[kept])
+    np.testing.assert_array_equal(clf.predict_proba(X), without.predict_proba(X))
+
+
+def test_rows_are_numbered_with_those_of_weight_0():
+    y = [["food", "bread"], ["toys", "car"], ["toys", "zebra"]]
+    with pytest.raises(ValueError, match=r"^row 2, step 1: 'zebra' is not a child of 'toys'"):
+        make().fit(np.eye(3), y, sample_weight=[0, 1, 1])
+
+
 # -- inner nodes as labels
 
 
