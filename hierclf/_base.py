@@ -325,7 +325,8 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
         reader: InputReader,
     ) -> tuple[Any, _Rows]:
         """Check the rows, and find out what they are to teach."""
-        labels = read_labels(y, settings.hierarchy)
+        name = type(self).__name__
+        labels = read_labels(y, settings.hierarchy, name)
         if labels.is_column:
             warn(
                 "A column-vector y was passed when a 1d array was expected: each row has one "
@@ -339,7 +340,7 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
         if sample_weight is not None:
             X, y, sample_weight = drop_zero_weights(X, y, sample_weight)
 
-        located = None if labels.rows is None else locate(labels, settings.hierarchy, kept=y)
+        located = None if labels.rows is None else locate(labels, settings.hierarchy, y, name)
         y = located.positions if located else y
         hierarchy = located.hierarchy if located else _whole_hierarchy(settings.hierarchy, X, y)
         settings.loss.check_hierarchy(hierarchy)  # which may come from the labels

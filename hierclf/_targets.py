@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Number
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score
 from sklearn.utils import check_consistent_length
@@ -18,6 +19,7 @@ from hierclf.hierarchy._nodes import (
     is_hashable,
     is_missing,
     plain_array,
+    shorten,
     sort_if_possible,
 )
 from hierclf.hierarchy._readers import clean_path, iter_rows
@@ -101,7 +103,7 @@ class Located(NamedTuple):
     longest_path: int | None
 
 
-def read_labels(y: Any, hierarchy: Any) -> Labels:
+def read_labels(y: Any, hierarchy: Any, name: str) -> Labels:
     """Tell labels, paths and what is neither apart.
 
     Parameters
@@ -110,7 +112,10 @@ def read_labels(y: Any, hierarchy: Any) -> Labels:
         The labels as the user gave them. What is no list of rows is handed on for
         scikit-learn to refuse.
     hierarchy : Hierarchy, inducer or None
-        What the user gave. Tuples that are all nodes of it are labels and no paths.
+        What the user gave. Tuples that are all nodes of it are labels and no paths, and
+        columns of 0 and 1 are paths only where it has them.
+    name : str
+        Name of the estimator, for errors.
 
     Returns
     -------
@@ -119,19 +124,22 @@ def read_labels(y: Any, hierarchy: Any) -> Labels:
     Raises
     ------
     ValueError
-        If a row is neither a label nor a path as the others are; the message names it.
+        If y holds several labels per row, or a row is neither a label nor a path as the
+        others are; the message names the row.
     """
     nodes = hierarchy if isinstance(hierarchy, Hierarchy) else None
+    if sp.issparse(y):
+        raise _several(name, "it is a sparse matrix")
     if getattr(y, "ndim", 1) == 2:
         n_columns = int(y.shape[1])
         if n_columns == 1:
-            return _read_column(np.asarray(y)[:, 0], nodes)
+            return _read_column(np.asarray(y)[:, 0], nodes, name)
         if n_columns > 1:
-            return _read_paths(y, n_columns)
-    return _read_items(y, nodes)
+            return _read_paths(y, n_columns, nodes, name)
+    return _read_items(y, nodes, name)
 
 
-def _read_items(y: Any, nodes: Hierarchy | None) -> Labels:
+def _read_items(y: Any, nodes: Hierarchy | None, name: str) -> Labels:
     """Read one item for each row: a label, or a path in a sequence."""
     if not isinstance(y, (list, tuple)):
         if not hasattr(y, "__array__"):
@@ -151,12 +159,12 @@ def _read_items(y: Any, nodes: Hierarchy | None) -> Labels:
         if array.dtype.kind != "O":
             return Labels(array)
     if not all(issubclass(kind, _SEQUENCES) for kind in kinds):
-        _check_items(y)
+        _check_items(y, nodes, name)
     elif nodes is None or not all(is_hashable(row) and row in nodes for row in y):
         lengths = set(map(len, y))
         if lengths == {1}:
-            return _read_column([row[0] for row in y], nodes)
-        return _read_paths(y, max(lengths))
+            return _read_column([row[0] for row in y], nodes, name)
+        return _read_paths(y, max(lengths), nodes, name)
     return Labels(np.arange(len(y)), rows=list(y))
 
 
@@ -166,15 +174,49 @@ def _as_objects(items: Sequence[Any]) -> NDArray[Any]:
     return array
 
 
-def _read_column(items: Any, nodes: Hierarchy | None) -> Labels:
-    return _read_items(items, nodes)._replace(is_column=True)
+def _read_column(items: Any, nodes: Hierarchy | None, name: str) -> Labels:
+    return _read_items(items, nodes, name)._replace(is_column=True)
 
 
-def _read_paths(y: Any, longest: int) -> Labels:
+def _read_paths(y: Any, longest: int, nodes: Hierarchy | None, name: str) -> Labels:
+    if _is_indicator(y, longest) and not (nodes and _are_paths(y, nodes)):
+        cure = "" if nodes else "; if these are paths, give hierarchy=Hierarchy.from_paths(y)"
+        raise _several(name, f"its {longest} columns hold nothing but 0 and 1", cure)
     return Labels(np.arange(len(y)), rows=y, longest_path=longest)
 
 
-def _check_items(y: Any) -> None:
+def _is_indicator(y: Any, n_columns: int) -> bool:
+    """Tell whether all rows are of the same length and hold nothing but 0 and 1."""
+    if getattr(y, "ndim", 1) == 1:
+        if not _are_flags(y[0]) or not all(len(row) == n_columns for row in y):
+            return False
+        y = list(map(list, y))
+    array = np.asarray(y)
+    if array.dtype.kind == "O":
+        return _are_flags(array.flat)
+    return array.dtype.kind in "biuf" and bool(((array == 0) | (array == 1)).all())
+
+
+def _are_flags(cells: Iterable[Any]) -> bool:
+    return all(isinstance(cell, _NUMBERS) and cell in (0, 1) for cell in cells)
+
+
+def _are_paths(y: Any, hierarchy: Hierarchy) -> bool:
+    try:
+        hierarchy.leaves_from_paths(y)
+    except ValueError:
+        return False
+    return True
+
+
+def _several(name: str, found: str, cure: str = "") -> ValueError:
+    return ValueError(
+        f"y holds several labels per row ({found}), and {name} takes one: a label, or the path "
+        f"to it{cure}"
+    )
+
+
+def _check_items(y: Any, nodes: Hierarchy | None, name: str) -> None:
     """Refuse what is not a label, among labels of any types."""
     is_path = [isinstance(row, _SEQUENCES) and not is_hashable(row) for row in y]
     if any(is_path) and not all(is_path):
@@ -186,6 +228,8 @@ def _check_items(y: Any) -> None:
     for i, row in enumerate(y):
         if is_missing(row):
             raise ValueError(f"row {i} of y has no label: it is {row!r}")
+        if isinstance(row, set) or _is_set_of(nodes, row):
+            raise _several(name, f"row {i} is the set {row!r}")
         if not is_hashable(row):
             raise ValueError(
                 f"row {i} of y is {row!r}: a label must be hashable, as strings, numbers and "
@@ -193,7 +237,14 @@ def _check_items(y: Any) -> None:
             )
 
 
-def locate(labels: Labels, hierarchy: Any, kept: NDArray[np.intp]) -> Located:
+def _is_set_of(nodes: Hierarchy | None, row: Any) -> bool:
+    """Tell whether a label that could be a node is a set of nodes instead."""
+    if nodes is None or not isinstance(row, frozenset) or row in nodes:
+        return False
+    return all(label in nodes for label in row)
+
+
+def locate(labels: Labels, hierarchy: Any, kept: NDArray[np.intp], name: str) -> Located:
     """Look up labels that no array can hold, or sort: paths, tuples, and several types.
 
     Parameters
@@ -204,6 +255,8 @@ def locate(labels: Labels, hierarchy: Any, kept: NDArray[np.intp]) -> Located:
         What the user gave.
     kept : ndarray of shape (n_kept,)
         Numbers of the rows that count; the others are as if they were not there.
+    name : str
+        Name of the estimator, for errors.
 
     Returns
     -------
@@ -213,8 +266,8 @@ def locate(labels: Labels, hierarchy: Any, kept: NDArray[np.intp]) -> Located:
     Raises
     ------
     ValueError
-        If the label of a row that counts is not in the hierarchy, or the hierarchy is to be
-        built from such labels.
+        If a row that counts is not in the hierarchy or holds several leaves, or the
+        hierarchy is to be built from such labels.
     """
     if hasattr(hierarchy, "fit"):
         raise ValueError(
@@ -233,8 +286,20 @@ def locate(labels: Labels, hierarchy: Any, kept: NDArray[np.intp]) -> Located:
         found = found or Hierarchy.flat(dict.fromkeys(rows))
         return Located(found, found.node_indices(rows)[kept], None)
     found = found or Hierarchy.from_paths(rows)
-    nodes = found.leaves_from_paths(rows)
+    try:
+        nodes = found.leaves_from_paths(rows)
+    except ValueError:
+        _refuse_several_leaves(rows, found, name)
+        raise
     return Located(found, found.node_indices(nodes)[kept], labels.longest_path)
+
+
+def _refuse_several_leaves(rows: Any, hierarchy: Hierarchy, name: str) -> None:
+    """Name the first row of nothing but leaves, which are never on one path."""
+    leaves = set(hierarchy.leaves)
+    for i, row in enumerate(as_list(rows)):
+        if len(row) > 1 and all(is_hashable(cell) and cell in leaves for cell in row):
+            raise _several(name, f"row {i} holds the leaves {shorten(row)}")
 
 
 def objects_of(y: Any) -> Any:

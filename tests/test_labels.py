@@ -276,6 +276,67 @@ def test_a_row_that_cannot_be_read_is_named(cls, case, given):
             make(cls, {"a": ["x", "y"], "b": ["z"]} if given else None).fit(np.eye(3), form)
 
 
+# -- several labels per row
+
+FLAGS = np.array([[1, 0, 1], [0, 1, 0], [1, 1, 0]])
+COLUMNS = "its 3 columns hold nothing but 0 and 1"
+SEVERAL = {
+    "integers": (FLAGS, COLUMNS),
+    "booleans": (FLAGS.astype(bool), COLUMNS),
+    "floats": (FLAGS.astype(np.float32), COLUMNS),
+    "objects": (FLAGS.astype(object), COLUMNS),
+    "lists": (FLAGS.tolist(), COLUMNS),
+    "tuples": ([tuple(row) for row in FLAGS.tolist()], COLUMNS),
+    "a frame": (pd.DataFrame(FLAGS, columns=["x", "y", "z"]), COLUMNS),
+    "a frame of booleans": (pd.DataFrame(FLAGS == 1, columns=["x", "y", "z"]), COLUMNS),
+    "sparse": (sp.csr_array(FLAGS), "it is a sparse matrix"),
+    "a sparse column": (sp.csr_array(FLAGS[:, :1]), "it is a sparse matrix"),
+    "sets": ([{"x"}, {"y"}, {"z"}], "row 0 is the set {'x'}"),
+    "a set": (["x", {"y"}, "z"], "row 1 is the set {'y'}"),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("hierarchy", [None, {"a": ["x", "y"], "b": ["z"]}, {1: [2, 0], 3: [4]}])
+@pytest.mark.parametrize("case", SEVERAL)
+def test_several_labels_per_row_are_refused(cls, case, hierarchy):
+    y, found = SEVERAL[case]
+    cure = "; if these are paths, give hierarchy=Hierarchy.from_paths(y)"
+    message = (
+        f"y holds several labels per row ({found}), and {cls.__name__} takes one: a label, or "
+        f"the path to it{cure if hierarchy is None and found == COLUMNS else ''}"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        make(cls, hierarchy).fit(np.eye(3), y)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("y", "found"),
+    [
+        ([frozenset("x"), frozenset("yz")], "row 0 is the set frozenset({'x'})"),
+        ([["a", "x"], ["y", "z"]], "row 1 holds the leaves 'y', 'z'"),
+        ([["x"], ["y", "x", "z"]], "row 1 holds the leaves 'y', 'x', 'z'"),
+    ],
+)
+def test_several_nodes_per_row_are_refused(cls, y, found):
+    message = f"y holds several labels per row ({found}), and {cls.__name__} takes one: "
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        make(cls, {"a": ["x", "y"], "b": ["z"]}).fit(np.eye(2), y)
+
+
+@BOTH
+@pytest.mark.parametrize("form", [np.array, list, pd.DataFrame])
+def test_paths_of_numbers_are_paths(cls, form):
+    clf = make(cls, None).fit(np.eye(2), form([[1, 0], [2, 3]]))
+    assert clf.hierarchy_ == Hierarchy([(Hierarchy.ROOT, 1), (Hierarchy.ROOT, 2), (1, 0), (2, 3)])
+    assert clf.predict(np.eye(2)).tolist() == [[1, 0], [2, 3]]
+    # With a hierarchy that has them, paths of 0 and 1 are paths, too.
+    for y in ([[0, 0], [0, 1], [1, 0]], [[1, 0], [1, 0], [1, 0]]):
+        clf = make(cls, Hierarchy.from_paths(y)).fit(np.eye(3), form(y))
+        assert clf.predict(np.eye(3)).tolist() == y
+
+
 # -- rows of weight 0
 
 WITH_ZEROS = {
