@@ -166,7 +166,8 @@ class SoftmaxPredictions:
         float
             In [0, 1]. For scores that know the hierarchy see :mod:`hierclf.metrics`.
         """
-        return accuracy(y, self.predict(X), sample_weight)
+        predicted = self.predict(X)
+        return accuracy(y, predicted, sample_weight, self.hierarchy_, type(self).__name__)
 
     def _chooser(self, level: int | str | None) -> _Function:
         """Return what chooses nodes, as positions in ``hierarchy_.nodes``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from numbers import Number
 from typing import Any, NamedTuple
 
@@ -130,6 +131,7 @@ def read_labels(y: Any, hierarchy: Any, name: str) -> Labels:
     nodes = hierarchy if isinstance(hierarchy, Hierarchy) else None
     if sp.issparse(y):
         raise _several(name, "it is a sparse matrix")
+    y = _as_rows(y)
     if getattr(y, "ndim", 1) == 2:
         n_columns = int(y.shape[1])
         if n_columns == 1:
@@ -137,6 +139,23 @@ def read_labels(y: Any, hierarchy: Any, name: str) -> Labels:
         if n_columns > 1:
             return _read_paths(y, n_columns, nodes, name)
     return _read_items(y, nodes, name)
+
+
+def _as_rows(y: Any) -> Any:
+    """Return a table or column of polars or pyarrow as a list; all else as it is."""
+    if hasattr(y, "ndim"):
+        return y
+    if hasattr(y, "get_columns"):  # a data frame of polars
+        return _in_rows(column.to_list() for column in y.get_columns())
+    if hasattr(y, "itercolumns"):  # a table or record batch of pyarrow
+        return _in_rows(column.to_pylist() for column in y.itercolumns())
+    if hasattr(y, "to_pylist"):  # an array of pyarrow
+        return y.to_pylist()
+    return y.to_list() if hasattr(y, "to_list") else y  # a series of polars
+
+
+def _in_rows(columns: Iterable[list[Any]]) -> list[list[Any]]:
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def _read_items(y: Any, nodes: Hierarchy | None, name: str) -> Labels:
@@ -357,7 +376,13 @@ def _in_dtype(labels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     return cast if np.array_equal(cast, labels) else labels
 
 
-def accuracy(y: Any, predicted: NDArray[Any], sample_weight: Any) -> float:
+def accuracy(
+    y: Any,
+    predicted: NDArray[Any],
+    sample_weight: Any,
+    hierarchy: Hierarchy,
+    name: str,
+) -> float:
     """Return the share of rows whose label, or whole path, is right.
 
     Parameters
@@ -368,30 +393,59 @@ def accuracy(y: Any, predicted: NDArray[Any], sample_weight: Any) -> float:
         What ``predict`` returned.
     sample_weight : array-like of shape (n_rows,) or None
         Weights.
+    hierarchy : Hierarchy
+        That of the predictions. A label that is not in it is wrong.
+    name : str
+        Name of the estimator, for errors.
 
     Returns
     -------
     float
         In [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If y is not of the form that was fitted, or its labels are of another type than the
+        nodes.
     """
     if predicted.ndim == 2:
         true, found = (
-            [tuple(clean_path(row, i)) for i, row in iter_rows(rows)] for rows in (y, predicted)
+            [tuple(clean_path(row, i)) for i, row in iter_rows(rows)]
+            for rows in (_as_rows(y), predicted)
         )
-    elif not _are_comparable(y, predicted):
-        true, found = as_labels(y), as_labels(predicted)
+        if _have_other_types(chain(*true), chain(*found)):
+            hierarchy.leaves_from_paths(true)
     else:
-        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+        labels = read_labels(y, hierarchy, name)
+        if labels.longest_path and not all(isinstance(row, tuple) for row in labels.rows):
+            raise ValueError(
+                f"y holds paths, and {name} was fitted to single labels: give the last label of "
+                "each path, which Hierarchy.leaves_from_paths finds"
+            )
+        values = labels.values if labels.rows is None else labels.rows
+        if _are_comparable(values, predicted):
+            return float(accuracy_score(values, predicted, sample_weight=sample_weight))
+        true, found = as_labels(values), as_labels(predicted)
+        if _have_other_types(true, hierarchy.nodes):
+            hierarchy.node_indices(plain_array(list(dict.fromkeys(true))))
     check_consistent_length(true, found)
     right = [label == other for label, other in zip(true, found, strict=True)]
     return float(accuracy_score(np.ones(len(right)), right, sample_weight=sample_weight))
 
 
+def _have_other_types(labels: Iterable[Any], nodes: Iterable[Any]) -> bool:
+    """Tell whether no label can be a node, as text cannot where all nodes are numbers."""
+    types, of_nodes = (
+        {next((t for t in (str, Number) if issubclass(kind, t)), kind) for kind in map(type, items)}
+        for items in (labels, nodes)
+    )
+    return types.isdisjoint(of_nodes)
+
+
 def _are_comparable(y: Any, predicted: NDArray[Any]) -> bool:
     """Tell whether scikit-learn would compare two lists of labels: one type, and no fractions."""
-    rows = objects_of(y)
-    kinds = {plain_array(rows).dtype.kind if len(rows) else np.asarray(y).dtype.kind}
-    kinds.add(predicted.dtype.kind)
+    kinds = {np.asarray(values).dtype.kind for values in (y, predicted)}
     return (
         not kinds & {"O", "f"} and len({"text" if kind in "US" else "other" for kind in kinds}) == 1
     )

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import accuracy_score
-from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from strategies import dags, trees
 
 from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierarchy
@@ -274,6 +274,175 @@ def test_a_row_that_cannot_be_read_is_named(cls, case, given):
     for form in (y, array):
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             make(cls, {"a": ["x", "y"], "b": ["z"]} if given else None).fit(np.eye(3), form)
+
+
+# -- tables of other libraries
+
+
+class PolarsColumn:
+    """What is used of a polars.Series."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def to_list(self):
+        return list(self.values)
+
+
+class PolarsFrame:
+    """What is used of a polars.DataFrame."""
+
+    def __init__(self, columns):
+        self.columns = columns
+
+    def get_columns(self):
+        return [PolarsColumn(values) for values in self.columns.values()]
+
+    def __len__(self):
+        return len(next(iter(self.columns.values())))
+
+
+class ArrowColumn:
+    """What is used of a pyarrow.Array or ChunkedArray."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def to_pylist(self):
+        return list(self.values)
+
+
+class ArrowTable:
+    """What is used of a pyarrow.Table or RecordBatch."""
+
+    def __init__(self, columns):
+        self.columns = columns
+
+    def itercolumns(self):
+        return map(ArrowColumn, self.columns.values())
+
+
+def table_of(library):
+    """Return what makes a table of columns, and what makes one column, in a library."""
+    if library == "polars":
+        pl = pytest.importorskip("polars")
+        return pl.DataFrame, pl.Series
+    if library == "pyarrow":
+        pa = pytest.importorskip("pyarrow")
+        return pa.table, pa.array
+    return {
+        "as polars": (PolarsFrame, PolarsColumn),
+        "as pyarrow": (ArrowTable, ArrowColumn),
+        "pandas": (pd.DataFrame, pd.Series),
+    }[library]
+
+
+LIBRARIES = pytest.mark.parametrize(
+    "library", ["polars", "pyarrow", "as polars", "as pyarrow", "pandas"]
+)
+
+
+@BOTH
+@LIBRARIES
+@pytest.mark.parametrize("given", [True, False])
+def test_tables_of_paths(cls, library, given):
+    make_table, _ = table_of(library)
+    X, which = rows_of(PATHS, n=25, noise=0.1)
+    y = as_paths("None", which)
+    table = make_table({"top": y[:, 0].tolist(), "bottom": y[:, 1].tolist()})
+    hierarchy = Hierarchy.from_paths([list(path) for path in PATHS]) if given else None
+    clf = make(cls, hierarchy, learning_rate_init=0.5).fit(X, table)
+    assert clf.hierarchy_ == Hierarchy.from_paths([list(path) for path in PATHS])
+    assert clf.predict(X).tolist() == as_paths("array", which).tolist()
+    assert clf.score(X, table) == 1.0
+    wrong = make_table({"top": y[:, 0].tolist(), "bottom": [*y[1:, 1].tolist(), "y"]})
+    right = [(a == b).all() for a, b in zip(y, np.c_[y[:, 0], [*y[1:, 1], "y"]], strict=True)]
+    assert clf.score(X, wrong) == np.mean(right) < 1
+    weight = np.arange(25)
+    assert clf.score(X, wrong, weight) == pytest.approx(np.average(right, weights=weight))
+    dropped = make(cls, None).fit(X, table, sample_weight=which != 0)  # without A, x
+    assert set(dropped.classes_) == {("A", "other"), ("B", "other"), "y", "C"}
+
+
+@BOTH
+@LIBRARIES
+@pytest.mark.parametrize("labels", [["a", "b"], [1, 2], [datetime.date(2020, 1, 1), "b"]])
+def test_columns_of_labels(cls, library, labels):
+    make_table, make_column = table_of(library)
+    if library in ("polars", "pyarrow") and "b" in labels and "a" not in labels:
+        pytest.skip("a column has one type")
+    X, which = rows_of(labels, n=12, noise=0.1)
+    y = [labels[i] for i in which]
+    clf = make(cls, {"top": labels}, learning_rate_init=0.5).fit(X, make_column(y))
+    assert clf.classes_.tolist() == labels
+    assert clf.predict(X).tolist() == y
+    assert clf.score(X, make_column(y[6:] + y[:6])) == np.mean(np.array(y) == y[6:] + y[:6])
+    with pytest.warns(DataConversionWarning, match="A column-vector y was passed"):
+        column = make(cls, {"top": labels}, learning_rate_init=0.5).fit(X, make_table({"y": y}))
+    np.testing.assert_array_equal(column.predict_proba(X), clf.predict_proba(X))
+    assert column.score(X, make_table({"y": y})) == 1.0
+
+
+@BOTH
+@LIBRARIES
+def test_tables_of_several_labels_per_row_are_refused(cls, library):
+    make_table, _ = table_of(library)
+    table = make_table({"x": [1, 0], "y": [0, 1]})
+    with pytest.raises(ValueError, match=r"^y holds several labels per row \(its 2 columns hold "):
+        make(cls, None).fit(np.eye(2), table)
+
+
+# -- score
+
+
+COLUMNS_OF_ONE = {
+    "lists": lambda y: [[label] for label in y],
+    "tuples": lambda y: [(label,) for label in y],
+    "array": lambda y: np.array(y)[:, None],
+    "objects": lambda y: np.array(y, dtype=object)[:, None],
+    "frame": lambda y: pd.DataFrame({"label": y}),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("labels", [["fruit", "bread", "car"], [1, 2, 3]])
+@pytest.mark.parametrize("form", COLUMNS_OF_ONE)
+def test_the_score_of_a_single_column_is_that_of_its_labels(cls, form, labels):
+    X, which = rows_of(labels, n=30, noise=1.0)
+    y = [labels[i] for i in which]
+    column = COLUMNS_OF_ONE[form](y)
+    tree = {"some": labels[:2], "others": labels[2:]}
+    clf = make(cls, tree).fit(X, y)
+    right = [a == b for a, b in zip(clf.predict(X).tolist(), y, strict=True)]
+    assert 0 < np.mean(right) < 1
+    assert clf.score(X, column) == np.mean(right)
+    assert clf.score(X, column, which) == pytest.approx(np.average(right, weights=which))
+    with pytest.warns(DataConversionWarning, match="A column-vector y was passed"):
+        scores = cross_val_score(make(cls, tree), X, column, cv=KFold(3), error_score="raise")
+    np.testing.assert_array_equal(scores, cross_val_score(make(cls, tree), X, y, cv=KFold(3)))
+
+
+@BOTH
+def test_score_says_what_it_cannot_compare(cls):
+    clf = make(cls).fit(X, Y)
+    with pytest.raises(ValueError, match=r"^y holds paths, and \w+ was fitted to single labels"):
+        clf.score(X, P)
+    with pytest.raises(ValueError, match=r"^y holds several labels per row \(row 0 is the set"):
+        clf.score(X, [{label} for label in Y])
+    codes = np.unique(Y, return_inverse=True)[1]
+    with pytest.raises(ValueError, match=r"look encoded .* hierarchy\.relabel\("):
+        clf.score(X, codes)
+    # Of other types than all nodes: not 0, but an error. A label that is merely unseen is wrong.
+    numbered = make(cls, {1: [110, 111], 2: [210, 211]}).fit(
+        X, np.array([110, 111, 210, 211])[WHICH]
+    )
+    with pytest.raises(ValueError, match="labels that are not in the hierarchy: '0110', '0111'"):
+        numbered.score(X, np.array(["0110", "0111", "0210", "0211"])[WHICH])
+    assert numbered.score(X, np.full(len(X), 999)) == 0
+    paths = make(cls, None).fit(X, [[int(i) // 2, int(i) + 10] for i in WHICH])
+    with pytest.raises(ValueError, match=r"^row 0, step 0: '0' is not a child of the root"):
+        paths.score(X, [[str(i // 2), str(i + 10)] for i in WHICH])
+    assert paths.score(X, np.full((len(X), 2), 999)) == 0
 
 
 # -- several labels per row
