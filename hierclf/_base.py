@@ -350,7 +350,13 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
         settings.decision.build(targets.class_positions, targets.hierarchy)  # it may not fit them
         return X, _Rows(
             targets=targets,
-            weight=combine_weights(self.class_weight, sample_weight, targets, hierarchy),
+            weight=combine_weights(
+                self.class_weight,
+                sample_weight,
+                targets,
+                hierarchy,
+                is_given=isinstance(settings.hierarchy, Hierarchy),
+            ),
             criterion=settings.loss.build(
                 targets.hierarchy, head=self._head, counts=targets.counts(sample_weight)
             ),

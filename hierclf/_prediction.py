@@ -47,9 +47,12 @@ class SoftmaxPredictions:
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_levels)
-            Labels. Where y was paths and there is no ``level``, paths. The likeliest
-            node of a level need not be the ancestor of the likeliest leaf, which
-            :meth:`predict_path` gives.
+            Labels. Where y was paths and there is no ``level``, paths: as long as the
+            given hierarchy is deep, or as y is wide if that is more. Without a given
+            hierarchy, lists of different lengths make them as long as the longest of this
+            fit, which differs from fold to fold: for ``cross_val_predict`` give
+            ``hierarchy=Hierarchy.from_paths(y)``. The likeliest node of a level need not be
+            the ancestor of the likeliest leaf, which :meth:`predict_path` gives.
 
         Raises
         ------

@@ -96,7 +96,7 @@ class Located(NamedTuple):
     positions : ndarray of shape (n_rows,)
         Positions in its ``nodes``.
     longest_path : int or None
-        Length of the longest path; None where y held single labels.
+        Length of the longest path that can be predicted; None where y held single labels.
     """
 
     hierarchy: Hierarchy
@@ -293,7 +293,7 @@ def locate(labels: Labels, hierarchy: Any, kept: NDArray[np.intp], name: str) ->
             f"{hierarchy!r} builds a hierarchy for labels that can be sorted, and y holds "
             "paths, tuples or several types: give it 1-D labels, such as the last of each path"
         )
-    found: Hierarchy | None = hierarchy
+    given: Hierarchy | None = hierarchy
     rows = labels.rows
     if len(kept) < len(rows):
         # The others repeat one that counts, so that errors number the rows as y does.
@@ -302,22 +302,24 @@ def locate(labels: Labels, hierarchy: Any, kept: NDArray[np.intp], name: str) ->
         for i in kept.tolist():
             rows[i] = items[i]
     if labels.longest_path is None:
-        found = found or Hierarchy.flat(dict.fromkeys(rows))
+        found = given or Hierarchy.flat(dict.fromkeys(rows))
         return Located(found, found.node_indices(rows)[kept], None)
-    found = found or Hierarchy.from_paths(rows)
+    found = given or Hierarchy.from_paths(rows)
     try:
         nodes = found.leaves_from_paths(rows)
     except ValueError:
         _refuse_several_leaves(rows, found, name)
         raise
-    return Located(found, found.node_indices(nodes)[kept], labels.longest_path)
+    # The depth of what was given is the same in all folds, that of what their rows leave is not.
+    longest = max(labels.longest_path, given.n_levels if given else 0)
+    return Located(found, found.node_indices(nodes)[kept], longest)
 
 
 def _refuse_several_leaves(rows: Any, hierarchy: Hierarchy, name: str) -> None:
     """Name the first row of nothing but leaves, which are never on one path."""
     leaves = set(hierarchy.leaves)
     for i, row in enumerate(as_list(rows)):
-        if len(row) > 1 and all(is_hashable(cell) and cell in leaves for cell in row):
+        if all(is_hashable(cell) and cell in leaves for cell in row) and len(set(row)) > 1:
             raise _several(name, f"row {i} holds the leaves {shorten(row)}")
 
 
@@ -414,7 +416,7 @@ def accuracy(
             [tuple(clean_path(row, i)) for i, row in iter_rows(rows)]
             for rows in (_as_rows(y), predicted)
         )
-        if _have_other_types(chain(*true), chain(*found)):
+        if have_other_types(chain(*true), chain(*found)):
             hierarchy.leaves_from_paths(true)
     else:
         labels = read_labels(y, hierarchy, name)
@@ -427,14 +429,14 @@ def accuracy(
         if _are_comparable(values, predicted):
             return float(accuracy_score(values, predicted, sample_weight=sample_weight))
         true, found = as_labels(values), as_labels(predicted)
-        if _have_other_types(true, hierarchy.nodes):
+        if have_other_types(true, hierarchy.nodes):
             hierarchy.node_indices(plain_array(list(dict.fromkeys(true))))
     check_consistent_length(true, found)
     right = [label == other for label, other in zip(true, found, strict=True)]
     return float(accuracy_score(np.ones(len(right)), right, sample_weight=sample_weight))
 
 
-def _have_other_types(labels: Iterable[Any], nodes: Iterable[Any]) -> bool:
+def have_other_types(labels: Iterable[Any], nodes: Iterable[Any]) -> bool:
     """Tell whether no label can be a node, as text cannot where all nodes are numbers."""
     types, of_nodes = (
         {next((t for t in (str, Number) if issubclass(kind, t)), kind) for kind in map(type, items)}

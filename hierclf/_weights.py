@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hierclf._compat import check_sample_weight
-from hierclf._targets import Targets
+from hierclf._targets import Targets, have_other_types
 from hierclf.hierarchy import Hierarchy
+from hierclf.hierarchy._nodes import plain_array, shorten
 
 
 def drop_zero_weights(
@@ -31,6 +32,8 @@ def combine_weights(
     sample_weight: NDArray[Any] | None,
     targets: Targets,
     hierarchy: Hierarchy,
+    *,
+    is_given: bool,
 ) -> NDArray[Any] | None:
     """Multiply class weights and sample weights, and scale them to a mean of 1.
 
@@ -43,7 +46,10 @@ def combine_weights(
     targets : Targets
         The nodes of the rows.
     hierarchy : Hierarchy
-        The hierarchy as it was given, whose nodes the keys are.
+        The whole hierarchy, whose nodes the keys are.
+    is_given : bool
+        Whether the user gave it. If not, it has the labels of these rows only, and a key
+        may be a label that other rows have.
 
     Returns
     -------
@@ -56,7 +62,7 @@ def combine_weights(
     if class_weight == "balanced":
         weight = weight * _balanced(targets, weight)[targets.codes]
     elif class_weight is not None:
-        weight = weight * _of_labels(class_weight, targets, hierarchy)[targets.codes]
+        weight = weight * _of_labels(class_weight, targets, hierarchy, is_given)[targets.codes]
     total = weight.sum()
     if not total > 0:
         raise ValueError("the class weights of all classes in y are 0: nothing to learn from")
@@ -85,24 +91,49 @@ def _balanced(targets: Targets, weight: NDArray[Any]) -> NDArray[Any]:
 
 
 def _of_labels(
-    class_weight: dict[Any, float], targets: Targets, hierarchy: Hierarchy
+    class_weight: dict[Any, float], targets: Targets, hierarchy: Hierarchy, is_given: bool
 ) -> NDArray[Any]:
     """Look up the weight of each label: its own, else that of the nearest node above it."""
-    unknown = [key for key in class_weight if key not in hierarchy]
-    if unknown:
-        raise ValueError(
-            f"class_weight has keys that are no labels: {unknown[:5]!r}; "
-            f"labels are such as {targets.classes.tolist()[:3]!r}"
-        )
     for label, given in class_weight.items():
         if not isinstance(given, Real) or not 0 <= given < np.inf:
             raise ValueError(
                 f"class_weight must be finite and not negative, got {given!r} for {label!r}"
             )
     nodes = targets.hierarchy.nodes
-    weights = []
+    weights, unweighted = [], []
     for label in (nodes[i] for i in targets.labelled.tolist()):
         keys = [node for node in (label, *hierarchy.ancestors(label)) if node in class_weight]
         nearest = min(keys, key=lambda key: hierarchy.distance(label, key), default=None)
         weights.append(1.0 if nearest is None else class_weight[nearest])
+        unweighted += [] if keys else [label]
+    unknown = [key for key in class_weight if key not in hierarchy]
+    if unknown and (is_given or unweighted):
+        _refuse_keys(unknown, unweighted, targets, hierarchy, is_given)
     return np.array(weights, dtype=float)
+
+
+def _refuse_keys(
+    unknown: list[Any],
+    unweighted: list[Any],
+    targets: Targets,
+    hierarchy: Hierarchy,
+    is_given: bool,
+) -> None:
+    """Say which keys of class_weight are no labels."""
+    if have_other_types(unknown, hierarchy.nodes):
+        try:
+            hierarchy.node_indices(plain_array(unknown))
+        except ValueError as error:
+            raise ValueError(f"class_weight has keys that are no labels: {error}") from None
+    message = (
+        f"class_weight has keys that are no labels: {unknown[:5]!r}; "
+        f"labels are such as {targets.classes.tolist()[:3]!r}"
+    )
+    if not is_given:
+        # As scikit-learn: with a weight for each label, a further key is that of a label which
+        # these rows lack; without, it may be misspelt.
+        message += (
+            f". Keys of labels that y lacks are ignored where each label of y has a weight, or "
+            f"where they are nodes of a given hierarchy; these have none: {shorten(unweighted)}"
+        )
+    raise ValueError(message)

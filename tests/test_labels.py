@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import accuracy_score
-from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, cross_val_score
 from strategies import dags, trees
 
 from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierarchy
@@ -125,6 +125,34 @@ def test_predictions_keep_the_width_of_y(cls):
     predicted = make(cls, None).fit(X, Y).predict(X)
     assert predicted.shape == Y.shape
     assert (predicted[:, 1] == "").all()
+
+
+@BOTH
+@pytest.mark.parametrize("form", ["ragged", "array"])
+def test_folds_predict_paths_as_long_as_the_hierarchy_is_deep(cls, form):
+    """The deepest row, and the deepest leaf below a coarse label, are in one fold each."""
+    paths = [["a", "b"], ["c"]] * 6 + [["a", "d", "e"], ["f", "g"]] + [["c"], ["a", "b"]] * 2
+    y = paths if form == "ragged" else np.array([[*row, "", ""][:3] for row in paths])
+    hierarchy = Hierarchy.from_paths([*paths, ["f", "g", "h", "i"]])
+    clf = make(cls, hierarchy, learning_rate_init=0.5, epochs=5)
+    X = np.eye(len(paths))
+    predicted = cross_val_predict(clf, X, y, cv=KFold(3))
+    assert predicted.shape == (len(paths), 4)
+    for train, test in KFold(3).split(X):
+        alone = clf.fit(X[train], [y[i] for i in train] if form == "ragged" else y[train])
+        np.testing.assert_array_equal(predicted[test], alone.predict(X[test]))
+    # The hierarchy of the paths themselves will do, and the paths alone will not.
+    own = clone(clf).set_params(hierarchy=Hierarchy.from_paths(y))
+    assert cross_val_predict(own, X, y, cv=KFold(3)).shape == (len(paths), 3)
+    if form == "ragged":
+        with pytest.raises(ValueError, match="array dimensions"):
+            cross_val_predict(clone(clf).set_params(hierarchy=None), X, y, cv=KFold(3))
+    assert clf.fit(X, y).score(X, y) == np.mean(
+        [
+            row == [*true, "", "", ""][:4]
+            for row, true in zip(clf.predict(X).tolist(), paths, strict=True)
+        ]
+    )
 
 
 @BOTH
@@ -640,6 +668,72 @@ def test_class_weights_of_inner_nodes(cls):
     by_branch = make(cls, class_weight={"food": 3.0, "fruit": 5.0}).fit(X, y)
     by_row = make(cls).fit(X, y, sample_weight=[of_row[label] for label in y])
     np.testing.assert_allclose(by_branch.predict_proba(X), by_row.predict_proba(X), rtol=1e-6)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("hierarchy", "y", "key"),
+    [
+        (SHOP, ["fruit", "bread", "car"], "doll"),
+        (SHOP, ["fruit", "bread", "car"], "toys"),
+        (SHOP, [["food", "fruit"], ["food", "bread"], ["toys", "car"]], "doll"),
+        (None, ["fruit", "bread", "car"], "doll"),
+        (None, [["food", "fruit"], ["food", "bread"], ["toys", "car"]], "doll"),
+        (None, [["food", "fruit"], ["food", "bread"], ["toys", "car"]], ("toys", "other")),
+        (None, [1, "bread", "car"], "doll"),
+        (BalancedHierarchy(branching=2), ["fruit", "bread", "car"], "doll"),
+    ],
+)
+def test_class_weights_of_labels_that_a_fold_lacks_are_ignored(cls, hierarchy, y, key):
+    names = [row[-1] if isinstance(row, list) else row for row in y]
+    weight = {names[0]: 5.0, names[1]: 3.0, names[2]: 1.0}
+    more = make(cls, hierarchy, class_weight=weight | {key: 7.0}).fit(np.eye(3), y)
+    by_row = make(cls, hierarchy).fit(np.eye(3), y, sample_weight=[5, 3, 1])
+    np.testing.assert_allclose(more.predict_proba(np.eye(3)), by_row.predict_proba(np.eye(3)))
+
+
+def test_class_weights_in_folds():
+    X, which = rows_of(["fruit", "bread", "car"], n=31)
+    y = np.array(["fruit", "bread", "car"])[which]
+    y[-1] = "doll"
+    weight = {"fruit": 5.0, "bread": 3.0, "car": 1.0, "doll": 9.0}
+    for hierarchy in (SHOP, None):
+        clf = make(hierarchy=hierarchy, class_weight=weight, epochs=2)
+        scores = cross_val_score(clf, X, y, cv=KFold(3), error_score="raise")
+        assert (scores > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("hierarchy", "weight", "message"),
+    [
+        (
+            SHOP,
+            {"fruit": 5.0, "bread": 1.0, "car": 1.0, "bred": 2.0},
+            "class_weight has keys that are no labels: ['bred']; labels are such as ['bread', "
+            "'car', 'fruit']",
+        ),
+        (
+            None,
+            {"fruit": 5.0, "bred": 2.0},
+            "class_weight has keys that are no labels: ['bred']; labels are such as ['bread', "
+            "'car', 'fruit']. Keys of labels that y lacks are ignored where each label of y has "
+            "a weight, or where they are nodes of a given hierarchy; these have none: 'bread', "
+            "'car'",
+        ),
+    ],
+)
+def test_class_weights_that_may_be_misspelt_are_refused(hierarchy, weight, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        make(hierarchy=hierarchy, class_weight=weight).fit(np.eye(3), ["fruit", "bread", "car"])
+
+
+def test_class_weights_of_another_type_say_so():
+    """The message is that of the lookup."""
+    tree = {1: [110, 111], 2: [210]}
+    with pytest.raises(ValueError, match=r"^class_weight has keys that are no labels: .*'0110'"):
+        make(hierarchy=tree, class_weight={"0110": 2.0}).fit(np.eye(3), [110, 111, 210])
+    with pytest.raises(ValueError, match=r"^class_weight has .* look encoded .*relabel\("):
+        make(class_weight={0: 2.0, 1: 3.0}).fit(np.eye(3), ["fruit", "bread", "car"])
 
 
 @BOTH
