@@ -350,11 +350,12 @@ def read_targets(y: NDArray[Any], hierarchy: Hierarchy, *, are_positions: bool) 
     Raises
     ------
     ValueError
-        If a label is not in the hierarchy.
+        If a label is not in the hierarchy, or its edges seem reversed.
     """
     names, codes = np.unique(y, return_inverse=True)
     before = names if are_positions else hierarchy.node_indices(names)
     labels = [hierarchy.nodes[i] for i in before.tolist()]
+    _check_direction(hierarchy, before)
     pruned = hierarchy.prune(labels)
     labelled = pruned.node_indices(labels)
     leaves = pruned.leaf_indices
@@ -366,6 +367,30 @@ def read_targets(y: NDArray[Any], hierarchy: Hierarchy, *, are_positions: bool) 
         if not are_positions:
             classes = _in_dtype(classes, y.dtype)
     return Targets(pruned, classes, positions, labelled, codes.reshape(-1))
+
+
+def _check_direction(hierarchy: Hierarchy, labelled: NDArray[np.intp]) -> None:
+    """Refuse edges from child to parent.
+
+    Classes get fewer towards the root. A hierarchy with more nodes at its top than leaves is
+    upside down where no label is a leaf of it. No tree has more, so that rows known only
+    coarsely are no reason to refuse one.
+    """
+    n_top = int(hierarchy.depth_offsets[1])
+    leaves = hierarchy.leaf_indices
+    at_top = labelled[labelled < n_top]
+    if hierarchy.root is not Hierarchy.ROOT or n_top <= len(leaves) or not len(at_top):
+        return
+    if np.isin(labelled, leaves).any():
+        return
+    nodes, first = hierarchy.nodes, int(at_top[0])
+    edge = nodes[first], hierarchy.children(nodes[first])[0]
+    raise ValueError(
+        f"the edges of the hierarchy seem reversed: no label of y is a leaf, labels such as "
+        f"{shorten(nodes[i] for i in at_top.tolist())} have no parent, and the only leaves are "
+        f"{shorten(nodes[i] for i in leaves.tolist())}. An edge is (parent, child): if "
+        f"{edge[1]!r} is the parent of {edge[0]!r}, give {edge[::-1]!r} and not {edge!r}"
+    )
 
 
 def _in_dtype(labels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

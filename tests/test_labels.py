@@ -10,11 +10,12 @@ import pickle
 import re
 from decimal import Decimal
 
+import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning
@@ -750,6 +751,60 @@ def test_balanced_counts_leaf_rows(cls):
     np.testing.assert_allclose(balanced.predict_proba(X), by_row.predict_proba(X), rtol=1e-6)
 
 
+# -- edges from child to parent
+
+UPWARDS = [("cat", "animal"), ("dog", "animal"), ("oak", "plant")]
+REVERSED = {
+    "edges": UPWARDS,
+    "a dict": {child: [parent] for child, parent in UPWARDS},
+    "a graph": nx.DiGraph(UPWARDS),
+    "a hierarchy": Hierarchy(UPWARDS),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("case", REVERSED)
+def test_reversed_edges_are_named(cls, case):
+    message = (
+        "the edges of the hierarchy seem reversed: no label of y is a leaf, labels such as 'cat', "
+        "'dog', 'oak' have no parent, and the only leaves are 'animal', 'plant'. An edge is "
+        "(parent, child): if 'animal' is the parent of 'cat', give ('animal', 'cat') and not "
+        "('cat', 'animal')"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        make(cls, REVERSED[case]).fit(np.eye(3), ["cat", "dog", "oak"])
+
+
+@BOTH
+def test_reversed_edges_of_a_dag_and_of_coarse_rows_are_named(cls):
+    """An ontology in which a term has several parents, some rows known only to a term above."""
+    upwards = [("tomcat", "cat"), ("tomcat", "male"), ("queen", "cat"), ("kitten", "cat"),
+               ("cat", "animal"), ("male", "animal"), ("oak", "plant")]  # fmt: skip
+    with pytest.raises(
+        ValueError, match=r"such as 'kitten', 'tomcat' have .* \('cat', 'kitten'\) "
+    ):
+        make(cls, upwards).fit(np.eye(3), ["tomcat", "cat", "kitten"])
+    downwards = [(parent, child) for child, parent in upwards]
+    clf = make(cls, downwards).fit(np.eye(3), ["tomcat", "cat", "kitten"])
+    assert clf.classes_.tolist() == ["kitten", "queen", "tomcat"]
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("hierarchy", "y", "classes"),
+    [
+        ({"a": ["x", "y"], "b": ["z"]}, ["a", "b"], ["x", "y", "z"]),
+        ({"a": ["x"], "b": ["y"]}, ["a", "b"], ["x", "y"]),
+        ({"a": ["x", "y"], "b": ["y", "z"]}, ["a", "b"], ["x", "y", "z"]),
+        # More at the top than leaves, but a leaf is labelled, or the root has a name.
+        ({"a": ["x"], "b": ["x"], "c": ["z"]}, ["a", "x"], ["x"]),
+        ({"r": ["a", "b", "c"], "a": ["x"], "b": ["x"], "c": ["z"]}, ["a", "c"], ["x", "z"]),
+    ],
+)
+def test_coarse_labels_are_no_reversed_edges(cls, hierarchy, y, classes):
+    assert make(cls, hierarchy).fit(np.eye(2), y).classes_.tolist() == classes
+
+
 # -- hierarchies of any shape
 
 
@@ -818,6 +873,9 @@ def test_any_hierarchy_any_labels(cls, hierarchy, seed):
     rng = np.random.default_rng(seed)
     labels = rng.choice(len(hierarchy), size=min(4, len(hierarchy)), replace=False)
     labels = [hierarchy.nodes[i] for i in labels]
+    # What has more nodes at its top than leaves is taken for edges from child to parent.
+    n_top = len(hierarchy.children(hierarchy.root))
+    assume(n_top <= len(hierarchy.leaves) or not set(hierarchy.leaves).isdisjoint(labels))
     X, which = rows_of(labels, n=24)
     y = np.array(labels)[which]
     clf = make(cls, hierarchy, epochs=2).fit(X, y)
