@@ -452,6 +452,29 @@ def test_the_score_of_a_single_column_is_that_of_its_labels(cls, form, labels):
 
 
 @BOTH
+def test_names_and_tuples_beside_each_other(cls):
+    """A name that occurs in several branches makes some labels tuples, which no array sorts."""
+    paths = [list(path) for path in PATHS]
+    hierarchy = Hierarchy.from_paths(paths)
+    X, which = rows_of(PATHS, n=60)
+    y = hierarchy.leaves_from_paths([paths[i] for i in which])
+    assert {type(label) for label in y} == {str, tuple}
+    clf = make(cls, hierarchy, early_stopping=True, class_weight={("A", "other"): 2.0, "x": 3.0})
+    for form in (y, y.tolist()):
+        clf.fit(X, form)
+        right = [a == b for a, b in zip(clf.predict(X), y, strict=True)]
+        assert clf.score(X, form) == np.mean(right)
+        assert clf.score(X, form, which) == pytest.approx(np.average(right, weights=which))
+    scores = cross_val_score(make(cls, hierarchy), X, y, cv=KFold(3), error_score="raise")
+    as_strings = {("A", "other"): "A/other", ("B", "other"): "B/other"}
+    named = np.array([as_strings.get(label, label) for label in y])
+    tree = hierarchy.relabel(as_strings)
+    np.testing.assert_array_equal(scores, cross_val_score(make(cls, tree), X, named, cv=KFold(3)))
+    # Strings are all that scikit-learn needs for stratified splits and for "accuracy".
+    cross_val_score(make(cls, tree), X, named, scoring="accuracy", error_score="raise")
+
+
+@BOTH
 def test_score_says_what_it_cannot_compare(cls):
     clf = make(cls).fit(X, Y)
     with pytest.raises(ValueError, match=r"^y holds paths, and \w+ was fitted to single labels"):
@@ -468,6 +491,8 @@ def test_score_says_what_it_cannot_compare(cls):
     with pytest.raises(ValueError, match="labels that are not in the hierarchy: '0110', '0111'"):
         numbered.score(X, np.array(["0110", "0111", "0210", "0211"])[WHICH])
     assert numbered.score(X, np.full(len(X), 999)) == 0
+    with pytest.raises(ValueError, match="labels that are not in the hierarchy: '0110', '0111'"):
+        make(cls, {1: [110, 111]}).fit(X, np.array(["0110", "0111", "110", "111"])[WHICH])
     paths = make(cls, None).fit(X, [[int(i) // 2, int(i) + 10] for i in WHICH])
     with pytest.raises(ValueError, match=r"^row 0, step 0: '0' is not a child of the root"):
         paths.score(X, [[str(i // 2), str(i + 10)] for i in WHICH])

@@ -340,10 +340,10 @@ def accuracy(
                 f"y holds paths, and {name} was fitted to single labels: give the last label of "
                 "each path, which Hierarchy.leaves_from_paths finds"
             )
-        values = labels.values if labels.rows is None else labels.rows
-        if _are_comparable(values, predicted):
-            return float(accuracy_score(values, predicted, sample_weight=sample_weight))
-        true, found = as_labels(values), as_labels(predicted)
+        if labels.rows is None and _are_comparable(labels.values, predicted):
+            return float(accuracy_score(labels.values, predicted, sample_weight=sample_weight))
+        true = as_labels(labels.values if labels.rows is None else labels.rows)
+        found = as_labels(predicted)
         if have_other_types(true, hierarchy.nodes):
             hierarchy.node_indices(plain_array(list(dict.fromkeys(true))))
     check_consistent_length(true, found)
