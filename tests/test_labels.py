@@ -941,7 +941,7 @@ def test_a_part_of_wordnet(data_home):
     with gzip.open(file, "rt", newline="") as lines:
         edges = [(row["parent"], row["child"]) for row in csv.DictReader(lines)]
     dag = part_below(edges, "00015388")
-    n_parents = np.bincount(dag.edge_children, minlength=len(dag))
+    n_parents = np.bincount(dag.arrays.edge_children, minlength=len(dag))
     leaves = dag.leaf_indices
     several = [dag.nodes[i] for i in leaves[n_parents[leaves] > 1][:6]]
     others = [dag.nodes[i] for i in leaves[n_parents[leaves] == 1][::200]]
