@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hierclf.hierarchy import Hierarchy
-from hierclf.metrics._inputs import read_nodes
+from hierclf.metrics._read import read_nodes
 
 
 def tree_distance(

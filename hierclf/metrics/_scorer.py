@@ -14,7 +14,7 @@ from hierclf._hierarchies import given_hierarchy
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.metrics._consistency import consistency_score
 from hierclf.metrics._distances import lca_height, mistake_severity, tree_distance
-from hierclf.metrics._probabilities import hierarchical_distance_at_k, level_calibration_error
+from hierclf.metrics._from_proba import hierarchical_distance_at_k, level_calibration_error
 
 _LOWER_IS_BETTER = (
     tree_distance,

@@ -13,7 +13,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from hierclf._compat import Interval, Options, StrOptions, validate_parameter_constraints
 from hierclf.hierarchy import as_hierarchy
 from hierclf.hierarchy._nodes import shorten
-from hierclf.metrics._inputs import check_lengths, read_sets, read_weight
+from hierclf.metrics._read import check_lengths, read_sets, read_weight
 
 _CONSTRAINTS: dict[str, Any] = {
     "average": [StrOptions({"micro", "macro", "samples"}), None],

@@ -12,8 +12,8 @@ from hierclf._blocks import by_blocks
 from hierclf._compat import Interval, StrOptions, validate_parameter_constraints
 from hierclf.hierarchy import as_hierarchy
 from hierclf.metrics._distances import lca_heights
-from hierclf.metrics._inputs import check_lengths, read_columns, read_positions, read_weight
 from hierclf.metrics._levels import ancestors_on_level, no_truth
+from hierclf.metrics._read import check_lengths, read_columns, read_positions, read_weight
 
 # How far the probabilities of a row may be from a sum of 1: float16 keeps about 3 digits.
 _TOLERANCE = 1e-2
