@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -224,7 +225,13 @@ def test_labels_of_any_type(hierarchy, classes):
 def test_values_of_any_type():
     classes = ["cat", "dog", "oak"]
     for decision in DECISIONS:
-        for proba in ([[1, 0, 0]], [[True, False, False]], np.float16([[1, 0, 0]])):
+        for proba in (
+            [[1, 0, 0]],
+            [[True, False, False]],
+            np.float16([[1, 0, 0]]),
+            pd.DataFrame([[1.0, 0.0, 0.0]], dtype="Float64"),
+            np.array([[1.0, 0, 0]], dtype=object),
+        ):
             assert decision.decide(proba, classes, TREE).tolist() == ["cat"]
 
 
@@ -308,6 +315,8 @@ def test_bad_threshold(threshold):
         ([[0.5, 0.5], [1.0, np.nan]], ["cat", "dog"], "row 1 has nan for class 'dog'"),
         (np.log([[0.75, 0.25]]), ["cat", "dog"], r"row 0 has -0\.28.* for class 'cat'"),
         ([[np.inf, 0]], ["cat", "dog"], "row 0 has inf"),
+        ([["1", "0"]], ["cat", "dog"], "proba must hold numbers, its dtype is <U1"),
+        ([[1j, 0]], ["cat", "dog"], "proba must hold numbers, its dtype is complex128"),
     ],
 )
 def test_bad_probabilities_and_classes(proba, classes, message):

@@ -10,10 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from hierclf._blocks import by_blocks
 from hierclf._compat import Interval, StrOptions, validate_parameter_constraints
+from hierclf._probabilities import check_proba, check_scores
 from hierclf.hierarchy import as_hierarchy
 from hierclf.metrics._distances import lca_heights
 from hierclf.metrics._levels import ancestors_on_level, no_truth
-from hierclf.metrics._read import check_lengths, read_columns, read_positions, read_weight
+from hierclf.metrics._read import check_lengths, read_positions, read_scores, read_weight
 
 # How far the probabilities of a row may be from a sum of 1: float16 keeps about 3 digits.
 _TOLERANCE = 1e-2
@@ -84,7 +85,7 @@ def hierarchical_distance_at_k(
     )
     hierarchy = as_hierarchy(hierarchy)
     true = read_positions(y_true, "y_true", hierarchy)
-    scores, columns = read_columns(y_score, "y_score", labels, hierarchy)
+    scores, columns = read_scores(y_score, "y_score", labels, hierarchy, check_scores)
     check_lengths(len(true), "y_score", len(scores))
     if k > len(columns):
         raise ValueError(f"k={k}, and there are {len(columns)} classes to choose from")
@@ -181,9 +182,9 @@ def level_calibration_error(
     )
     hierarchy = as_hierarchy(hierarchy)
     true = read_positions(y_true, "y_true", hierarchy)
-    proba, columns = read_columns(y_proba, "y_proba", labels, hierarchy)
+    proba, columns = read_scores(y_proba, "y_proba", labels, hierarchy, check_proba)
     check_lengths(len(true), "y_proba", len(proba))
-    _check_probabilities(proba)
+    _check_sums(proba)
     weight = read_weight(sample_weight, len(true))
 
     truth = ancestors_on_level(hierarchy, level)[true]
@@ -206,14 +207,12 @@ def level_calibration_error(
     return float(np.abs(np.bincount(bins, weights=gap)).sum() / weight.sum())
 
 
-def _check_probabilities(proba: NDArray[Any]) -> None:
+def _check_sums(proba: NDArray[Any]) -> None:
     total = proba.sum(axis=1, dtype=np.float64)
-    bad = (proba.min(axis=1) < 0) | (np.abs(total - 1) > _TOLERANCE)
-    if bad.any():
-        row = int(np.flatnonzero(bad)[0])
+    bad = np.flatnonzero(np.abs(total - 1) > _TOLERANCE)
+    if len(bad):
         raise ValueError(
-            f"row {row} of y_proba is no probability distribution: its smallest value is "
-            f"{proba[row].min():g} and its sum {total[row]:g}"
+            f"row {bad[0]} of y_proba is no probability distribution: its sum is {total[bad[0]]:g}"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from numbers import Number
 from typing import Any, Literal, NamedTuple
@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from hierclf._compat import check_sample_weight
+from hierclf._probabilities import read_classes
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.hierarchy._indicators import read_indicator
 from hierclf.hierarchy._nodes import (
@@ -24,6 +25,8 @@ from hierclf.hierarchy._nodes import (
 )
 
 Kind = Literal["labels", "paths", "indicator"]
+# Checks the numbers of all classes: takes the numbers, the classes, and what to call both.
+Check = Callable[[ArrayLike, NDArray[Any], str, str], NDArray[Any]]
 
 
 class Nodes(NamedTuple):
@@ -252,14 +255,14 @@ def check_lengths(n_true: int, name: str, n_other: int) -> None:
         raise ValueError(f"y_true has {n_true} rows, {name} has {n_other}")
 
 
-def read_columns(
-    values: ArrayLike, name: str, labels: ArrayLike | None, hierarchy: Hierarchy
+def read_scores(
+    scores: ArrayLike, name: str, labels: ArrayLike | None, hierarchy: Hierarchy, check: Check
 ) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """Read a number for each row and class.
+    """Read a number for each sample and class.
 
     Parameters
     ----------
-    values : array-like of shape (n, n_classes)
+    scores : array-like of shape (n, n_classes)
         Scores or probabilities.
     name : str
         The name of the argument, for errors.
@@ -268,35 +271,20 @@ def read_columns(
         order.
     hierarchy : Hierarchy
         The hierarchy.
+    check : callable
+        `check_scores` or `check_proba`.
 
     Returns
     -------
-    values : ndarray of shape (n, n_classes)
+    scores : ndarray of shape (n, n_classes)
         Of a float dtype.
-    columns : ndarray of shape (n_classes,), dtype intp
-        Positions in ``hierarchy.nodes``.
+    positions : ndarray of shape (n_classes,), dtype intp
+        Positions of the classes in ``hierarchy.nodes``.
     """
-    given = labels
+    columns = "labels"
     if labels is None:
         labels = sort_if_possible(hierarchy.leaves) or list(hierarchy.leaves)
+        columns = "leaves of the hierarchy (say with labels= what the columns stand for)"
     with blame("labels"):
-        columns = hierarchy.node_indices(labels)
-        if len(np.unique(columns)) < len(columns):
-            twice = [hierarchy.nodes[i] for i in repeated(columns.tolist())]
-            raise ValueError(f"given twice: {shorten(twice)}")
-    values = np.asarray(values)
-    if values.ndim != 2 or values.shape[1] != len(columns):
-        of = "leaves of the hierarchy" if given is None else "labels"
-        cure = " (say with labels= what the columns stand for)" if given is None else ""
-        raise ValueError(
-            f"{name} must have one column for each of the {len(columns)} {of}, "
-            f"its shape is {values.shape}{cure}"
-        )
-    if values.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must hold numbers, its dtype is {values.dtype}")
-    if values.dtype.kind != "f":
-        values = values.astype(np.float64)
-    unknown = np.flatnonzero(np.isnan(values).any(axis=1))
-    if len(unknown):
-        raise ValueError(f"{name} holds NaN in row {unknown[0]}")
-    return values, columns
+        classes, positions = read_classes(labels, hierarchy)
+    return check(scores, classes, name, columns), positions
