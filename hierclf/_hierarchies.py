@@ -8,6 +8,7 @@ from typing import Any
 from sklearn.utils.validation import check_is_fitted
 
 from hierclf.hierarchy import Hierarchy, as_hierarchy
+from hierclf.hierarchy._nodes import is_hashable
 
 # Where meta-estimators keep what they wrap, the fitted first: a search may have given it
 # another hierarchy.
@@ -72,6 +73,12 @@ def given_hierarchy(estimator: Any) -> Hierarchy:
     if found is None:
         raise ValueError(f"{type(estimator).__name__} was given no hierarchy: pass hierarchy=")
     return as_hierarchy(found)
+
+
+def check_reject_label(reject_label: Any, hierarchy: Hierarchy) -> None:
+    """Refuse a word for "no answer" that is a node, and so an answer."""
+    if is_hashable(reject_label) and reject_label in hierarchy:
+        raise ValueError(f"reject_label must not be a node, and {reject_label!r} is one")
 
 
 def _search(estimator: Any, look: Callable[[Any], Any]) -> Any:

@@ -14,7 +14,7 @@ from hierclf._inputs import InputReader
 from hierclf._targets import accuracy
 from hierclf._training import SoftmaxNet, argmax
 from hierclf.decisions import Argmax, as_decision
-from hierclf.decisions._base import name_nodes
+from hierclf.decisions._base import name_nodes, name_paths
 from hierclf.hierarchy import Hierarchy
 from hierclf.nn.network import SoftmaxNetwork
 
@@ -47,7 +47,8 @@ class SoftmaxPredictions:
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_levels)
-            Labels. Where y was paths and there is no ``level``, paths. The likeliest
+            Labels, or the ``reject_label`` of ``decision`` where it gives no answer.
+            Where y was paths and there is no ``level``, paths. The likeliest
             node of a level need not be the ancestor of the likeliest leaf, which
             :meth:`predict_path` gives.
 
@@ -60,7 +61,10 @@ class SoftmaxPredictions:
         if level is None and self._longest_path is not None:
             return self.predict_path(X)
         nodes = self._collect(X, self._chooser(level))
-        return name_nodes(nodes, self.classes_, self._class_positions, self.hierarchy_)
+        reject_label = as_decision(self.decision).reject_label
+        return name_nodes(
+            nodes, self.classes_, self._class_positions, self.hierarchy_, reject_label
+        )
 
     def predict_log_proba(self, X: Any, level: int | str | None = None) -> NDArray[Any]:
         """Compute the log-probability of every class, or of every node of a level.
@@ -128,7 +132,8 @@ class SoftmaxPredictions:
         ndarray of shape (n_samples, n_levels)
             The ancestors of the node that is chosen, top first, and itself; padded as
             :meth:`Hierarchy.paths_from_leaves` does where it is no deeper. In a DAG the
-            likeliest path to it.
+            likeliest path to it. Where ``decision`` gives no answer, its
+            ``reject_label`` is the only label of the row.
         """
         check_is_fitted(self)
         hierarchy, choose = self.hierarchy_, self._chooser(None)
@@ -147,7 +152,7 @@ class SoftmaxPredictions:
         n_missing = (self._longest_path or 0) - paths.shape[1]
         if n_missing > 0:
             paths = np.pad(paths, ((0, 0), (0, n_missing)), constant_values=-1)
-        return hierarchy.name_paths(paths)
+        return name_paths(paths, hierarchy, as_decision(self.decision).reject_label)
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Return the share of rows whose label, or whole path, is predicted.

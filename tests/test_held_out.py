@@ -366,7 +366,7 @@ def test_answers_of_several_types_are_scored():
         estimator, 0.8, reject_label="unknown", hierarchy=tree, cv="prefit"
     ).fit(X, y)
     for trade_off in (0.0, 1.0, 1e6):
-        clf.trade_off_, clf.decision_ = trade_off, clf.decision_.set_params(trade_off=trade_off)
+        clf.decision_.set_params(trade_off=trade_off)
         predicted = clf.predict(X).tolist()
         assert clf.score(X, y) == np.mean([a == b for a, b in zip(predicted, y, strict=True)])
     assert "unknown" in predicted

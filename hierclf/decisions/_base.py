@@ -14,18 +14,42 @@ from hierclf._blocks import by_blocks
 from hierclf._params import ParamObject
 from hierclf._probabilities import read_proba
 from hierclf.hierarchy import Hierarchy, as_hierarchy
-from hierclf.hierarchy._nodes import plain_array
+from hierclf.hierarchy._nodes import as_list, is_missing, plain_array
 
-# Takes probabilities of shape (n, n_classes), returns positions in `hierarchy.nodes`, (n,).
+# Takes probabilities of shape (n, n_classes), returns positions in `hierarchy.nodes`, (n,), and -1
+# for no answer.
 Rule = Callable[[NDArray[Any]], NDArray[np.intp]]
 
 
 class BaseDecision(ParamObject):
-    """Chooses a node for each row, given the probabilities of the classes.
+    """Chooses a node for each sample, given the probabilities of the classes.
 
-    For a decision of your own, subclass it and define :meth:`build`; parameters are those
-    of ``__init__``, as in any scikit-learn estimator.
+    For a decision of your own, subclass it and define :meth:`build`. Its parameters are those
+    of ``__init__``, as in any scikit-learn estimator. A decision that may give no answer has
+    the parameter `reject_label`: what is predicted where its rule returns -1.
+
+    Examples
+    --------
+    A decision that answers only where one class has at least half of the probability:
+
+    >>> from hierclf.decisions import BaseDecision
+    >>> class Majority(BaseDecision):
+    ...     def __init__(self, reject_label="unknown"):
+    ...         self.reject_label = reject_label
+    ...
+    ...     def build(self, classes, hierarchy, level=None):
+    ...         def rule(proba):
+    ...             has_majority = proba.max(axis=1) >= 0.5
+    ...             return np.where(has_majority, classes[proba.argmax(axis=1)], -1)
+    ...
+    ...         return rule
+    >>> tree = {"animal": ["cat", "dog"], "plant": ["oak"]}
+    >>> proba = [[0.25, 0.625, 0.125], [0.25, 0.375, 0.375]]
+    >>> Majority().decide(proba, ["cat", "dog", "oak"], tree)
+    array(['dog', 'unknown'], dtype='<U7')
     """
+
+    reject_label: Any = None
 
     def build(
         self, classes: NDArray[np.intp], hierarchy: Hierarchy, level: int | str | None = None
@@ -46,7 +70,8 @@ class BaseDecision(ParamObject):
         -------
         callable
             Takes probabilities, an ndarray of shape (n, n_classes), and returns the
-            positions in ``hierarchy.nodes`` of the nodes chosen, of shape (n,).
+            positions in ``hierarchy.nodes`` of the nodes chosen, of shape (n,). -1 stands
+            for no answer.
 
         Raises
         ------
@@ -76,7 +101,8 @@ class BaseDecision(ParamObject):
         Returns
         -------
         ndarray of shape (n,)
-            Nodes; in the dtype of ``classes`` where all of them are classes.
+            Nodes, in the dtype of ``classes`` where all of them are classes. Where there is
+            no answer, the ``reject_label`` of the decision.
 
         Raises
         ------
@@ -89,7 +115,8 @@ class BaseDecision(ParamObject):
         hierarchy = as_hierarchy(hierarchy)
         labels, positions, values = read_proba(proba, classes, hierarchy)
         rule = self.build(positions, hierarchy, level)
-        return name_nodes(by_blocks(rule, values), labels, positions, hierarchy)
+        nodes = by_blocks(rule, values)
+        return name_nodes(nodes, labels, positions, hierarchy, self.reject_label)
 
 
 def name_nodes(
@@ -97,23 +124,31 @@ def name_nodes(
     classes: NDArray[Any],
     positions: NDArray[np.intp],
     hierarchy: Hierarchy,
+    reject_label: Any = None,
 ) -> NDArray[Any]:
     """Return the labels of chosen nodes, in the dtype of the classes if all are classes.
 
     Parameters
     ----------
     nodes : ndarray of shape (n,), dtype intp
-        Positions in ``hierarchy.nodes``.
+        Positions in ``hierarchy.nodes``, or -1.
     classes, positions : ndarray of shape (n_classes,)
         The classes, and their positions.
     hierarchy : Hierarchy
         The hierarchy.
+    reject_label : object, optional
+        The label where the position is -1.
 
     Returns
     -------
     ndarray of shape (n,)
         Labels.
     """
+    is_answer = nodes >= 0
+    if not is_answer.all():
+        answers = iter(as_list(name_nodes(nodes[is_answer], classes, positions, hierarchy)))
+        every = plain_array([next(answers) if a else reject_label for a in is_answer.tolist()])
+        return every.astype(object) if classes.dtype.kind == "O" else every
     column = np.full(len(hierarchy), -1)
     column[positions] = np.arange(len(positions))
     columns = column[nodes]
@@ -125,6 +160,47 @@ def name_nodes(
     if classes.dtype.kind == "O":
         names = names.astype(object)
     named: NDArray[Any] = names[cells.reshape(-1)]
+    return named
+
+
+def name_paths(
+    paths: NDArray[np.intp], hierarchy: Hierarchy, reject_label: Any = None
+) -> NDArray[Any]:
+    """Return the paths to chosen nodes as path labels.
+
+    Parameters
+    ----------
+    paths : ndarray of shape (n, n_steps), dtype intp
+        Positions in ``hierarchy.nodes``, the top level first, then -1; nothing but -1 where no
+        node is chosen.
+    hierarchy : Hierarchy
+        The hierarchy.
+    reject_label : object, optional
+        What a path of nothing but -1 holds as its only label.
+
+    Returns
+    -------
+    ndarray of shape (n, n_steps)
+        Padded as :meth:`Hierarchy.name_paths` does.
+    """
+    rejected = np.flatnonzero(paths[:, 0] < 0)
+    if not len(rejected):
+        return hierarchy.name_paths(paths)
+    if is_missing(reject_label) or reject_label == "":
+        raise ValueError(
+            f"reject_label={reject_label!r} is how paths are padded: choose a word such as "
+            "'unknown' for what has no answer"
+        )
+    # One more path to a node, so that the names are of the type that they always have.
+    some_path = np.full((1, paths.shape[1]), -1)
+    some_path[0, 0] = 0
+    named = hierarchy.name_paths(np.concatenate((paths, some_path)))[:-1]
+    if named.dtype.kind == "U" and isinstance(reject_label, str):
+        named = named.astype(np.result_type(named, np.array(reject_label)))
+    else:
+        named = named.astype(object)
+    for row in rejected.tolist():  # at once, a tuple would be several labels
+        named[row, 0] = reject_label
     return named
 
 

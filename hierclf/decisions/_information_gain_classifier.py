@@ -13,14 +13,13 @@ from scipy.stats import beta
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from hierclf._blocks import by_blocks, row_blocks
+from hierclf._blocks import row_blocks
 from hierclf._compat import Interval
 from hierclf._held_out import BaseHeldOutClassifier, Fold, class_proba
-from hierclf._probabilities import read_proba
-from hierclf.decisions._base import name_nodes
+from hierclf._hierarchies import check_reject_label
 from hierclf.decisions._information_gain import Candidates, InformationGain
 from hierclf.hierarchy import Hierarchy
-from hierclf.hierarchy._nodes import as_list, is_hashable, plain_array, shorten
+from hierclf.hierarchy._nodes import shorten
 
 # Beside this trade-off the rewards, 0 to 1, do not count: the likeliest node is chosen.
 _LARGEST = 1e6
@@ -176,25 +175,23 @@ class InformationGainClassifier(BaseHeldOutClassifier):
         classes: NDArray[Any],
         hierarchy: Hierarchy,
     ) -> None:
-        if is_hashable(self.reject_label) and self.reject_label in hierarchy:
-            raise ValueError(f"reject_label must not be a node, and {self.reject_label!r} is one")
+        check_reject_label(self.reject_label, hierarchy)
         candidates = Candidates.of(hierarchy.node_indices(classes), hierarchy)
         held_out = _masses(folds, candidates, hierarchy)
         truth = labels[np.concatenate([fold.rows for fold in folds])]
         weight = np.concatenate([fold.weight for fold in folds])
+        may_reject = self.reject_label is not None
 
         def judge(trade_off: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-            answers = [candidates.choose(block, trade_off) for block in held_out]
-            chosen, score = (np.concatenate(parts) for parts in zip(*answers, strict=True))
-            rejected = self._rejects(score, trade_off)
-            right = hierarchy.are_at_or_above(candidates.nodes[chosen], truth) | rejected
-            return np.where(rejected, 0.0, candidates.rewards[chosen]), right
+            answers = [candidates.choose(block, trade_off, may_reject) for block in held_out]
+            nodes, rewards = (np.concatenate(parts) for parts in zip(*answers, strict=True))
+            return rewards, hierarchy.are_at_or_above(nodes, truth)
 
         def reaches(trade_off: float) -> bool:
             _, right = judge(trade_off)
             return weighted_bound(right, weight, self.confidence) >= self.accuracy
 
-        least = candidates.rewards.min() if self.reject_label is None else 0.0
+        least = 0.0 if may_reject else candidates.rewards.min()
         sufficient = _sufficient_trade_off(least, candidates.rewards.max(), self.accuracy)
         steps = [0.0, sufficient, _LARGEST]
         enough = next((i for i, step in enumerate(steps) if reaches(step)), None)
@@ -208,14 +205,7 @@ class InformationGainClassifier(BaseHeldOutClassifier):
         self.trade_off_ = trade_off
         self.accuracy_ = float(np.average(right, weights=weight))
         self.information_gain_ = float(np.average(reward * right, weights=weight))
-        self.decision_ = InformationGain(trade_off)
-
-    def _rejects(self, score: NDArray[np.float64], trade_off: float) -> NDArray[np.bool_]:
-        """Tell for which rows the root, which is always right and says nothing, is better."""
-        if self.reject_label is None:
-            return np.zeros(len(score), dtype=bool)
-        rejected: NDArray[np.bool_] = score < trade_off
-        return rejected
+        self.decision_ = InformationGain(trade_off, self.reject_label)
 
     def _warn(
         self,
@@ -252,25 +242,8 @@ class InformationGainClassifier(BaseHeldOutClassifier):
             where all of them are classes.
         """
         check_is_fitted(self)
-        hierarchy, trade_off = self.hierarchy_, self.trade_off_
         proba = class_proba(self.estimator_, X)
-        if self.reject_label is None:
-            return self.decision_.decide(proba, self.classes_, hierarchy)
-        classes, positions, proba = read_proba(proba, self.classes_, hierarchy)
-        candidates = Candidates.of(positions, hierarchy)
-
-        def rule(block: NDArray[Any]) -> NDArray[np.intp]:
-            chosen, score = candidates.choose(candidates.sums @ block.T, trade_off)
-            return np.where(self._rejects(score, trade_off), -1, candidates.nodes[chosen])
-
-        nodes = by_blocks(rule, proba)  # the root, which is no answer, is -1
-        is_answer = nodes >= 0
-        labels = name_nodes(nodes[is_answer], classes, positions, hierarchy)
-        if is_answer.all():
-            return labels
-        names = iter(as_list(labels))
-        named = plain_array([next(names) if a else self.reject_label for a in is_answer.tolist()])
-        return named.astype(object) if labels.dtype.kind == "O" else named
+        return self.decision_.decide(proba, self.classes_, self.hierarchy_)
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the probabilities of the classes, as the estimator has them.

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hierclf._compat import Interval
+from hierclf._hierarchies import check_reject_label
 from hierclf.decisions._base import BaseDecision, Rule, by_depth, covering, nodes_of_level
 from hierclf.hierarchy import Hierarchy
 from hierclf.hierarchy._graph import gather
@@ -155,37 +156,53 @@ class Threshold(BaseDecision):
     >>> proba = [[0.625, 0.25, 0.125], [0.375, 0.375, 0.25]]
     >>> Threshold(0.5).decide(proba, ["cat", "dog", "oak"], tree)
     array(['cat', 'animal'], dtype='<U6')
+
+    The likeliest kind of the second sample has the probability 0.75.
+
+    >>> Threshold(0.8).decide(proba, ["cat", "dog", "oak"], tree)
+    array(['animal', 'animal'], dtype='<U6')
+    >>> Threshold(0.8, reject_label="unknown").decide(proba, ["cat", "dog", "oak"], tree)
+    array(['animal', 'unknown'], dtype='<U7')
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "threshold": [Interval(Real, 0, 1, closed="both")],
+        "reject_label": "no_validation",
     }
 
-    def __init__(self, threshold: float = 0.5) -> None:
+    def __init__(self, threshold: float = 0.5, reject_label: Any = None) -> None:
         self.threshold = threshold
+        self.reject_label = reject_label
 
     def build(
         self, classes: NDArray[np.intp], hierarchy: Hierarchy, level: int | str | None = None
     ) -> Rule:
         """Prepare the decision; see :meth:`BaseDecision.build`."""
-        if level is not None:
+        check_reject_label(self.reject_label, hierarchy)
+        may_reject = self.reject_label is not None
+        if level is not None and not may_reject:
             raise ValueError(
                 f"Threshold stops where it must and cannot promise a node of level {level!r}; "
-                "for a level use Argmax, TopDown or MinimumRisk"
+                "for a level use Argmax, TopDown or MinimumRisk, or give a reject_label for "
+                "samples in doubt"
             )
         nodes, sums = covering(classes, hierarchy)
         depths = by_depth(nodes, hierarchy)
+        if level is not None:
+            on_level = nodes_of_level(classes, hierarchy, level)
+            sums = sums[np.searchsorted(nodes, on_level)]
+            nodes, depths = on_level, [slice(None)]
         threshold = self.threshold
 
         def rule(proba: NDArray[Any]) -> NDArray[np.intp]:
             masses = sums @ proba.T
-            chosen = np.empty(len(proba), dtype=np.intp)
+            chosen = np.full(len(proba), -1)
             rows = np.arange(len(proba))
             for depth in reversed(depths):
                 equally_deep = masses[depth, rows]
                 likeliest = equally_deep.argmax(axis=0)
                 passes = equally_deep[likeliest, np.arange(len(rows))] >= threshold
-                if depth is depths[0]:
+                if depth is depths[0] and not may_reject:
                     passes[:] = True
                 chosen[rows[passes]] = nodes[depth][likeliest[passes]]
                 rows = rows[~passes]

@@ -111,9 +111,9 @@ def any_depth_accuracy_score(
     hierarchy : Hierarchy, dict, edges or graph
         The hierarchy.
     reject_label : object, optional
-        What ``y_pred``, 1-D, holds where there is no answer, as
-        :class:`hierclf.decisions.InformationGainClassifier` may give. It is scored as the
-        root: right, and saying nothing.
+        What `y_pred` holds where there is no answer, as a label or as the only label of a
+        path; see :class:`hierclf.decisions.Threshold`. It is scored as the root: right, and
+        saying nothing.
     sample_weight : array-like of shape (n,), optional
         Weights of the rows.
 
@@ -168,9 +168,9 @@ def information_gain_score(
     hierarchy : Hierarchy, dict, edges or graph
         The hierarchy.
     reject_label : object, optional
-        What ``y_pred``, 1-D, holds where there is no answer, as
-        :class:`hierclf.decisions.InformationGainClassifier` may give. It is scored as the
-        root: right, and saying nothing.
+        What `y_pred` holds where there is no answer, as a label or as the only label of a
+        path; see :class:`hierclf.decisions.Threshold`. It is scored as the root: right, and
+        saying nothing.
     sample_weight : array-like of shape (n,), optional
         Weights of the rows.
 

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from hierclf._compat import check_sample_weight
+from hierclf._hierarchies import check_reject_label
 from hierclf._probabilities import read_classes
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.hierarchy._indicators import read_indicator
@@ -23,6 +24,7 @@ from hierclf.hierarchy._nodes import (
     shorten,
     sort_if_possible,
 )
+from hierclf.hierarchy._readers import iter_rows
 
 Kind = Literal["labels", "paths", "indicator"]
 # Checks the numbers of all classes: takes the numbers, the classes, and what to call both.
@@ -71,7 +73,7 @@ def read_nodes(
     sample_weight : array-like of shape (n,), optional
         Weights.
     reject_label : object, optional
-        What ``y_pred`` holds for the root, whose position is -1.
+        What `y_pred` holds for the root, whose position is -1.
 
     Returns
     -------
@@ -88,15 +90,20 @@ def read_nodes(
 
 
 def _read_answers(y_pred: Any, reject_label: Any, hierarchy: Hierarchy) -> NDArray[np.intp]:
-    """Return the positions of 1-D labels, -1 where one is the word for no answer."""
-    if is_hashable(reject_label) and reject_label in hierarchy:
-        raise ValueError(f"reject_label must not be a node, and {reject_label!r} is one")
+    """Return the positions of labels or paths, -1 where one is the word for no answer."""
+    check_reject_label(reject_label, hierarchy)
     with blame("y_pred"):
-        labels = as_labels(y_pred)
-        is_answer = np.array([label != reject_label for label in labels], dtype=bool)
-        answers = [label for label in labels if label != reject_label]
-        predicted = np.full(len(labels), -1)
-        predicted[is_answer] = hierarchy.node_indices(answers)
+        kind, rows = tell_apart(y_pred, hierarchy)
+        if kind == "paths":
+            rows = [row for _, row in iter_rows(rows)]
+            is_answer = [len(row) == 0 or row[0] != reject_label for row in rows]
+        else:
+            rows = as_labels(y_pred)
+            is_answer = [label != reject_label for label in rows]
+        predicted = np.full(len(rows), -1)
+        if any(is_answer):
+            answers = [row for row, is_one in zip(rows, is_answer, strict=True) if is_one]
+            predicted[is_answer] = _find(kind, answers, hierarchy)
     return predicted
 
 
