@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
@@ -32,9 +34,15 @@ from hierclf._compat import (
     fit_context,
     safe_indexing,
 )
-from hierclf._hierarchies import fitted_hierarchy
+from hierclf._hierarchies import (
+    classes_in,
+    fitted_hierarchy,
+    hierarchy_param,
+    name_nodes,
+    name_paths,
+)
 from hierclf._probabilities import check_proba
-from hierclf._targets import accuracy, objects_of
+from hierclf._targets import accuracy, locate
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.hierarchy._nodes import as_labels, plain_array
 
@@ -47,7 +55,8 @@ class Fold(NamedTuple):
     rows : ndarray of shape (n,), dtype intp
         Which rows. None has weight 0.
     classes : ndarray of shape (n_classes,)
-        The classes that the estimator knows: rare ones may not be among them.
+        The classes that the estimator knows, as the whole hierarchy names them: rare ones may
+        not be among them.
     proba : ndarray of shape (n, n_classes)
         Their probabilities.
     weight : ndarray of shape (n,), dtype float64
@@ -92,16 +101,17 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return tags
 
     @fit_context(prefer_skip_nested_validation=False)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Any:
         """Train the estimator, and learn from rows that it was not trained on.
 
         Parameters
         ----------
         X : array-like, sparse matrix or list of length n_samples
             What the estimator reads.
-        y : array-like of shape (n_samples,)
-            Labels. One may be an inner node, for a row known only that far, if the
-            estimator can be trained on it or ``cv="prefit"``.
+        y : array-like of shape (n_samples,) or (n_samples, n_levels)
+            Labels, or paths if the estimator can be trained on paths or ``cv="prefit"``:
+            an array, data frame or lists, as the estimator takes them. A label may be an
+            inner node, for a sample known only that far, under the same condition.
         sample_weight : array-like of shape (n_samples,), optional
             Weights, not negative: what the estimator is trained with, and how much each
             held-out row counts. With metadata routing it is trained with them only if it
@@ -120,44 +130,81 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         NotFittedError
             If ``cv="prefit"`` and the estimator is not fitted.
         """
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None"
+            )
         X, y = indexable(X, y)
-        labels, codes = _read_labels(y)
-        given = None if sample_weight is None else _read_weight(sample_weight, len(labels))
-        fit_params = self._fit_params(given)
+        given = None if sample_weight is None else _read_weight(sample_weight, len(y))
         # Only the ratios count: in this way equal weights are 1, to the last digit.
-        weight = np.ones(len(labels)) if given is None else given / given.max()
+        weight = np.ones(len(y)) if given is None else given / given.max()
+        self._check_prefit()
+        labels = self._read_labels(y, weight)
+        fit_params = self._fit_params(given)
         if self.hierarchy is not None:
             hierarchy = as_hierarchy(self.hierarchy)
-            positions = _locate(labels, weight, hierarchy)
-        splits = self._split(X, codes, weight)
+            positions = labels.positions(hierarchy)
+        splits = self._split(X, labels.codes, weight)
         if splits is None:
             estimator = self.estimator
         elif self.refit:
-            estimator = clone(self.estimator).fit(X, labels, **fit_params)
+            estimator = clone(self.estimator).fit(X, labels.y, **fit_params)
         else:
-            estimator = _fit(self.estimator, X, labels, splits[0].train, fit_params)
+            estimator = _fit(self.estimator, X, labels.y, splits[0].train, fit_params)
         if self.hierarchy is None:
             hierarchy = fitted_hierarchy(estimator)
-            try:
-                positions = _locate(labels, weight, hierarchy)
-            except ValueError as error:
-                raise ValueError(
-                    f"{error}. That of the fitted estimator holds what it was trained on: give "
-                    "the whole one as hierarchy="
-                ) from None
+            with _suggest_whole_hierarchy():
+                positions = labels.positions(hierarchy)
+        hold_out = partial(_hold_out, X=X, weight=weight, hierarchy=hierarchy)
         if splits is None:
-            folds = [_hold_out(estimator, X, np.flatnonzero(weight), weight)]
+            folds = [hold_out(estimator, rows=np.flatnonzero(weight))]
         elif self.refit:
             folds = Parallel(n_jobs=self.n_jobs)(
-                delayed(_fit_and_hold_out)(self.estimator, X, labels, split, weight, fit_params)
+                delayed(_fit_and_hold_out)(
+                    self.estimator, X, labels.y, split, weight, fit_params, hierarchy
+                )
                 for split in splits
             )
         else:
-            folds = [_hold_out(estimator, X, splits[0].test, weight)]
-        self._learn(folds, positions, estimator.classes_, hierarchy)
+            folds = [hold_out(estimator, rows=splits[0].test)]
+        self._learn(folds, positions, classes_in(hierarchy, estimator), hierarchy)
         self.estimator_ = estimator
         self.hierarchy_ = hierarchy
+        self._longest_path = labels.longest_path
         return self
+
+    def _check_prefit(self) -> None:
+        if not self._is_prefit:
+            return
+        try:
+            check_is_fitted(self.estimator, "classes_")
+        except NotFittedError:
+            raise NotFittedError(
+                f"cv='prefit' needs a fitted estimator, and {self.estimator!r} is not"
+            ) from None
+
+    def _read_labels(self, y: Any, weight: NDArray[np.float64]) -> _Labels:
+        """Read labels or paths; what hierarchy there is tells tuples that are nodes from paths."""
+        if self.hierarchy is not None:
+            return _read_labels(y, weight, as_hierarchy(self.hierarchy))
+        if not self._is_prefit:
+            return _read_labels(y, weight, hierarchy_param(self.estimator))
+        with _suggest_whole_hierarchy():
+            return _read_labels(y, weight, fitted_hierarchy(self.estimator))
+
+    def _name(self, nodes: NDArray[np.intp], reject_label: Any = None) -> NDArray[Any]:
+        """Return predicted nodes in the form of y; nodes are positions, -1 for no answer."""
+        hierarchy = self.hierarchy_
+        if self._longest_path is None:
+            classes, positions = np.asarray(self.classes_), hierarchy.node_indices(self._classes)
+            return name_nodes(nodes, classes, positions, hierarchy, reject_label)
+        paths = hierarchy.path_indices(nodes)
+        return name_paths(paths, hierarchy, reject_label, width=self._longest_path)
+
+    @property
+    def _classes(self) -> NDArray[Any]:
+        """The classes as ``hierarchy_`` names them."""
+        return classes_in(self.hierarchy_, self.estimator_)
 
     def _fit_params(self, sample_weight: NDArray[np.float64] | None) -> dict[str, Any]:
         """Return what the fit of the estimator takes besides rows and labels."""
@@ -219,14 +266,8 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         raise NotImplementedError
 
     def _split(self, X: Any, y: NDArray[Any], weight: NDArray[np.float64]) -> list[_Split] | None:
-        """Part the rows, or return None if nothing is to be trained."""
+        """Part the samples, or return None if nothing is to be trained."""
         if self._is_prefit:
-            try:
-                check_is_fitted(self.estimator, "classes_")
-            except NotFittedError:
-                raise NotFittedError(
-                    f"cv='prefit' needs a fitted estimator, and {self.estimator!r} is not"
-                ) from None
             return None
         if isinstance(self.cv, Real) and not isinstance(self.cv, Integral):
             cv = StratifiedShuffleSplit(1, test_size=self.cv, random_state=self.random_state)
@@ -249,16 +290,16 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return splits
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
-        """Return the share of rows whose label is predicted.
+        """Return the share of samples whose label, or whole path, is predicted.
 
         Parameters
         ----------
         X : array-like, sparse matrix or list of length n_samples
             What the estimator reads.
-        y : array-like of shape (n_samples,)
-            True labels.
+        y : array-like of shape (n_samples,) or (n_samples, n_levels)
+            True labels, in the form that was fitted.
         sample_weight : array-like of shape (n_samples,), optional
-            Weights of the rows.
+            Weights of the samples.
 
         Returns
         -------
@@ -294,27 +335,102 @@ class _Split(NamedTuple):
     test: NDArray[np.intp]
 
 
-def _fit(
-    estimator: Any, X: Any, y: NDArray[Any], rows: NDArray[np.intp], fit_params: dict[str, Any]
-) -> Any:
+class _Labels(NamedTuple):
+    """The labels of all samples.
+
+    Attributes
+    ----------
+    y : array-like of length n_samples
+        What the estimator is trained on: labels, or paths as they were given.
+    known : array-like of length n_samples
+        The same, but a sample of weight 0, whose label may be anything, has that of another.
+    counts : ndarray of shape (n_samples,), dtype bool
+        Whether the weight is not 0.
+    codes : ndarray of shape (n_samples,)
+        What tells labels apart for a split.
+    longest_path : int or None
+        Length of the longest path; None where y holds single labels.
+    """
+
+    y: Any
+    known: Any
+    counts: NDArray[np.bool_]
+    codes: NDArray[Any]
+    longest_path: int | None
+
+    def positions(self, hierarchy: Hierarchy) -> NDArray[np.intp]:
+        """Return where the labels are in ``hierarchy.nodes``, -1 for samples of weight 0."""
+        known = self.known
+        if self.longest_path is not None:
+            if not hierarchy.is_tree:
+                raise ValueError(
+                    "y holds paths, and predictions can be paths in a tree only, while in a DAG "
+                    "several may lead to a node: give the last label of each path, "
+                    "hierarchy.leaves_from_paths(y)"
+                )
+            known = hierarchy.leaves_from_paths(known)
+        positions = hierarchy.node_indices(known)
+        positions[~self.counts] = -1
+        return positions
+
+
+def _read_labels(y: Any, weight: NDArray[np.float64], hierarchy: Any) -> _Labels:
+    """Read labels, or paths; a hierarchy tells tuples that are nodes from paths."""
+    counts = weight > 0
+    rows = np.where(counts, np.arange(len(counts)), counts.argmax())
+    known = y if counts.all() else safe_indexing(y, rows)
+    located = locate(known, hierarchy)
+    if located is None:
+        labels = column_or_1d(y, warn=True)
+        assert_all_finite(labels, input_name="y")
+        check_classification_targets(labels)
+        return _Labels(labels, labels[rows], counts, labels, None)
+    codes, longest_path = located.positions, located.longest_path
+    if longest_path is None:
+        y = plain_array(as_labels(y))
+        known = y[rows]
+    return _Labels(y, known, counts, codes, longest_path)
+
+
+@contextmanager
+def _suggest_whole_hierarchy() -> Iterator[None]:
+    """Say what to do about labels that are not in the hierarchy of the fitted estimator."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(
+            f"{error}. That of the fitted estimator holds what it was trained on: give the whole "
+            "one as hierarchy="
+        ) from None
+
+
+def _fit(estimator: Any, X: Any, y: Any, rows: NDArray[np.intp], fit_params: dict[str, Any]) -> Any:
     own = {name: safe_indexing(values, rows) for name, values in fit_params.items()}
     return clone(estimator).fit(safe_indexing(X, rows), safe_indexing(y, rows), **own)
 
 
-def _hold_out(estimator: Any, X: Any, rows: NDArray[np.intp], weight: NDArray[np.float64]) -> Fold:
+def _hold_out(
+    estimator: Any,
+    X: Any,
+    rows: NDArray[np.intp],
+    weight: NDArray[np.float64],
+    hierarchy: Hierarchy,
+) -> Fold:
     proba = class_proba(estimator, safe_indexing(X, rows))
-    return Fold(rows, np.asarray(estimator.classes_), proba, weight[rows])
+    return Fold(rows, classes_in(hierarchy, estimator), proba, weight[rows])
 
 
 def _fit_and_hold_out(
     estimator: Any,
     X: Any,
-    y: NDArray[Any],
+    y: Any,
     split: _Split,
     weight: NDArray[np.float64],
     fit_params: dict[str, Any],
+    hierarchy: Hierarchy,
 ) -> Fold:
-    return _hold_out(_fit(estimator, X, y, split.train, fit_params), X, split.test, weight)
+    fitted = _fit(estimator, X, y, split.train, fit_params)
+    return _hold_out(fitted, X, split.test, weight, hierarchy)
 
 
 def class_proba(estimator: Any, X: Any) -> NDArray[Any]:
@@ -335,25 +451,3 @@ def _read_weight(sample_weight: ArrayLike, n_rows: int) -> NDArray[np.float64]:
     if not weight.any():
         raise ValueError("sample_weight is zero for every row: there is nothing to learn from")
     return weight
-
-
-def _locate(
-    labels: NDArray[Any], weight: NDArray[np.float64], hierarchy: Hierarchy
-) -> NDArray[np.intp]:
-    """Look up the labels of the rows that count."""
-    counts = weight > 0  # an estimator may have left out the others, and their labels
-    positions = np.full(len(labels), -1)
-    positions[counts] = hierarchy.node_indices(labels[counts])
-    return positions
-
-
-def _read_labels(y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return labels, and what tells them apart for a split: themselves where they have an order."""
-    if any(type(label) is tuple for label in objects_of(y)):
-        labels = plain_array(as_labels(y))
-        numbers = {label: i for i, label in enumerate(dict.fromkeys(labels.tolist()))}
-        return labels, np.array([numbers[label] for label in labels.tolist()])
-    labels = column_or_1d(y, warn=True)
-    assert_all_finite(labels, input_name="y")
-    check_classification_targets(labels)
-    return labels, labels

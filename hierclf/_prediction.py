@@ -10,11 +10,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from hierclf._hierarchies import name_nodes, name_paths
 from hierclf._inputs import InputReader
 from hierclf._targets import accuracy
 from hierclf._training import SoftmaxNet, argmax
 from hierclf.decisions import Argmax, as_decision
-from hierclf.decisions._base import name_nodes, name_paths
 from hierclf.hierarchy import Hierarchy
 from hierclf.nn.network import SoftmaxNetwork
 
@@ -149,10 +149,8 @@ class SoftmaxPredictions:
                 return paths
 
             paths = self._collect(X, climb)
-        n_missing = (self._longest_path or 0) - paths.shape[1]
-        if n_missing > 0:
-            paths = np.pad(paths, ((0, 0), (0, n_missing)), constant_values=-1)
-        return name_paths(paths, hierarchy, as_decision(self.decision).reject_label)
+        reject_label = as_decision(self.decision).reject_label
+        return name_paths(paths, hierarchy, reject_label, width=self._longest_path or 0)
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Return the share of rows whose label, or whole path, is predicted.

@@ -174,7 +174,7 @@ class TemperatureScalingClassifier(BaseHeldOutClassifier):
             ``classes_``.
         """
         check_is_fitted(self)
-        softmaxes = _Softmaxes(self.classes_, self.hierarchy_)
+        softmaxes = _Softmaxes(self._classes, self.hierarchy_)
         proba = class_proba(self.estimator_, X)
 
         def calibrate(block: NDArray[Any]) -> NDArray[Any]:
@@ -210,12 +210,12 @@ class TemperatureScalingClassifier(BaseHeldOutClassifier):
 
         Returns
         -------
-        ndarray of shape (n_samples,)
-            Labels.
+        ndarray of shape (n_samples,) or (n_samples, n_levels)
+            Labels; where y was paths, the paths to them.
         """
         check_is_fitted(self)
-        labels: NDArray[Any] = self.classes_[self.predict_log_proba(X).argmax(axis=1)]
-        return labels
+        positions = self.hierarchy_.node_indices(self._classes)
+        return self._name(positions[self.predict_log_proba(X).argmax(axis=1)])
 
 
 class _Steps(NamedTuple):

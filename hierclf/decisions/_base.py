@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
 from hierclf._blocks import by_blocks
+from hierclf._hierarchies import name_nodes
 from hierclf._params import ParamObject
 from hierclf._probabilities import read_proba
 from hierclf.hierarchy import Hierarchy, as_hierarchy
-from hierclf.hierarchy._nodes import as_list, is_missing, plain_array
 
 # Takes probabilities of shape (n, n_classes), returns positions in `hierarchy.nodes`, (n,), and -1
 # for no answer.
@@ -111,97 +111,31 @@ class BaseDecision(ParamObject):
             class is not in the hierarchy or above the level, or the decision cannot
             promise a node of the level.
         """
-        self.check()
         hierarchy = as_hierarchy(hierarchy)
-        labels, positions, values = read_proba(proba, classes, hierarchy)
-        rule = self.build(positions, hierarchy, level)
-        nodes = by_blocks(rule, values)
+        labels, positions, nodes = choose_nodes(self, proba, classes, hierarchy, level)
         return name_nodes(nodes, labels, positions, hierarchy, self.reject_label)
 
 
-def name_nodes(
-    nodes: NDArray[np.intp],
-    classes: NDArray[Any],
-    positions: NDArray[np.intp],
+def choose_nodes(
+    decision: BaseDecision,
+    proba: ArrayLike,
+    classes: ArrayLike,
     hierarchy: Hierarchy,
-    reject_label: Any = None,
-) -> NDArray[Any]:
-    """Return the labels of chosen nodes, in the dtype of the classes if all are classes.
+    level: int | str | None = None,
+) -> tuple[NDArray[Any], NDArray[np.intp], NDArray[np.intp]]:
+    """Choose nodes as :meth:`BaseDecision.decide` does.
 
-    Parameters
-    ----------
+    Returns
+    -------
+    labels, positions : ndarray of shape (n_classes,)
+        The classes, and their positions in ``hierarchy.nodes``.
     nodes : ndarray of shape (n,), dtype intp
-        Positions in ``hierarchy.nodes``, or -1.
-    classes, positions : ndarray of shape (n_classes,)
-        The classes, and their positions.
-    hierarchy : Hierarchy
-        The hierarchy.
-    reject_label : object, optional
-        The label where the position is -1.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        Labels.
+        The positions of the nodes chosen, -1 for no answer.
     """
-    is_answer = nodes >= 0
-    if not is_answer.all():
-        answers = iter(as_list(name_nodes(nodes[is_answer], classes, positions, hierarchy)))
-        every = plain_array([next(answers) if a else reject_label for a in is_answer.tolist()])
-        return every.astype(object) if classes.dtype.kind == "O" else every
-    column = np.full(len(hierarchy), -1)
-    column[positions] = np.arange(len(positions))
-    columns = column[nodes]
-    if len(nodes) == 0 or columns.min() >= 0:
-        labels: NDArray[Any] = classes[columns]
-        return labels
-    used, cells = np.unique(nodes, return_inverse=True)
-    names = plain_array([hierarchy.nodes[i] for i in used.tolist()])
-    if classes.dtype.kind == "O":
-        names = names.astype(object)
-    named: NDArray[Any] = names[cells.reshape(-1)]
-    return named
-
-
-def name_paths(
-    paths: NDArray[np.intp], hierarchy: Hierarchy, reject_label: Any = None
-) -> NDArray[Any]:
-    """Return the paths to chosen nodes as path labels.
-
-    Parameters
-    ----------
-    paths : ndarray of shape (n, n_steps), dtype intp
-        Positions in ``hierarchy.nodes``, the top level first, then -1; nothing but -1 where no
-        node is chosen.
-    hierarchy : Hierarchy
-        The hierarchy.
-    reject_label : object, optional
-        What a path of nothing but -1 holds as its only label.
-
-    Returns
-    -------
-    ndarray of shape (n, n_steps)
-        Padded as :meth:`Hierarchy.name_paths` does.
-    """
-    rejected = np.flatnonzero(paths[:, 0] < 0)
-    if not len(rejected):
-        return hierarchy.name_paths(paths)
-    if is_missing(reject_label) or reject_label == "":
-        raise ValueError(
-            f"reject_label={reject_label!r} is how paths are padded: choose a word such as "
-            "'unknown' for what has no answer"
-        )
-    # One more path to a node, so that the names are of the type that they always have.
-    some_path = np.full((1, paths.shape[1]), -1)
-    some_path[0, 0] = 0
-    named = hierarchy.name_paths(np.concatenate((paths, some_path)))[:-1]
-    if named.dtype.kind == "U" and isinstance(reject_label, str):
-        named = named.astype(np.result_type(named, np.array(reject_label)))
-    else:
-        named = named.astype(object)
-    for row in rejected.tolist():  # at once, a tuple would be several labels
-        named[row, 0] = reject_label
-    return named
+    decision.check()
+    labels, positions, values = read_proba(proba, classes, hierarchy)
+    rule = decision.build(positions, hierarchy, level)
+    return labels, positions, by_blocks(rule, values)
 
 
 def covering(

@@ -17,6 +17,7 @@ from hierclf._blocks import row_blocks
 from hierclf._compat import Interval
 from hierclf._held_out import BaseHeldOutClassifier, Fold, class_proba
 from hierclf._hierarchies import check_reject_label
+from hierclf.decisions._base import choose_nodes
 from hierclf.decisions._information_gain import Candidates, InformationGain
 from hierclf.hierarchy import Hierarchy
 from hierclf.hierarchy._nodes import shorten
@@ -237,13 +238,15 @@ class InformationGainClassifier(BaseHeldOutClassifier):
 
         Returns
         -------
-        ndarray of shape (n_samples,)
+        ndarray of shape (n_samples,) or (n_samples, n_levels)
             Nodes of ``hierarchy_`` or ``reject_label``; in the dtype of ``classes_``
-            where all of them are classes.
+            where all of them are classes. Where y was paths, paths; then ``reject_label`` is
+            the only label of its row.
         """
         check_is_fitted(self)
         proba = class_proba(self.estimator_, X)
-        return self.decision_.decide(proba, self.classes_, self.hierarchy_)
+        _, _, nodes = choose_nodes(self.decision_, proba, self._classes, self.hierarchy_)
+        return self._name(nodes, self.decision_.reject_label)
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the probabilities of the classes, as the estimator has them.
