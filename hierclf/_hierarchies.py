@@ -70,10 +70,10 @@ def given_hierarchy(estimator: Any) -> Hierarchy:
     if hasattr(found, "fit"):
         raise ValueError(
             f"the hierarchy of {type(estimator).__name__} is learnt from the data by {found!r}, "
-            "so it differs from fold to fold: pass hierarchy= to judge all by the same"
+            "so it differs from fold to fold"
         )
     if found is None:
-        raise ValueError(f"{type(estimator).__name__} was given no hierarchy: pass hierarchy=")
+        raise ValueError(f"{type(estimator).__name__} was given no hierarchy")
     return as_hierarchy(found)
 
 
@@ -92,6 +92,15 @@ def _search(estimator: Any, look: Callable[[Any], Any]) -> Any:
         wrapped = (getattr(estimator, name, None) for name in _WRAPPED)
         estimator = steps[-1][1] if steps else next((w for w in wrapped if w is not None), None)
     return None
+
+
+def own_hierarchy(estimator: Any) -> Hierarchy | None:
+    """Return the fitted hierarchy of a classifier of ours, or of one inside; None for others.
+
+    Other packages have attributes of that name whose nodes may not be the labels.
+    """
+    found = _search(estimator, lambda inner: getattr(inner, "hierarchy_", None))
+    return found if isinstance(found, Hierarchy) else None
 
 
 def classes_in(hierarchy: Hierarchy, estimator: Any) -> NDArray[Any]:
@@ -113,8 +122,8 @@ def classes_in(hierarchy: Hierarchy, estimator: Any) -> NDArray[Any]:
         The ``classes_`` themselves, unless one is not in the hierarchy and the paths to all are.
     """
     classes: NDArray[Any] = np.asarray(estimator.classes_)
-    own = _search(estimator, lambda inner: getattr(inner, "hierarchy_", None))
-    if not isinstance(own, Hierarchy) or all(c in hierarchy for c in as_list(classes)):
+    own = own_hierarchy(estimator)
+    if own is None or all(c in hierarchy for c in as_list(classes)):
         return classes
     try:
         return hierarchy.leaves_from_paths(own.paths_from_leaves(classes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,7 @@ def _are_descents(rows: Any, hierarchy: Hierarchy) -> NDArray[np.bool_]:
         row if row and row[-1] in hierarchy else clean_path(row, number)
         for number, row in iter_rows(rows)
     ]
+    cleaned = [_name_by_path(row, hierarchy) for row in cleaned]
     positions = hierarchy.node_indices(plain_array([node for row in cleaned for node in row]))
     row_of = np.repeat(np.arange(len(cleaned)), [len(row) for row in cleaned])
     steps = np.flatnonzero(np.diff(row_of) == 0)
@@ -97,3 +99,15 @@ def _are_descents(rows: Any, hierarchy: Hierarchy) -> NDArray[np.bool_]:
     consistent = np.ones(len(cleaned), dtype=bool)
     consistent[row_of[steps[~(is_edge | stays)]]] = False
     return consistent
+
+
+def _name_by_path(row: Sequence[Any], hierarchy: Hierarchy) -> list[Any]:
+    """Replace a name that occurs in several branches by the node that the path so far leads to."""
+    nodes = list(row)
+    for k, name in enumerate(row):
+        if name not in hierarchy:
+            try:
+                nodes[k] = hierarchy.leaves_from_paths([row[: k + 1]]).tolist()[0]
+            except ValueError:
+                break  # no such path: the look-up names what is unknown
+    return nodes
