@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,7 +117,7 @@ class TemperatureScalingClassifier(BaseHeldOutClassifier):
         self,
         estimator: Any,
         *,
-        by: str = "level",
+        by: Literal["level", "group", "all"] = "level",
         hierarchy: Any = None,
         cv: Any = None,
         refit: bool = True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,8 @@ _CHUNK = 1 << 22
 
 # Cost of naming each of some nodes (rows) for each class (columns).
 Table = NDArray[Any]
+Name: TypeAlias = Literal["tree_distance", "lca_height"]
+Cost: TypeAlias = Name | ArrayLike | Callable[[Any, Any], float]
 
 
 class MinimumRisk(BaseDecision):
@@ -106,8 +108,8 @@ class MinimumRisk(BaseDecision):
 
     def __init__(
         self,
-        cost: str | ArrayLike | Callable[[Any, Any], float] = "tree_distance",
-        over: str = "leaves",
+        cost: Cost = "tree_distance",
+        over: Literal["leaves", "nodes"] = "leaves",
     ) -> None:
         self.cost = cost
         self.over = over

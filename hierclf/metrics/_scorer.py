@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from inspect import Parameter, signature
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from numpy.typing import ArrayLike
 
@@ -33,12 +33,16 @@ _LOWER_IS_BETTER = (
 _OF_PROBABILITIES = (hierarchical_distance_at_k, level_calibration_error)
 _WITHOUT_TRUTH = (consistency_score,)
 
+ResponseMethod: TypeAlias = Literal[
+    "predict", "predict_proba", "predict_log_proba", "decision_function"
+]
+
 
 def make_hierarchical_scorer(
     metric: Callable[..., float],
     hierarchy: Any = None,
     *,
-    response_method: str | None = None,
+    response_method: ResponseMethod | None = None,
     greater_is_better: bool | None = None,
     **kwargs: Any,
 ) -> Callable[..., float]:
@@ -103,11 +107,10 @@ optional
     -1.0
     """
     function = metric.func if isinstance(metric, partial) else metric
-    methods = {"predict", "predict_proba", "predict_log_proba", "decision_function"}
     validate_parameter_constraints(
         {
             "metric": [callable],
-            "response_method": [StrOptions(methods), None],
+            "response_method": [StrOptions(set(get_args(ResponseMethod))), None],
             "greater_is_better": ["boolean", None],
         },
         {

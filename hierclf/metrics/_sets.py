@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 from warnings import warn
 
 import numpy as np
@@ -15,8 +15,10 @@ from hierclf.hierarchy import as_hierarchy
 from hierclf.hierarchy._nodes import shorten
 from hierclf.metrics._read import check_lengths, read_sets, read_weight
 
+Average: TypeAlias = Literal["micro", "macro", "samples"]
+
 _CONSTRAINTS: dict[str, Any] = {
-    "average": [StrOptions({"micro", "macro", "samples"}), None],
+    "average": [StrOptions(set(get_args(Average))), None],
     "zero_division": [Options(Real, {0, 1}), "nan", StrOptions({"warn"})],
     "close_predictions": ["boolean"],
     "beta": [Interval(Real, 0, None, closed="both")],
@@ -28,9 +30,9 @@ def hierarchical_precision_score(
     y_pred: Any,
     *,
     hierarchy: Any,
-    average: str | None = "micro",
+    average: Average | None = "micro",
     sample_weight: ArrayLike | None = None,
-    zero_division: Any = "warn",
+    zero_division: float | Literal["warn"] = "warn",
     close_predictions: bool = True,
 ) -> float | NDArray[np.float64]:
     r"""Compute the share of the predicted nodes that are true.
@@ -109,9 +111,9 @@ def hierarchical_recall_score(
     y_pred: Any,
     *,
     hierarchy: Any,
-    average: str | None = "micro",
+    average: Average | None = "micro",
     sample_weight: ArrayLike | None = None,
-    zero_division: Any = "warn",
+    zero_division: float | Literal["warn"] = "warn",
     close_predictions: bool = True,
 ) -> float | NDArray[np.float64]:
     r"""Compute the share of the true nodes that are predicted.
@@ -173,9 +175,9 @@ def hierarchical_f1_score(
     y_pred: Any,
     *,
     hierarchy: Any,
-    average: str | None = "micro",
+    average: Average | None = "micro",
     sample_weight: ArrayLike | None = None,
-    zero_division: Any = "warn",
+    zero_division: float | Literal["warn"] = "warn",
     close_predictions: bool = True,
 ) -> float | NDArray[np.float64]:
     r"""Compute the harmonic mean of hierarchical precision and recall.
@@ -247,9 +249,9 @@ def hierarchical_fbeta_score(
     *,
     hierarchy: Any,
     beta: float,
-    average: str | None = "micro",
+    average: Average | None = "micro",
     sample_weight: ArrayLike | None = None,
-    zero_division: Any = "warn",
+    zero_division: float | Literal["warn"] = "warn",
     close_predictions: bool = True,
 ) -> float | NDArray[np.float64]:
     r"""Compute the weighted harmonic mean of hierarchical precision and recall.
@@ -316,9 +318,9 @@ def _score(
     *,
     recall_share: float,
     hierarchy: Any,
-    average: str | None,
+    average: Average | None,
     sample_weight: ArrayLike | None,
-    zero_division: Any,
+    zero_division: float | Literal["warn"],
     close_predictions: bool,
 ) -> float | NDArray[np.float64]:
     """Divide shared nodes by a mean of true and predicted ones, `recall_share` of it the true.
@@ -375,7 +377,7 @@ def _mean_of_known(scores: NDArray[np.float64], weight: NDArray[np.float64]) -> 
 
 
 def _warn_undefined(
-    name: str, undefined: NDArray[np.intp], average: str | None, nodes: tuple[Any, ...]
+    name: str, undefined: NDArray[np.intp], average: Average | None, nodes: tuple[Any, ...]
 ) -> None:
     if average == "micro":
         where = "the data, which have"
