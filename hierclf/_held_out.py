@@ -1,4 +1,4 @@
-"""Classifiers around a classifier, which learn from rows that it was not trained on."""
+"""Classifiers around a classifier, which learn from samples that it was not trained on."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ if TYPE_CHECKING:
 
 
 class Fold(NamedTuple):
-    """Rows that were held out, and what an estimator trained without them says of them.
+    """Samples that were held out, and what an estimator trained without them says of them.
 
     Parameters
     ----------
     rows : ndarray of shape (n,), dtype intp
-        Which rows. None has weight 0.
+        Which samples. None has weight 0.
     classes : ndarray of shape (n_classes,)
         The classes that the estimator knows, as the whole hierarchy names them: rare ones may
         not be among them.
     proba : ndarray of shape (n, n_classes)
         Their probabilities.
     weight : ndarray of shape (n,), dtype float64
-        How much each row counts: 1, or less than the heaviest of all rows.
+        How much each sample counts: 1 for the heaviest of all.
     """
 
     rows: NDArray[np.intp]
@@ -73,7 +73,7 @@ class Fold(NamedTuple):
 
 
 class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
-    """A classifier around another, with parameters of its own that held-out rows determine.
+    """A classifier around another, with parameters of its own that held-out samples determine.
 
     A subclass defines :meth:`_learn`.
     """
@@ -105,7 +105,7 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     @fit_context(prefer_skip_nested_validation=False)  # type: ignore[untyped-decorator]
     def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
-        """Train the estimator, and learn from rows that it was not trained on.
+        """Train the estimator, and learn from samples that it was not trained on.
 
         Parameters
         ----------
@@ -117,7 +117,7 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             inner node, for a sample known only that far, under the same condition.
         sample_weight : array-like of shape (n_samples,), optional
             Weights, not negative: what the estimator is trained with, and how much each
-            held-out row counts. With metadata routing it is trained with them only if it
+            held-out sample counts. With metadata routing it is trained with them only if it
             asks for them.
 
         Returns
@@ -210,7 +210,7 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return classes_in(self.hierarchy_, self.estimator_)
 
     def _fit_params(self, sample_weight: NDArray[np.float64] | None) -> dict[str, Any]:
-        """Return what the fit of the estimator takes besides rows and labels."""
+        """Return what the fit of the estimator takes besides X and y."""
         if self._is_prefit:
             return {}
         if get_config()["enable_metadata_routing"]:
@@ -252,15 +252,15 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         classes: NDArray[Any],
         hierarchy: Hierarchy,
     ) -> None:
-        """Set the attributes that held-out rows determine.
+        """Set the attributes that held-out samples determine.
 
         Parameters
         ----------
         folds : sequence of Fold
-            The held-out rows.
+            The held-out samples.
         labels : ndarray of shape (n_samples,)
-            The true label of every row, as a position in ``hierarchy.nodes``; -1 where the
-            row has weight 0, which needs no label.
+            The true label of every sample, as a position in ``hierarchy.nodes``; -1 where
+            the weight is 0, since no label is needed.
         classes : ndarray of shape (n_classes,)
             The classes of the estimator that will predict.
         hierarchy : Hierarchy
@@ -307,7 +307,7 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         float
-            In [0, 1]. For scores that give credit to an ancestor see
+            In [0, 1]. For metrics that give credit to an ancestor see
             :mod:`hierclf.metrics`.
         """
         return accuracy(y, self.predict(X), sample_weight)
@@ -332,7 +332,7 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
 
 class _Split(NamedTuple):
-    """Rows to train on, and rows to hold out."""
+    """Samples to train on, and samples to hold out."""
 
     train: NDArray[np.intp]
     test: NDArray[np.intp]

@@ -19,8 +19,7 @@ def read_proba(
     Parameters
     ----------
     proba : array-like of shape (n, n_classes)
-        Finite numbers, not negative. Nothing is asked of their sums: rows may lack some of
-        their mass.
+        Finite numbers, not negative. They need not sum to 1.
     classes : array-like of shape (n_classes,)
         What the columns stand for: at least one node, none twice.
     hierarchy : Hierarchy

@@ -1,4 +1,4 @@
-"""What decisions share: from probabilities to one node for each row."""
+"""What decisions share: from probabilities to one node for each sample."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class BaseDecision(ParamObject):
         hierarchy : Hierarchy
             The hierarchy.
         level : int, "leaf" or "parent", optional
-            Where every row must get a node of one level, that level.
+            The level, where every sample must get a node of one level.
 
         Returns
         -------
@@ -84,15 +84,15 @@ class BaseDecision(ParamObject):
     def decide(
         self, proba: ArrayLike, classes: ArrayLike, hierarchy: Any, level: int | str | None = None
     ) -> NDArray[Any]:
-        """Choose a node for each row of any classifier's probabilities.
+        """Choose a node for each sample, from any classifier's probabilities.
 
         Parameters
         ----------
-        proba : array-like of shape (n, n_classes)
+        proba : array-like of shape (n_samples, n_classes)
             What ``predict_proba`` returned: finite and not negative.
         classes : array-like of shape (n_classes,)
-            What the columns stand for: ``classes_`` of the classifier. Leaves, as a
-            rule; the mass of an inner node is that of rows known no further.
+            What the columns stand for: ``classes_`` of the classifier. They are leaves, as a
+            rule; the probability of an inner node is that of a sample known no further.
         hierarchy : Hierarchy, dict, edges or graph
             The hierarchy, which has all classes.
         level : int, "leaf" or "parent", optional
@@ -100,7 +100,7 @@ class BaseDecision(ParamObject):
 
         Returns
         -------
-        ndarray of shape (n,)
+        ndarray of shape (n_samples,)
             Nodes, in the dtype of ``classes`` where all of them are classes. Where there is
             no answer, the ``reject_label`` of the decision.
 

@@ -31,20 +31,21 @@ _N_HALVINGS = 40
 class InformationGainClassifier(BaseHeldOutClassifier):
     r"""A classifier that is as specific as it can be while right as often as asked for.
 
-    An answer is right if it is the true class or an ancestor of it. On rows that the
-    estimator was not trained on, the smallest trade-off of :class:`InformationGain` is
-    sought at which a binomial confidence bound on that accuracy reaches ``accuracy``.
+    An answer is right if it is the true class or an ancestor of it. ``fit`` looks, on samples
+    that the estimator was not trained on, for the smallest trade-off of
+    :class:`InformationGain` at which a binomial confidence bound on that accuracy reaches
+    ``accuracy``.
 
     Parameters
     ----------
     estimator : estimator
         A classifier with ``predict_proba``.
     accuracy : float, default=0.95
-        How often predictions shall be right, between 0 and 1.
+        How often predictions are to be right, between 0 and 1.
     reject_label : object, optional
         What to predict where not even a node of the top level is sure enough, such as
         "unknown": something that is no node. It counts as right, as the root would, and
-        says nothing; every accuracy can be reached with it, given enough held-out rows.
+        says nothing. With it every accuracy can be reached, given enough held-out samples.
         None: there is always an answer.
     hierarchy : Hierarchy, dict, edges or graph, optional
         A tree or DAG that has all labels. None is that of the fitted estimator: its
@@ -52,9 +53,9 @@ class InformationGainClassifier(BaseHeldOutClassifier):
     confidence : float, default=0.95
         The level of the one-sided Clopper-Pearson bound, between 0 and 1.
     cv : int, float, splitter, iterable or "prefit", optional
-        Where held-out rows come from: a number of stratified folds (None is 5), the share
-        of a single stratified split, anything else that gives splits, or "prefit" for an
-        estimator that is fitted already on rows other than those given to ``fit``.
+        Which samples are held out: a number of stratified folds (None is 5), the share of a
+        single stratified split, a splitter, an iterable of splits, or "prefit" for an estimator
+        that is already fitted on other samples than those given to ``fit``.
     refit : bool, default=True
         Train the final estimator on all rows. If False, that of the single split is kept.
         Not used if ``cv="prefit"``.
@@ -68,10 +69,10 @@ class InformationGainClassifier(BaseHeldOutClassifier):
     trade_off_ : float
         The trade-off found.
     accuracy_ : float
-        The share of right predictions at that trade-off among the held-out rows, by weight.
+        The share of right predictions among the held-out samples, by weight.
     information_gain_ : float
-        The mean reward of those predictions, wrong ones counted as 0: 1 if every row got
-        its class right.
+        The mean reward of those predictions, 0 for a wrong one: 1 if the class of every
+        sample is predicted.
     decision_ : InformationGain
         The decision with that trade-off.
     estimator_ : estimator
@@ -92,10 +93,10 @@ class InformationGainClassifier(BaseHeldOutClassifier):
 
     Notes
     -----
-    The accuracy is promised for rows like the held-out ones, so calibrated probabilities
+    The accuracy is promised for samples like the held-out ones, so calibrated probabilities
     are not needed; they make the answers more specific. As the root is not an answer, an
     accuracy may be out of reach without a ``reject_label``: where even the top level is
-    guessed wrong too often, or where the held-out rows are too few for the bound. Then
+    predicted wrong too often, or where the held-out samples are too few for the bound. Then
     there is a warning, and the trade-off is the upper end of the interval that the paper
     searches, at which the accuracy would be reached if the probabilities were calibrated
     and the root an answer.
@@ -104,15 +105,15 @@ class InformationGainClassifier(BaseHeldOutClassifier):
     whose upper end reached the accuracy, and returns such an end: the interval of the
     paper, or what lies beyond it, since no root competes.
 
-    With sample weights :math:`w_i` the accuracy is that of rows which are met as often as
+    With sample weights :math:`w_i` the accuracy is that of samples which are met as often as
     they weigh, and only the ratios of the weights count. The bound is then an
-    approximation: it is that of the effective number of rows [2]_,
-    :math:`(\sum_i w_i)^2 / \sum_i w_i^2`, so that unequal weights ask for more rows. It
-    suits weights that say nothing of whether a row is predicted right, and many rows, none
-    of which holds much of all weight. A row of weight 2 is not two rows, which would be two
-    observations: it counts twice in the accuracy, and not in its certainty.
+    approximation: it is that of the effective number of samples [2]_,
+    :math:`(\sum_i w_i)^2 / \sum_i w_i^2`, so that unequal weights ask for more samples. It
+    suits weights that say nothing of whether a sample is predicted right, and many samples,
+    none of which holds much of all weight. A sample of weight 2 is not two samples, which
+    would be two observations: it counts twice in the accuracy, and not in its certainty.
 
-    ``score`` is the share of predictions that equal the label; for scores that give credit
+    ``score`` is the share of predictions that equal the label; for metrics that give credit
     to an ancestor, and take a ``reject_label``, see
     :func:`hierclf.metrics.any_depth_accuracy_score` and
     :func:`hierclf.metrics.information_gain_score`.

@@ -47,7 +47,7 @@ class MinimumRisk(BaseDecision):
 
     over : {"leaves", "nodes"}, default="leaves"
         What may be predicted: ``"leaves"`` are the classes, or the nodes of the level asked
-        for; ``"nodes"`` are all nodes that have a class at or below them, so that a row in
+        for; ``"nodes"`` are all nodes that have a class at or below them, so that a sample in
         doubt gets an inner node. That is for costs under which a vague answer may pay: with
         ``"tree_distance"`` it leads in a tree to the deepest node that is likelier than one
         half, if there is one; under ``"lca_height"`` none costs less than a leaf below it.
@@ -72,7 +72,7 @@ class MinimumRisk(BaseDecision):
         E[\mathrm{height}] &= H(\mathrm{root})
             - \sum_a P(a) \left(H(\mathrm{parent}(a)) - H(a)\right)
 
-    so the work for a row grows with the number of nodes. In a DAG they are tabulated once
+    so the work for a sample grows with the number of nodes. In a DAG they are tabulated once
     for each pair of candidate and class, in the smallest integers that hold them: 100 MB
     for 10,000 classes.
 
@@ -83,7 +83,7 @@ class MinimumRisk(BaseDecision):
 
     Examples
     --------
-    Oak is the likeliest class, but cat is the safer answer: if the row is a dog, cat is 2
+    Oak is the likeliest class, but cat is the safer answer: if the sample is a dog, cat is 2
     edges away from it, and oak 4.
 
     >>> from hierclf.decisions import MinimumRisk

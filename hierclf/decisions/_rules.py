@@ -123,8 +123,8 @@ class Threshold(BaseDecision):
     """The deepest node that is likely enough: an inner one where the leaves are in doubt.
 
     For non-mandatory leaf prediction [1]_: when "some animal" is of more use than the
-    wrong animal. Where the probabilities are calibrated, a share of at least `threshold`
-    of the rows for which some node is likely enough gets a right one.
+    wrong animal. Of the samples for which some node is likely enough, a share of at least
+    `threshold` gets a right answer where the probabilities are calibrated.
 
     The probability of a node is the sum of the classes at or below it. Of equally deep
     nodes the likeliest is chosen, then the first in node order; nodes with no class at or

@@ -1,14 +1,14 @@
-"""Scores that know the hierarchy, and scorers for model selection.
+"""Metrics that know the hierarchy, and scorers for model selection.
 
-Every score takes ``hierarchy=``, a :class:`hierclf.Hierarchy` or what one is made from,
-and ``sample_weight=``. Rows are given in one of three forms, which need not be the same
+Every metric takes ``hierarchy=``, a :class:`hierclf.Hierarchy` or what one is made from,
+and ``sample_weight=``. Labels are given in one of three forms, which need not be the same
 for ``y_true`` and ``y_pred``:
 
 * 1-D labels, leaves or inner nodes;
 * paths: 2-D labels, root side first, as lists of any lengths, an array or a data frame
   padded with ``""``, ``None`` or NaN;
 * for precision, recall, F and consistency: an indicator matrix, dense or sparse, with a
-  column for each of ``hierarchy.nodes``. Several labels for each row become one by
+  column for each of ``hierarchy.nodes``. Several labels for each sample become one by
   :meth:`hierclf.Hierarchy.to_indicator`. The columns of a data frame whose names are nodes are
   found by name.
 

@@ -17,27 +17,26 @@ from hierclf.metrics._read import blame, close_sets, read_sets, read_weight, tel
 def consistency_score(
     y_pred: Any, *, hierarchy: Any, sample_weight: ArrayLike | None = None
 ) -> float:
-    """Compute the share of rows whose predicted nodes do not contradict each other.
+    """Compute the share of samples whose predicted nodes do not contradict each other.
 
     One minus it is the rate of hierarchy violations.
 
     Parameters
     ----------
-    y_pred : {array-like, sparse matrix} of shape (n, n_nodes) or (n, n_levels)
-        An indicator matrix, whose row is consistent if every node in it comes with all of its
-        ancestors; or nodes of one level after another, such as ``predict(X, level=k)`` in column
-        k. Then a row is consistent if each node but the first is a child of the one before, or
-        the same leaf again. Rows may end early, padded as paths are.
+    y_pred : {array-like, sparse matrix} of shape (n_samples, n_nodes) or (n_samples, n_levels)
+        An indicator matrix, in which a row is consistent if every node in it comes with all of
+        its ancestors; or one node for each level, the top level first, such as
+        ``predict(X, level=k)`` in column k. Then a row is consistent if each node is a child of
+        the one before, or the same leaf again. Rows may end early, padded as paths are.
     hierarchy : Hierarchy, dict, edges or graph
         The hierarchy.
-    sample_weight : array-like of shape (n,), optional
-        Weights of the rows.
+    sample_weight : array-like of shape (n_samples,), optional
+        Weights of the samples.
 
     Returns
     -------
     float
-        Between 0 and 1. A row of an indicator matrix that predicts nothing is
-        consistent.
+        Between 0 and 1. A row of an indicator matrix that predicts nothing is consistent.
 
     Raises
     ------

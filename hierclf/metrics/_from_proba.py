@@ -1,4 +1,4 @@
-"""Scores of what a classifier gives every class: scores to rank by, or probabilities."""
+"""Metrics of what a classifier gives every class: scores to rank by, or probabilities."""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ def hierarchical_distance_at_k(
 ) -> float:
     """Compute the mean LCA height between the true node and the k best-scored classes.
 
-    The hierarchical distance of [1]_: whether what comes after the best guess is near as well.
-    With ``k=1`` it is :func:`lca_height` of the best-scored class.
+    The hierarchical distance of [1]_. It shows whether the classes that come after the best one
+    are near the true node, too. With ``k=1`` it is :func:`lca_height` of the best-scored class.
 
     Parameters
     ----------
-    y_true : array-like of shape (n,) or (n, n_levels)
+    y_true : array-like of shape (n_samples,) or (n_samples, n_levels)
         Labels or paths; see :mod:`hierclf.metrics`.
-    y_score : array-like of shape (n, n_classes)
+    y_score : array-like of shape (n_samples, n_classes)
         Probabilities, log-probabilities or other scores, higher for likelier classes. Of equal
-        ones the first columns are taken.
+        scores the first columns are taken.
     hierarchy : Hierarchy, dict, edges or graph
         The hierarchy.
     k : int
-        How many classes, at most those there are.
+        How many classes; at most the number of columns.
     labels : array-like of shape (n_classes,), optional
         What the columns stand for: ``classes_`` of the classifier. None is the leaves of the
         hierarchy, sorted (if they cannot be, in node order).
-    sample_weight : array-like of shape (n,), optional
-        Weights of the rows.
+    sample_weight : array-like of shape (n_samples,), optional
+        Weights of the samples.
 
     Returns
     -------
     float
-        0 is best, for ``k=1``; for more, classes besides the true one add their heights.
+        0 is the best value for ``k=1``. For a higher `k` the other classes add their heights.
 
     Raises
     ------
@@ -121,17 +121,17 @@ def level_calibration_error(
 ) -> float:
     r"""Compute the expected calibration error of the likeliest node of a level.
 
-    The probabilities of the classes are added up to those of the level. Rows are put into bins
-    by the largest, the confidence; the error is
+    The probabilities of the classes are added up to those of the nodes of the level. The largest
+    of them is the confidence in a sample, and samples are put into bins by it. The error is
     :math:`\sum_b \frac{n_b}{n} |\text{accuracy}_b - \text{confidence}_b|` [1]_.
 
     Parameters
     ----------
-    y_true : array-like of shape (n,) or (n, n_levels)
-        Labels or paths; see :mod:`hierclf.metrics`. Rows whose label stops above the level are
-        left out.
-    y_proba : array-like of shape (n, n_classes)
-        Probabilities; rows sum to 1.
+    y_true : array-like of shape (n_samples,) or (n_samples, n_levels)
+        Labels or paths; see :mod:`hierclf.metrics`. Samples whose label is above the level
+        are left out.
+    y_proba : array-like of shape (n_samples, n_classes)
+        Probabilities; each row sums to 1.
     hierarchy : Hierarchy, dict, edges or graph
         The hierarchy, a tree; in a DAG "leaf" is the only level.
     level : int, "leaf" or "parent"
@@ -142,9 +142,10 @@ def level_calibration_error(
     n_bins : int, default=10
         Number of bins.
     strategy : {"uniform", "quantile"}, default="uniform"
-        Bins of the same width, or of about the same weight. A bin holds its upper bound.
-    sample_weight : array-like of shape (n,), optional
-        Weights of the rows.
+        Bins of the same width, or of about the same weight of samples. The upper bound of a bin
+        belongs to it.
+    sample_weight : array-like of shape (n_samples,), optional
+        Weights of the samples.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What the scores read: labels, paths or indicator matrices, their weights, their hierarchy."""
+"""What the metrics read: labels, paths or indicator matrices, weights, and scores of classes."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def read_nodes(
     sample_weight: ArrayLike | None,
     reject_label: Any = None,
 ) -> Nodes:
-    """Read what a score of one true and one predicted node for each row is given.
+    """Read what a metric of one true and one predicted node for each sample is given.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def read_nodes(
         Labels or paths.
     hierarchy : Hierarchy, dict, edges or graph
         The hierarchy.
-    sample_weight : array-like of shape (n,), optional
+    sample_weight : array-like of shape (n_samples,), optional
         Weights.
     reject_label : object, optional
         What `y_pred` holds for the root, whose position is -1.
@@ -269,7 +269,7 @@ def read_scores(
 
     Parameters
     ----------
-    scores : array-like of shape (n, n_classes)
+    scores : array-like of shape (n_samples, n_classes)
         Scores or probabilities.
     name : str
         The name of the argument, for errors.

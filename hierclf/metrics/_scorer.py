@@ -46,12 +46,12 @@ def make_hierarchical_scorer(
     greater_is_better: bool | None = None,
     **kwargs: Any,
 ) -> Callable[..., float]:
-    """Make a scorer of a score that takes ``hierarchy=``.
+    """Make a scorer of a metric that takes ``hierarchy=``.
 
     Parameters
     ----------
     metric : callable
-        A score of :mod:`hierclf.metrics`, or any ``metric(y_true, y_pred, *, hierarchy,
+        A metric of :mod:`hierclf.metrics`, or any ``metric(y_true, y_pred, *, hierarchy,
         **kwargs)``.
     hierarchy : Hierarchy, dict, edges or graph, optional
         The hierarchy to judge by. None is the `hierarchy` that the estimator was given, whole,
@@ -92,7 +92,7 @@ optional
 
     See Also
     --------
-    sklearn.metrics.make_scorer : For scores that need no hierarchy.
+    sklearn.metrics.make_scorer : For metrics that need no hierarchy.
 
     Examples
     --------
