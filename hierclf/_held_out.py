@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import StratifiedShuffleSplit, check_cv
-from sklearn.utils import assert_all_finite, get_tags
+from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import (
     check_is_fitted,
-    column_or_1d,
     has_fit_parameter,
     indexable,
 )
@@ -30,46 +27,27 @@ from hierclf._compat import (
     Interval,
     RealNotInt,
     StrOptions,
-    check_sample_weight,
     fit_context,
-    safe_indexing,
 )
-from hierclf._hierarchies import (
-    classes_in,
-    fitted_hierarchy,
-    hierarchy_param,
-    name_nodes,
-    name_paths,
+from hierclf._folds import (
+    Fold,
+    Labels,
+    Split,
+    fit_and_hold_out,
+    fit_on,
+    hold_out,
+    hold_out_weighted,
+    read_labels,
+    read_weight,
+    split_samples,
 )
-from hierclf._probabilities import check_proba
-from hierclf._targets import accuracy, locate
+from hierclf._hierarchies import classes_in, fitted_hierarchy, hierarchy_param
+from hierclf._naming import name_nodes, name_paths
+from hierclf._targets import accuracy
 from hierclf.hierarchy import Hierarchy, as_hierarchy
-from hierclf.hierarchy._nodes import as_labels, plain_array
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-
-class Fold(NamedTuple):
-    """Samples that were held out, and what an estimator trained without them says of them.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (n,), dtype intp
-        Which samples. None has weight 0.
-    classes : ndarray of shape (n_classes,)
-        The classes that the estimator knows, as the whole hierarchy names them: rare ones may
-        not be among them.
-    proba : ndarray of shape (n, n_classes)
-        Their probabilities.
-    weight : ndarray of shape (n,), dtype float64
-        How much each sample counts: 1 for the heaviest of all.
-    """
-
-    rows: NDArray[np.intp]
-    classes: NDArray[Any]
-    proba: NDArray[Any]
-    weight: NDArray[np.float64]
 
 
 class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
@@ -138,7 +116,7 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
         X, y = indexable(X, y)
-        given = None if sample_weight is None else _read_weight(sample_weight, len(y))
+        given = None if sample_weight is None else read_weight(sample_weight, len(y))
         # Only the ratios count: in this way equal weights are 1, to the last digit.
         weight = np.ones(len(y)) if given is None else given / given.max()
         self._check_prefit()
@@ -153,23 +131,23 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         elif self.refit:
             estimator = clone(self.estimator).fit(X, labels.y, **fit_params)
         else:
-            estimator = _fit(self.estimator, X, labels.y, splits[0].train, fit_params)
+            estimator = fit_on(self.estimator, X, labels.y, splits[0].train, fit_params)
         if self.hierarchy is None:
             hierarchy = fitted_hierarchy(estimator)
             with _suggest_whole_hierarchy():
                 positions = labels.positions(hierarchy)
-        hold_out = partial(_hold_out, X=X, weight=weight, hierarchy=hierarchy)
+        judge = partial(hold_out, X=X, weight=weight, hierarchy=hierarchy)
         if splits is None:
-            folds = [hold_out(estimator, rows=np.flatnonzero(weight))]
+            folds = [judge(estimator, rows=np.flatnonzero(weight))]
         elif self.refit:
             folds = Parallel(n_jobs=self.n_jobs)(
-                delayed(_fit_and_hold_out)(
+                delayed(fit_and_hold_out)(
                     self.estimator, X, labels.y, split, weight, fit_params, hierarchy
                 )
                 for split in splits
             )
         else:
-            folds = [hold_out(estimator, rows=splits[0].test)]
+            folds = [judge(estimator, rows=splits[0].test)]
         self._learn(folds, positions, classes_in(hierarchy, estimator), hierarchy)
         self.estimator_ = estimator
         self.hierarchy_ = hierarchy
@@ -186,14 +164,14 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 f"cv='prefit' needs a fitted estimator, and {self.estimator!r} is not"
             ) from None
 
-    def _read_labels(self, y: Any, weight: NDArray[np.float64]) -> _Labels:
+    def _read_labels(self, y: Any, weight: NDArray[np.float64]) -> Labels:
         """Read labels or paths; what hierarchy there is tells tuples that are nodes from paths."""
         if self.hierarchy is not None:
-            return _read_labels(y, weight, as_hierarchy(self.hierarchy))
+            return read_labels(y, weight, as_hierarchy(self.hierarchy))
         if not self._is_prefit:
-            return _read_labels(y, weight, hierarchy_param(self.estimator))
+            return read_labels(y, weight, hierarchy_param(self.estimator))
         with _suggest_whole_hierarchy():
-            return _read_labels(y, weight, fitted_hierarchy(self.estimator))
+            return read_labels(y, weight, fitted_hierarchy(self.estimator))
 
     def _name(self, nodes: NDArray[np.intp], reject_label: Any = None) -> NDArray[Any]:
         """Return predicted nodes in the form of y; nodes are positions, -1 for no answer."""
@@ -268,29 +246,17 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         """
         raise NotImplementedError
 
-    def _split(self, X: Any, y: NDArray[Any], weight: NDArray[np.float64]) -> list[_Split] | None:
+    def _split(self, X: Any, y: NDArray[Any], weight: NDArray[np.float64]) -> list[Split] | None:
         """Part the samples, or return None if nothing is to be trained."""
         if self._is_prefit:
             return None
-        if isinstance(self.cv, Real) and not isinstance(self.cv, Integral):
-            cv = StratifiedShuffleSplit(1, test_size=self.cv, random_state=self.random_state)
-        else:
-            cv = check_cv(self.cv, y, classifier=True)
-        rows = np.arange(len(y))
-        splits = [_Split(rows[train], rows[test]) for train, test in cv.split(X, y)]
+        splits = split_samples(X, y, self.cv, self.random_state)
         if not self.refit and len(splits) != 1:
             raise ValueError(
                 f"refit=False keeps the estimator of a single split, and cv={self.cv!r} has "
                 f"{len(splits)}: use refit=True, or a share of the rows such as cv=0.2"
             )
-        # Rows of no weight teach nothing, nor does a fold of nothing else.
-        splits = [_Split(train, test[weight[test] > 0]) for train, test in splits]
-        splits = [split for split in splits if len(split.test)]
-        if not splits:
-            raise ValueError(
-                "sample_weight is 0 for every row that is held out: there is nothing to learn from"
-            )
-        return splits
+        return hold_out_weighted(splits, weight)
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Return the share of samples whose label, or whole path, is predicted.
@@ -331,70 +297,6 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return names
 
 
-class _Split(NamedTuple):
-    """Samples to train on, and samples to hold out."""
-
-    train: NDArray[np.intp]
-    test: NDArray[np.intp]
-
-
-class _Labels(NamedTuple):
-    """The labels of all samples.
-
-    Attributes
-    ----------
-    y : array-like of length n_samples
-        What the estimator is trained on: labels, or paths as they were given.
-    known : array-like of length n_samples
-        The same, but a sample of weight 0, whose label may be anything, has that of another.
-    counts : ndarray of shape (n_samples,), dtype bool
-        Whether the weight is not 0.
-    codes : ndarray of shape (n_samples,)
-        What tells labels apart for a split.
-    longest_path : int or None
-        Length of the longest path; None where y holds single labels.
-    """
-
-    y: Any
-    known: Any
-    counts: NDArray[np.bool_]
-    codes: NDArray[Any]
-    longest_path: int | None
-
-    def positions(self, hierarchy: Hierarchy) -> NDArray[np.intp]:
-        """Return where the labels are in ``hierarchy.nodes``, -1 for samples of weight 0."""
-        known = self.known
-        if self.longest_path is not None:
-            if not hierarchy.is_tree:
-                raise ValueError(
-                    "y holds paths, and predictions can be paths in a tree only, while in a DAG "
-                    "several may lead to a node: give the last label of each path, "
-                    "hierarchy.leaves_from_paths(y)"
-                )
-            known = hierarchy.leaves_from_paths(known)
-        positions = hierarchy.node_indices(known)
-        positions[~self.counts] = -1
-        return positions
-
-
-def _read_labels(y: Any, weight: NDArray[np.float64], hierarchy: Any) -> _Labels:
-    """Read labels, or paths; a hierarchy tells tuples that are nodes from paths."""
-    counts = weight > 0
-    rows = np.where(counts, np.arange(len(counts)), counts.argmax())
-    known = y if counts.all() else safe_indexing(y, rows)
-    located = locate(known, hierarchy)
-    if located is None:
-        labels = column_or_1d(y, warn=True)
-        assert_all_finite(labels, input_name="y")
-        check_classification_targets(labels)
-        return _Labels(labels, labels[rows], counts, labels, None)
-    codes, longest_path = located.positions, located.longest_path
-    if longest_path is None:
-        y = plain_array(as_labels(y))
-        known = y[rows]
-    return _Labels(y, known, counts, codes, longest_path)
-
-
 @contextmanager
 def _suggest_whole_hierarchy() -> Iterator[None]:
     """Say what to do about labels that are not in the hierarchy of the fitted estimator."""
@@ -405,52 +307,3 @@ def _suggest_whole_hierarchy() -> Iterator[None]:
             f"{error}. That of the fitted estimator holds what it was trained on: give the whole "
             "one as hierarchy="
         ) from None
-
-
-def _fit(estimator: Any, X: Any, y: Any, rows: NDArray[np.intp], fit_params: dict[str, Any]) -> Any:
-    own = {name: safe_indexing(values, rows) for name, values in fit_params.items()}
-    return clone(estimator).fit(safe_indexing(X, rows), safe_indexing(y, rows), **own)
-
-
-def _hold_out(
-    estimator: Any,
-    X: Any,
-    rows: NDArray[np.intp],
-    weight: NDArray[np.float64],
-    hierarchy: Hierarchy,
-) -> Fold:
-    proba = class_proba(estimator, safe_indexing(X, rows))
-    return Fold(rows, classes_in(hierarchy, estimator), proba, weight[rows])
-
-
-def _fit_and_hold_out(
-    estimator: Any,
-    X: Any,
-    y: Any,
-    split: _Split,
-    weight: NDArray[np.float64],
-    fit_params: dict[str, Any],
-    hierarchy: Hierarchy,
-) -> Fold:
-    fitted = _fit(estimator, X, y, split.train, fit_params)
-    return _hold_out(fitted, X, split.test, weight, hierarchy)
-
-
-def class_proba(estimator: Any, X: Any) -> NDArray[Any]:
-    """Return the probabilities of a fitted estimator, of shape (n, n_classes), checked."""
-    name = f"what {type(estimator).__name__}.predict_proba returned"
-    return check_proba(estimator.predict_proba(X), np.asarray(estimator.classes_), name)
-
-
-def _read_weight(sample_weight: ArrayLike, n_rows: int) -> NDArray[np.float64]:
-    weight: NDArray[np.float64] = check_sample_weight(
-        sample_weight, np.empty(n_rows), dtype=np.float64
-    )
-    negative = np.flatnonzero(weight < 0)
-    if len(negative):
-        raise ValueError(
-            f"sample_weight must not be negative: row {negative[0]} has {weight[negative[0]]}"
-        )
-    if not weight.any():
-        raise ValueError("sample_weight is zero for every row: there is nothing to learn from")
-    return weight

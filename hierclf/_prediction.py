@@ -10,8 +10,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from hierclf._hierarchies import name_nodes, name_paths
 from hierclf._inputs import InputReader
+from hierclf._naming import name_nodes, name_paths
 from hierclf._targets import accuracy
 from hierclf._training import SoftmaxNet, argmax
 from hierclf.decisions import Argmax, as_decision

@@ -13,7 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from hierclf._blocks import by_blocks, row_blocks
 from hierclf._compat import StrOptions
-from hierclf._held_out import BaseHeldOutClassifier, Fold, class_proba
+from hierclf._folds import Fold, class_proba
+from hierclf._held_out import BaseHeldOutClassifier
 from hierclf.decisions._base import by_depth, covering
 from hierclf.hierarchy import Hierarchy
 from hierclf.hierarchy._graph import gather

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
 from hierclf._blocks import by_blocks
-from hierclf._hierarchies import name_nodes
+from hierclf._naming import name_nodes
 from hierclf._params import ParamObject
 from hierclf._probabilities import read_proba
 from hierclf.hierarchy import Hierarchy, as_hierarchy

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hierclf._compat import Interval
-from hierclf._hierarchies import check_reject_label
+from hierclf._naming import check_reject_label
 from hierclf.decisions._base import BaseDecision, Rule, covering
 from hierclf.hierarchy import Hierarchy
 

@@ -15,8 +15,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from hierclf._blocks import row_blocks
 from hierclf._compat import Interval
-from hierclf._held_out import BaseHeldOutClassifier, Fold, class_proba
-from hierclf._hierarchies import check_reject_label
+from hierclf._folds import Fold, class_proba
+from hierclf._held_out import BaseHeldOutClassifier
+from hierclf._naming import check_reject_label
 from hierclf.decisions._base import choose_nodes
 from hierclf.decisions._information_gain import Candidates, InformationGain
 from hierclf.hierarchy import Hierarchy

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from hierclf._compat import check_sample_weight
-from hierclf._hierarchies import check_reject_label
+from hierclf._naming import check_reject_label
 from hierclf._probabilities import read_classes
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.hierarchy._indicators import read_indicator

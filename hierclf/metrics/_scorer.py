@@ -10,12 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from numpy.typing import ArrayLike
 
 from hierclf._compat import StrOptions, validate_parameter_constraints
-from hierclf._hierarchies import (
-    classes_in,
-    given_hierarchy,
-    hierarchy_param,
-    own_hierarchy,
-)
+from hierclf._hierarchies import classes_in, given_hierarchy, hierarchy_param, own_hierarchy
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.hierarchy._readers import iter_rows
 from hierclf.metrics._consistency import consistency_score
