@@ -93,9 +93,9 @@ class SoftmaxPredictions:
         Returns
         -------
         ndarray of shape (n_samples, n_nodes_of_the_level)
-            Each row sums to 1. Leaves are in the order of ``classes_``, any other
-            level in that of ``hierarchy_.level(level)``. A node's probability is the
-            sum of its children's.
+            Each row sums to 1. Columns are in the order of
+            ``hierarchy_.level_classes(level)``: for the leaves this is ``classes_``.
+            A node's probability is the sum of its children's.
         """
         log_proba = self._level(level)
         return self._collect(X, lambda network, x: log_proba(network, x).exp())

@@ -15,7 +15,7 @@ from hierclf.hierarchy._nodes import (
     is_hashable,
     is_missing,
     plain_array,
-    sort_if_possible,
+    sort_classes,
 )
 from hierclf.hierarchy._readers import clean_path, iter_rows
 
@@ -166,7 +166,7 @@ def read_targets(y: NDArray[Any], hierarchy: Hierarchy, *, are_positions: bool) 
     if not are_positions and len(leaves) == len(labelled) and np.isin(labelled, leaves).all():
         classes, positions = names, labelled
     else:
-        classes = plain_array(sort_if_possible(pruned.leaves) or pruned.leaves)
+        classes = sort_classes(pruned.leaves)
         positions = pruned.node_indices(classes)
         if not are_positions:
             classes = _in_dtype(classes, y.dtype)
