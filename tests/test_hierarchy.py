@@ -165,6 +165,120 @@ def test_paths_build_the_tree_they_came_from(h, random):
     assert again.nodes == h.nodes
 
 
+def test_missing_ranks():
+    skipped = Hierarchy.from_paths(RANKS, missing="skip")
+    assert skipped.to_dict() == {ROOT: ["A"], "A": ["b", "f"], "b": ["c", "e"], "c": ["d"]}
+    assert skipped.leaves_from_paths(RANKS, missing="skip").tolist() == ["d", "e", "f", "c"]
+
+    filled = Hierarchy.from_paths(RANKS, missing="fill")
+    assert filled.to_dict() == {
+        ROOT: ["A"],
+        "A": ["A (no level 1)", "b"],
+        "A (no level 1)": ["A (no level 2)"],
+        "b": ["b (no level 2)", "c"],
+        "A (no level 2)": ["f"],
+        "b (no level 2)": ["e"],
+        "c": ["d"],
+    }
+    # Each column is a level, and the paths that come back can be read without the option.
+    assert [filled.depths[i] for i in filled.node_indices(["b", "c", "d", "e", "f"])] == [
+        2, 3, 4, 4, 4,
+    ]  # fmt: skip
+    y = filled.leaves_from_paths(RANKS, missing="fill")
+    assert y.tolist() == ["d", "e", "f", "c"]
+    assert filled.leaves_from_paths(filled.paths_from_leaves(y)).tolist() == y.tolist()
+    with pytest.raises(ValueError, match=r"row 1 skips a level: .* in column 'order'\."):
+        filled.leaves_from_paths(RANKS)
+    with pytest.raises(ValueError, match='missing must be "error"'):
+        filled.leaves_from_paths(RANKS, missing="pad")
+    # A gap at the top has no label above to be named by; numbers are written out.
+    assert Hierarchy.from_paths([[None, "x"], [7, "", "y"]], missing="fill").nodes == (
+        "(no level 0)", 7, "x", "7 (no level 1)", "y",
+    )  # fmt: skip
+
+
+TOP_ROWS = [("animal", "cat"), ("animal", "dog"), ("plant", "oak")]
+
+
+@pytest.mark.parametrize("nothing", [None, np.nan, pd.NA, pd.NaT, ""], ids=repr)
+def test_a_missing_parent_is_no_parent(nothing):
+    rows = [(nothing, "plant"), *TOP_ROWS, (nothing, "animal")]
+    h = Hierarchy(TOP_ROWS)
+    assert h.root is ROOT
+    life = Hierarchy([("life", "plant"), ("life", "animal"), *TOP_ROWS])
+    forms = [rows, np.array(rows, dtype=object), pd.DataFrame(rows)]
+    for form in forms:
+        assert as_hierarchy(form) == h
+        assert Hierarchy(form, root="life") == life
+    parents = {child: parent for parent, child in rows}
+    assert Hierarchy.from_parents(parents) == h
+    assert Hierarchy.from_parents(parents, root="life") == life
+    assert (
+        Hierarchy.from_dict({nothing: ["plant"], "animal": ["cat", "dog"], "plant": ["oak"]}) == h
+    )
+    # As everywhere, a single node without parents is the root, unless another is given.
+    assert Hierarchy.from_parents({"animal": nothing, "cat": "animal"}).root == "animal"
+    only = Hierarchy.from_parents({"animal": nothing, "cat": "animal"}, root=ROOT)
+    assert only.edges == ((ROOT, "animal"), ("animal", "cat"))
+
+
+def test_a_node_that_is_its_own_parent_has_none():
+    nodes_dmp = {1: 1, 2: 131567, 131567: 1, 2157: 131567, 10239: 1}
+    h = Hierarchy.from_parents(nodes_dmp)
+    assert h.to_dict() == {1: [10239, 131567], 131567: [2, 2157]}
+    assert Hierarchy.from_parents({"a": "a", "b": "b", "x": "a"}).level(0) == ("a", "b")
+
+
+def test_integers_of_a_frame_survive_missing_parents():
+    frame = pd.DataFrame({"parent": [np.nan, 1, 1, 2], "child": [1, 2, 3, 4]})
+    h = Hierarchy(frame)
+    assert [type(node) for node in (h.root, *h.nodes)] == [int] * 4
+    assert h.edges == ((1, 2), (1, 3), (2, 4))
+
+
+def test_repeated_names_joined_by_a_separator():
+    rows = [["A", "other"], ["B", "x", "other"], ["B", "y"], ["other", ""], ["A", "A/z"]]
+    h = Hierarchy.from_paths(rows, sep="/")
+    # "A/z" would be read as the path of a "z", so it is spelt by its path as well.
+    assert h.nodes == ("A", "B", "other", "A/A/z", "A/other", "x", "y", "B/x/other")
+    leaves = ["A/other", "B/x/other", "y", "other", "A/A/z"]
+    assert h.leaves_from_paths(rows).tolist() == leaves
+    assert sorted(h.leaves) == h.level_classes().tolist() == sorted(leaves)
+    shown = [[*row, "", ""][:3] for row in rows]
+    assert h.paths_from_leaves(leaves).tolist() == shown
+    assert h.leaves_from_paths(shown).tolist() == leaves
+    assert h.leaves_from_paths([["B", "x", "B/x/other"]]).tolist() == ["B/x/other"]
+    # The separator goes along with copies and parts, and is a part of the value.
+    for same in (pickle.loads(pickle.dumps(h)), h.relabel({}), h.prune(leaves[1:])):
+        assert same.sep == "/"
+        assert same.paths_from_leaves(["B/x/other"]).tolist() == [["B", "x", "other"]]
+    assert pickle.loads(pickle.dumps(h)) == h
+    bare = Hierarchy(h.edges)
+    assert bare.sep is None
+    assert bare != h
+    assert bare.paths_from_leaves(["A/other"]).tolist() == [["A", "A/other", ""]]
+    with pytest.raises(ValueError, match="'other' is not a child of 'x'"):
+        bare.leaves_from_paths([["B", "x", "other"]])
+
+
+@quick
+@given(
+    st.lists(st.lists(st.sampled_from(["a", "b", "a/b", "c"]), min_size=1, max_size=4), min_size=1)
+)
+def test_any_paths_come_back_with_a_separator(rows):
+    try:
+        h = Hierarchy.from_paths(rows, sep="/")
+    except ValueError as error:
+        assert "is a label and also the path" in str(error)  # noqa: PT017
+        assert any("a/b" in row for row in rows)
+        return
+    assert all(type(node) is str for node in h.nodes)
+    y = h.leaves_from_paths(rows)
+    paths = h.paths_from_leaves(y)
+    assert [[cell for cell in row if cell != ""] for row in paths.tolist()] == rows
+    assert len(h) == len({tuple(row[:k]) for row in rows for k in range(1, len(row) + 1)})
+
+
 def test_delimited_labels():
     h = Hierarchy.from_delimited(np.array(["sci.med", "sci.space.x", "misc", "sci.med"]), ".")
     assert h.to_dict() == {
@@ -466,6 +580,10 @@ def test_relabel():
 # -- what is refused
 
 
+RANKS = pd.DataFrame(
+    [["A", "b", "c", "d"], ["A", "b", None, "e"], ["A", None, None, "f"], ["A", "b", "c", ""]],
+    columns=["phylum", "class", "order", "family"],
+)
 ENDLESS: dict = {}
 ENDLESS["a"] = ENDLESS
 
@@ -500,7 +618,14 @@ def error(kind, match, make):
         edges_error(ValueError, "edge 0 is not .* pair: 7", [7]),
         edges_error(ValueError, r"edge 0 is not .* pair: \('a', 'b', 'c'\)", [("a", "b", "c")]),
         edges_error(ValueError, "edge 0 is not .* pair: {", [{"a", "b"}]),
-        edges_error(ValueError, "None cannot be a node .*None -> 'b'", [(None, "b")]),
+        edges_error(ValueError, "one node besides its root 'b'", [(None, "b")]),
+        edges_error(ValueError, "'b' has the parent 'a' in one edge and none in another",
+                    [("a", "b"), (None, "b")]),
+        edges_error(ValueError, "'' cannot be a node, .* empty cell .*'a' -> ''", [("a", "")]),
+        error(ValueError, r"'' cannot be a node, .* \(in classes\)",
+              lambda: Hierarchy.flat(np.array(["a", ""]))),
+        error(ValueError, "'' cannot be a node, .*the new name of 'b'",
+              lambda: Hierarchy.flat(["a", "b"]).relabel({"b": ""})),
         edges_error(ValueError, "nan cannot be a node .*'a' -> nan", [("a", float("nan"))]),
         edges_error(ValueError, "<NA> cannot be a node", [("a", pd.NA)]),
         edges_error(ValueError, "NaT.* cannot be a node", [("a", np.datetime64("NaT"))]),
@@ -530,13 +655,35 @@ def error(kind, match, make):
         error(ValueError, "got none", lambda: Hierarchy.from_dict({})),
         error(TypeError, "expected a dict .* got list", lambda: Hierarchy.from_dict([("a", "b")])),
         error(TypeError, "expected a dict .* got list", lambda: Hierarchy.from_parents([1])),
-        error(ValueError, "None cannot be a node", lambda: Hierarchy.from_parents({"a": None})),
+        error(ValueError, "besides its root 'a'", lambda: Hierarchy.from_parents({"a": None})),
+        error(ValueError, "None cannot be a node", lambda: Hierarchy.from_parents({None: "a"})),
         error(ValueError, "undirected", lambda: Hierarchy.from_networkx(nx.Graph([(1, 2)]))),
         error(ValueError, "1 -> 2 is given twice",
               lambda: Hierarchy.from_networkx(nx.MultiDiGraph([(1, 2), (1, 2)]))),
         error(TypeError, "expected a networkx graph", lambda: Hierarchy.from_networkx({})),
         error(ValueError, "row 1 skips a level: '' comes before 'x'",
               lambda: Hierarchy.from_paths([["a", "b"], ["a", "", "x"]])),
+        error(ValueError, "row 1 skips .* comes before 'e', in column 'order'.*missing=",
+              lambda: Hierarchy.from_paths(RANKS)),
+        error(ValueError, "row 0 skips a level: '' comes before 'c', in column 1. Where",
+              lambda: Hierarchy.from_paths([["a", "", "c"]])),
+        error(ValueError, "missing must be .* got 'drop'",
+              lambda: Hierarchy.from_paths([["a"]], missing="drop")),
+        error(ValueError, "row 1 is not a list of labels: 'b'",
+              lambda: Hierarchy.from_paths([["a", "x"], "b", ["a", "y"]])),
+        error(ValueError, "'A/x' is a label and also the path .* joined by '/': choose another sep",
+              lambda: Hierarchy.from_paths([["A", "x"], ["B", "x"], ["C", "A/x"]], sep="/")),
+        error(ValueError, "'a/b/c' is a label and also the path .* joined by '/'",
+              lambda: Hierarchy.from_paths([["a/b", "c"], ["a", "b/c"], ["d", "c"], ["d", "b/c"]],
+                                           sep="/")),
+        error(ValueError, r"below one parent 'A/y' is a label and also the path of the label 'y'",
+              lambda: Hierarchy.from_paths([[top, name] for top in "AB" for name in ("y", "A/y")],
+                                           sep="/")),
+        error(TypeError, r"sep='/' joins strings, and 7, .* \(as in the path 'A', 7\)",
+              lambda: Hierarchy.from_paths([["A", 7], ["B", 7]], sep="/")),
+        error(TypeError, "sep must be a string, got 1",
+              lambda: Hierarchy.from_paths([["A"]], sep=1)),
+        error(ValueError, "sep must not be empty", lambda: Hierarchy.from_paths([["A"]], sep="")),
         error(ValueError, "row 0 skips a level: None", lambda: Hierarchy.from_paths([[None, "x"]])),
         error(ValueError, "row 1 skips a level: nan",
               lambda: Hierarchy.from_paths(np.array([[1.0, 2], [np.nan, 3]]))),

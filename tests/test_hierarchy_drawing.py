@@ -34,11 +34,11 @@ def test_long_lists_are_cut():
 
 
 def test_names_are_printable():
-    h = Hierarchy.flat(["a\nb", "", "x" * 200, ("t", 1)])
+    h = Hierarchy.flat(["a\nb", " ", "x" * 200, ("t", 1)])
     assert str(h).splitlines() == [
         "Hierarchy.ROOT",
         "├── 'a\\nb'",
-        "├── ''",
+        "├── ' '",
         "├── " + "x" * 77 + "...",
         "└── ('t', 1)",
     ]

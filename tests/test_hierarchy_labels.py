@@ -40,14 +40,75 @@ def test_tuples_are_labels():
     assert REPEATED.node_indices(y).tolist() == [3, 4]
 
 
+@pytest.mark.parametrize(
+    ("nodes", "label", "message"),
+    [
+        ([110, 111], "0110", "'0110' is text and the node 110 is an integer: .* leading zeros"),
+        ([110, 111], "111", r"'111' is text and the node 111 is an integer: .* same type$"),
+        (["0110", "0111"], 110, "110 is an integer and the node '0110' is text"),
+        (["0", "1"], 1, "1 is an integer and the node '1' is text"),
+        ([0.5, 1.5], "1.5", "'1.5' is text and the node 1.5 is a float"),
+        ([b"a", b"b"], "b", "'b' is text and the node b'b' is bytes"),
+        (["a", "b"], b"b", "b'b' is bytes and the node 'b' is text"),
+        (["2020-01-02", "b"], np.datetime64("2020-01-02"), "is of type datetime64 and .* is text"),
+    ],
+)
+def test_labels_of_another_type_than_the_nodes(nodes, label, message):
+    h = Hierarchy.flat(nodes)
+    with pytest.raises(ValueError, match=f"^labels that are not in the hierarchy: .*{message}"):
+        h.node_indices([label])
+    with pytest.raises(ValueError, match=r"not in the hierarchy: 'cow'$"):
+        h.node_indices(["cow"])
+
+
 # -- probabilities
+
+
+@quick
+@given(trees(), st.data())
+def test_names_of_columns_are_those_of_the_sums(h, data):
+    """Each leaf gets a mass of its own, which tells below which nodes a column is."""
+    mass = {leaf: 2.0**i for i, leaf in enumerate(h.leaves)}
+    classes = data.draw(st.permutations(h.leaves))
+    proba = [[mass[leaf] for leaf in classes]]
+    for level in [*range(-h.n_levels, h.n_levels), "leaf", "all"]:
+        names = h.level_classes(level).tolist()
+        if level == "all":
+            assert names == list(h.nodes)
+        elif level in ("leaf", -1, h.n_levels - 1):
+            assert names == sorted(h.leaves) == np.unique(h.leaves).tolist()
+        else:
+            assert names == list(h.level(level))
+        (sums,) = h.aggregate(proba, classes, level).tolist()
+        for name, value in zip(names, sums, strict=True):
+            below = [leaf for leaf in h.leaves if leaf == name or name in h.ancestors(leaf)]
+            assert value == sum(mass[leaf] for leaf in below)
+    assert h.level_classes().tolist() == h.level_classes("leaf").tolist()
+    assert h.aggregate(proba, classes).tolist() == h.aggregate(proba, classes, "all").tolist()
+
+
+def test_names_of_columns_by_hand():
+    h = Hierarchy.from_dict({"b": [2, 1.5], "a": [3]})
+    assert h.level("leaf") == (3, 1.5, 2)
+    assert h.level_classes().tolist() == [1.5, 2, 3]
+    assert h.level_classes(0).tolist() == ["a", "b"]
+    assert h.aggregate([[0.5, 0.2, 0.3]], [3, 1.5, 2], "leaf").tolist() == [[0.2, 0.3, 0.5]]
+    mixed = Hierarchy.from_dict({"p": ["b", 1], "q": ["a"]})  # no order: as in the hierarchy
+    assert mixed.level_classes().tolist() == list(mixed.leaves) == ["b", 1, "a"]
+    assert REPEATED.level_classes().tolist() == list(REPEATED.level("leaf"))
+    assert REPEATED.level_classes(-1).dtype == object
+    assert DAG.level_classes("leaf").tolist() == ["x", "y"]
+    with pytest.raises(ValueError, match="level 0 is not defined in a DAG"):
+        DAG.level_classes(0)
+    with pytest.raises(ValueError, match="no level 7"):
+        LIFE.level_classes(7)
 
 
 @quick
 @given(trees(), st.data())
 def test_aggregate_sums_what_is_below(h, data):
     level = data.draw(st.integers(0, h.n_levels - 1))
-    on_level = h.level(level)
+    on_level = h.level(level) if level < h.n_levels - 1 else sorted(h.leaves)
     at_or_below = [n for top in on_level for n in (top, *h.descendants(top))]
     classes = data.draw(st.lists(st.sampled_from(at_or_below), unique=True))
     seed = data.draw(st.integers(0, 99))
@@ -120,6 +181,14 @@ def test_repeated_names_are_shown_by_themselves():
     assert shared.leaves_from_paths([["B", ("A", "x")]]).tolist() == [("A", "x")]
     with pytest.raises(ValueError, match=r"'x' is not a child of 'A'; .* \('A', 'x'\)$"):
         shared.leaves_from_paths([["A", "x"]])
+    # A name that is the tuple of its own path is spelt by its path, so that it is not misread.
+    tuples = Hierarchy.from_paths([[("x",), "b"], ["c", "d"], ["c", ("c", "e")]])
+    assert tuples.nodes == ((("x",),), "c", "b", "d", ("c", ("c", "e")))
+    assert tuples.paths_from_leaves(["b"]).tolist() == [[("x",), "b"]]
+    assert tuples.leaves_from_paths([["c", ("c", "e")]]).tolist() == [("c", ("c", "e"))]
+    assert tuples.paths_from_leaves([("c", ("c", "e"))]).tolist() == [["c", ("c", "e")]]
+    with pytest.raises(ValueError, match=r"\('A', 'y'\) is a label and also the path of the label"):
+        Hierarchy.from_paths([[top, name] for top in "AB" for name in ("y", ("A", "y"))])
     # A tuple that is not the path is a name like any other.
     pair = Hierarchy.balanced([1, 2, 3], 2)
     assert pair.paths_from_leaves([1, 3]).tolist() == [[1, None], [(2, 3), 3]]

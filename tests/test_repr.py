@@ -6,7 +6,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from hierclf import HierarchicalSoftmaxClassifier, Hierarchy
-from hierclf._repr import with_short_repr
+from hierclf._utils.short_repr import with_short_repr
 from hierclf.decisions import Threshold
 
 

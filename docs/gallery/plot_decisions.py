@@ -114,7 +114,7 @@ print("temperatures:", calibrated.temperatures_.round(2))
 fig, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained", sharey=True)
 bins = np.linspace(0, 1, 11)
 for ax, level in zip(axes, (0, 1), strict=True):
-    names = np.array(hierarchy.level(level))
+    names = hierarchy.level_classes(level)
     truth = hierarchy.paths_from_leaves(y_test)[:, level]
     for name, model, color in (("before", clf, "#ee6677"), ("after", calibrated, "#4477aa")):
         proba = hierarchy.aggregate(model.predict_proba(X_test), model.classes_, level)

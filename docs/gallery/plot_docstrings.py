@@ -79,7 +79,7 @@ texts = [
 model = models[HierarchicalSoftmaxClassifier]
 by_module = model.predict_proba(texts)
 by_library = model.predict_proba(texts, level=0)
-libraries = hierarchy.level(0)
+libraries = hierarchy.level_classes(0)
 colors = dict(zip(libraries, ["#4477aa", "#ee6677", "#228833", "#ccbb44"], strict=True))
 
 fig, axes = plt.subplots(

@@ -64,7 +64,7 @@ for name, clf in [("flat", flat), ("hierarchical", tree)]:
 
 differ = np.flatnonzero(flat.predict(X_test) != tree.predict(X_test))
 rows = differ[np.linspace(0, len(differ) - 1, 4).astype(int)]
-parents = hierarchy.level("parent")
+parents = hierarchy.level_classes("parent").tolist()
 leaves = hierarchy.leaves  # siblings side by side
 columns = [list(tree.classes_).index(leaf) for leaf in leaves]
 colors = dict(zip(parents, ["#4477aa", "#ee6677", "#228833"], strict=True))

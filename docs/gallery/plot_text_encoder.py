@@ -73,7 +73,7 @@ sentences = [
 probabilities = model.predict_proba(sentences, level="parent")
 modules = model.predict(sentences)
 
-libraries = hierarchy.level("parent")
+libraries = hierarchy.level_classes("parent")
 figure, axes = plt.subplots(figsize=(8, 3.2), layout="constrained")
 left = np.zeros(len(sentences))
 for name, values in zip(libraries, probabilities.T, strict=True):

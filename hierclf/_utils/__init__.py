@@ -8,6 +8,7 @@
 ``naming``           what predicted nodes are called
 ``held_out``         the base class of classifiers that learn from held-out samples
 ``folds``            how samples are held out from the training of an estimator
+``short_repr``       reprs that cut large parameters short
 ``blocks``           samples handled some at a time
 ``rng``              torch's global random generators
 """

@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
+from hierclf._utils.short_repr import with_short_repr
 from hierclf._utils.sklearn_private import Interval, StrOptions
 from hierclf.classifiers._batches import stratified_holdout
 from hierclf.classifiers._checks import (
@@ -93,6 +94,7 @@ class TrainingTargets(NamedTuple):
     attributes: dict[str, Any]
 
 
+@with_short_repr
 class BaseHierarchyEstimator(BaseEstimator, ABC):  # type: ignore[misc]
     """A network trained by skorch whose head gives every node of a hierarchy a probability.
 

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from hierclf._utils.labels import have_other_types
 from hierclf._utils.sklearn_private import check_sample_weight
 from hierclf.hierarchy import Hierarchy
-from hierclf.hierarchy._nodes import plain_array, shorten, sort_if_possible
+from hierclf.hierarchy._geometry import sums_below
+from hierclf.hierarchy._nodes import plain_array, shorten, sort_classes
 
 
 class Targets(NamedTuple):
@@ -46,8 +47,7 @@ class Targets(NamedTuple):
         """Count the rows at or below each node; with weights, of which only the ratios count."""
         totals = np.bincount(self.codes, weights=weight)
         totals = totals * (len(self.codes) / totals.sum())
-        label, above = self.hierarchy.ancestor_pairs(self.labelled)
-        return np.bincount(above, weights=totals[label], minlength=len(self.hierarchy))
+        return sums_below(self.hierarchy.arrays, self.labelled, totals)
 
 
 def read_targets(y: NDArray[Any], hierarchy: Hierarchy, *, are_positions: bool) -> Targets:
@@ -82,7 +82,7 @@ def read_targets(y: NDArray[Any], hierarchy: Hierarchy, *, are_positions: bool) 
     if not are_positions and len(leaves) == len(labelled) and np.isin(labelled, leaves).all():
         classes, positions = names, labelled
     else:
-        classes = plain_array(sort_if_possible(pruned.leaves) or pruned.leaves)
+        classes = sort_classes(pruned.leaves)
         positions = pruned.node_indices(classes)
         if not are_positions:
             classes = _in_dtype(classes, y.dtype)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hierclf.hierarchy._arrays import HierarchyArrays
-from hierclf.hierarchy._nodes import ROOT, Node, arrange, as_list, clean_node, shorten
+from hierclf.hierarchy._nodes import ROOT, Node, arrange, as_list, clean_node, is_padding, shorten
 
 
 class Graph(NamedTuple):
@@ -26,7 +26,7 @@ def read_pairs(edges: Iterable[Any]) -> list[tuple[Any, Any]]:
     if isinstance(edges, dict):
         raise TypeError("edges must be (parent, child) pairs, got a dict: use Hierarchy.from_dict")
     pairs = []
-    for i, edge in enumerate(as_list(edges)):
+    for i, edge in enumerate(_rows_of_frame(edges) if hasattr(edges, "iloc") else as_list(edges)):
         try:
             if isinstance(edge, (str, bytes, set, frozenset, dict)):
                 raise TypeError
@@ -35,6 +35,18 @@ def read_pairs(edges: Iterable[Any]) -> list[tuple[Any, Any]]:
             raise ValueError(f"edge {i} is not a (parent, child) pair: {edge!r}") from None
         pairs.append((parent, child))
     return pairs
+
+
+def _rows_of_frame(frame: Any) -> list[tuple[Any, ...]]:
+    """Return the rows of a data frame, each column in its own type.
+
+    A column of integers becomes one of floats as soon as a value is missing, so the parents
+    become integers again where the children are.
+    """
+    columns = [frame.iloc[:, k].tolist() for k in range(frame.shape[1])]
+    if len(columns) == 2 and all(type(child) is int for child in columns[1]):
+        columns[0] = [int(p) if type(p) is float and p.is_integer() else p for p in columns[0]]
+    return list(zip(*columns, strict=True))
 
 
 def build_graph(
@@ -49,7 +61,7 @@ def build_graph(
     Parameters
     ----------
     pairs : iterable of (parent, child)
-        The edges.
+        The edges. A parent that is missing (None, NaN, NA or "") says that the child has none.
     nodes : iterable of nodes, default=()
         Nodes that may have no edge.
     root : node, optional
@@ -64,9 +76,14 @@ def build_graph(
     ids: dict[Node, int] = {}
     for node in nodes:
         ids.setdefault(clean_node(node, "a node without edges"), len(ids))
-    parents, children = [], []
+    parents: list[int] = []
+    children: list[int] = []
+    without = set()
     for parent, child in pairs:
         where = f"in the edge {parent!r} -> {child!r}"
+        if is_padding(parent):
+            without.add(ids.setdefault(clean_node(child, where), len(ids)))
+            continue
         parents.append(ids.setdefault(clean_node(parent, where), len(ids)))
         children.append(ids.setdefault(clean_node(child, where), len(ids)))
     if ROOT in ids and root is None:
@@ -80,8 +97,12 @@ def build_graph(
     _refuse_loops_and_duplicates(names, parents, children)
 
     has_parent = [False] * len(names)
-    for c in children:
+    for p, c in zip(parents, children, strict=True):
         has_parent[c] = True
+        if c in without:
+            raise ValueError(
+                f"the node {names[c]!r} has the parent {names[p]!r} in one edge and none in another"
+            )
     tops = [i for i, below in enumerate(has_parent) if not below]
     if root is None:
         if len(tops) == 1:

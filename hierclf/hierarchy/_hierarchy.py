@@ -22,16 +22,16 @@ from hierclf.hierarchy import (
 )
 from hierclf.hierarchy._arrays import HierarchyArrays
 from hierclf.hierarchy._graph import Graph, build_graph, read_pairs
-from hierclf.hierarchy._nodes import ROOT, Node, Root, repeated, shorten
+from hierclf.hierarchy._nodes import ROOT, Node, Root, plain_array, repeated, shorten, sort_classes
 from hierclf.hierarchy._path_labels import PathLabels
 
 
 class Hierarchy:
     """Classes in a tree or a directed acyclic graph.
 
-    A hierarchy is a value: immutable, hashable, and equal to another with the same root and edges.
-    A copy of it is the same object. Nodes may be any hashable values but None and NaN. numpy
-    scalars become Python's.
+    A hierarchy is a value: immutable, hashable, and equal to another with the same root, edges and
+    `sep`. A copy of it is the same object. Nodes may be any hashable values but None, NaN and "".
+    numpy scalars become Python's.
 
     The root is not a class. It is in no level, path or output, and not in `nodes`. A single node
     without parents is the root. Above several such nodes stands an unnamed root, `Hierarchy.ROOT`.
@@ -43,7 +43,8 @@ class Hierarchy:
     Parameters
     ----------
     edges : iterable of (parent, child)
-        The edges.
+        The edges, a data frame of two columns too. A parent that is None, NaN, NA or "" says that
+        the child has no parent, as the rows of top nodes do in many tables.
     root : node, optional
         The root. Every other node without parents is hung under it. It may be new.
 
@@ -69,14 +70,16 @@ class Hierarchy:
         The number of leaves at or below each node.
     leaf_indices : ndarray of shape (n_leaves,)
         The positions of the leaves in `nodes`.
+    sep : str or None
+        What joins the names that spell their path, where `from_paths` was given one.
     arrays : HierarchyArrays
         The edges as arrays of positions, for code that works on all nodes at once.
 
     Raises
     ------
     ValueError
-        For a cycle, a node that is its own parent, an edge given twice or that is no pair, None
-        or NaN as a node, no node besides the root, a set whose order would matter, or a `root`
+        For a cycle, a node that is its own parent, an edge given twice or that is no pair, None,
+        NaN or "" as a child, no node besides the root, a set whose order would matter, or a `root`
         with parents.
     TypeError
         For a node that is not hashable, or edges that are not iterable.
@@ -105,21 +108,22 @@ class Hierarchy:
     arrays: HierarchyArrays
     depths: NDArray[np.intp]
     leaf_indices: NDArray[np.intp]
+    sep: str | None
 
     # The id of each node and of the root; see `HierarchyArrays`.
     _ids: dict[Node, int]
 
     def __init__(self, edges: Iterable[tuple[Any, Any]], *, root: Node = None) -> None:
         ordered = not isinstance(edges, (set, frozenset))
-        self._fill(build_graph(read_pairs(edges), root=root, ordered=ordered))
+        self._fill(build_graph(read_pairs(edges), root=root, ordered=ordered), sep=None)
 
     @classmethod
-    def _from_graph(cls, graph: Graph) -> Hierarchy:
+    def _from_graph(cls, graph: Graph, sep: str | None = None) -> Hierarchy:
         self = cls.__new__(cls)
-        self._fill(graph)
+        self._fill(graph, sep)
         return self
 
-    def _fill(self, graph: Graph) -> None:
+    def _fill(self, graph: Graph, sep: str | None) -> None:
         ids = {node: i for i, node in enumerate(graph.nodes, start=1)}
         ids[graph.root] = 0
         # Assignment is closed (see __setattr__); this is the one door.
@@ -129,6 +133,7 @@ class Hierarchy:
             arrays=graph.arrays,
             depths=graph.arrays.depths,
             leaf_indices=graph.arrays.leaf_indices,
+            sep=sep,
             _ids=ids,
         )
 
@@ -201,7 +206,8 @@ class Hierarchy:
         Parameters
         ----------
         mapping : dict
-            The parent of each node that has one.
+            The parent of each node. A node without parents may be left out, or have the parent
+            None, NaN, NA or "", or be its own parent, as in NCBI's ``nodes.dmp``.
         root : node, optional
             The root; every other node without parents is hung under it.
 
@@ -252,15 +258,25 @@ class Hierarchy:
         return cls._from_graph(build_graph(edges, nodes=nodes, root=root))
 
     @classmethod
-    def from_paths(cls, Y: Any) -> Hierarchy:
+    def from_paths(cls, Y: Any, *, sep: str | None = None, missing: str = "error") -> Hierarchy:
         """Make a hierarchy from path labels, root side first, below `Hierarchy.ROOT`.
 
-        A name that occurs under several parents names each of its nodes by the tuple of the path.
+        A name that occurs under several parents names each of its nodes by the path: by a tuple,
+        or by a string joined by `sep`. In paths such a node is still shown by its own name.
 
         Parameters
         ----------
         Y : array-like of shape (n, n_levels), data frame, or list of lists
             Rows may end early: lists may be ragged, and "", None and NaN are padding.
+        sep : str, optional
+            What joins the path of a name that occurs under several parents. With a `sep` all nodes
+            can be strings, which sort, so that the scorers of scikit-learn work.
+        missing : {"error", "skip", "fill"}, default="error"
+            How to read a row in which a cell before the last label is empty, as an unknown rank is
+            in biology. "error" refuses it. "skip" leaves the level out: the node hangs below the
+            last label before the gap, one level higher than its column says. "fill" puts a node
+            in the gap, named by the label before it and the number of the column, such as
+            "Gastropoda (no level 2)", so that every column stays a level.
 
         Returns
         -------
@@ -269,14 +285,25 @@ class Hierarchy:
         Raises
         ------
         ValueError
-            If a row has no label, or skips a level; the message names the row.
+            If a row has no label, or skips a level and `missing` is "error"; the message names row
+            and column. If a joined path is also another label; the message names it.
+        TypeError
+            If there is a `sep` and a name that occurs under several parents is no string.
 
         Examples
         --------
         >>> Hierarchy.from_paths([["animal", "cat"], ["animal", "other"], ["other", ""]]).leaves
         (('other',), 'cat', ('animal', 'other'))
+        >>> shop = Hierarchy.from_paths([["books", "other"], ["toys", "other"]], sep="/")
+        >>> shop.leaves, shop.paths_from_leaves(["toys/other"]).tolist()
+        (('books/other', 'toys/other'), [['toys', 'other']])
+        >>> snails = [["Gastropoda", None, "Acteonidae"], ["Gastropoda", "Littorina", "Cypraea"]]
+        >>> Hierarchy.from_paths(snails, missing="skip").path("Acteonidae")
+        ('Gastropoda', 'Acteonidae')
+        >>> Hierarchy.from_paths(snails, missing="fill").path("Acteonidae")
+        ('Gastropoda', 'Gastropoda (no level 1)', 'Acteonidae')
         """
-        return cls._from_graph(build_graph(_readers.read_paths(Y)))
+        return cls._from_graph(build_graph(_readers.read_paths(Y, sep, missing)), sep)
 
     @classmethod
     def from_delimited(cls, labels: Iterable[str], sep: str) -> Hierarchy:
@@ -389,7 +416,7 @@ class Hierarchy:
         mine, its = self.arrays, other.arrays
         if len(mine) != len(its) or len(mine.edge_children) != len(its.edge_children):
             return False
-        if self.root != other.root:
+        if self.root != other.root or self.sep != other.sep:
             return False
         if self.nodes == other.nodes:
             return np.array_equal(mine.edge_parents, its.edge_parents) and np.array_equal(
@@ -411,7 +438,15 @@ class Hierarchy:
         parents = self.arrays.edge_parents.astype(small)
         children = None if self.is_tree else self.arrays.edge_children.astype(small)
         level_sizes = np.bincount(self.depths).astype(small)
-        return _restore, (type(self), self.root, self.nodes, parents, children, level_sizes)
+        return _restore, (
+            type(self),
+            self.root,
+            self.nodes,
+            parents,
+            children,
+            level_sizes,
+            self.sep,
+        )
 
     # -- a container of nodes
 
@@ -930,6 +965,48 @@ class Hierarchy:
 
     # -- probabilities
 
+    def level_classes(self, level: int | str | None = None) -> NDArray[Any]:
+        """Return the names of the columns of probabilities at a level, in their order.
+
+        Parameters
+        ----------
+        level : int, "leaf", "parent" or "all", optional
+            As in `level`. "all" is every node. None is "leaf".
+
+        Returns
+        -------
+        ndarray of shape (n_nodes_of_the_level,)
+            The leaves are sorted where they can be, as `classes_` of a classifier is. Any other
+            level comes in the order of `level`, and "all" in that of `nodes`. The names are
+            strings or numbers where all of them are, else objects.
+
+        Raises
+        ------
+        ValueError
+            If there is no such level, or for any level but the leaves in a DAG.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"plant": ["ash"], "animal": ["dog", "cat"]})
+        >>> h.level_classes(0)
+        array(['animal', 'plant'], dtype='<U6')
+        >>> h.level_classes(), h.level("leaf")  # columns are sorted; nodes come by their parents
+        (array(['ash', 'cat', 'dog'], dtype='<U3'), ('cat', 'dog', 'ash'))
+        """
+        return plain_array(self._named((self._columns(level) + 1).tolist()))
+
+    def _columns(self, level: int | str | None) -> NDArray[np.intp]:
+        """Return the positions of what `level_classes` names."""
+        if level == "all":
+            return np.arange(len(self))
+        k = self.n_levels - 1 if level is None else _levels.level_number(self.arrays, level)
+        return self._leaf_columns if k == self.n_levels - 1 else self.level_indices(k)
+
+    @cached_property
+    def _leaf_columns(self) -> NDArray[np.intp]:
+        return self.node_indices(sort_classes(self.leaves))
+
     def aggregate(
         self, proba: ArrayLike, classes: ArrayLike, level: int | str | None = None
     ) -> NDArray[Any]:
@@ -941,13 +1018,15 @@ class Hierarchy:
             What `predict_proba` of any classifier returned.
         classes : array-like of shape (n_classes,)
             What the columns stand for: nodes at or below the level.
-        level : int, "leaf" or "parent", optional
-            As in `level`. None is every node, in the order of `nodes`.
+        level : int, "leaf", "parent" or "all", optional
+            As in `level`. "all" is every node, and so is None.
 
         Returns
         -------
         ndarray of shape (n, n_nodes_of_the_level)
-            In the float dtype of `proba`. A node that no class is below has probability 0.
+            In the float dtype of `proba`, with columns in the order of ``level_classes(level)``;
+            those of every node are in the order of `nodes`. A node that no class is below has
+            probability 0.
 
         Raises
         ------
@@ -961,6 +1040,8 @@ class Hierarchy:
         >>> h = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": ["oak"]})
         >>> h.aggregate([[0.5, 0.25, 0.25]], classes=["cat", "dog", "oak"], level=0)
         array([[0.75, 0.25]])
+        >>> h.level_classes(0)
+        array(['animal', 'plant'], dtype='<U6')
         >>> h.aggregate([[0.5, 0.25, 0.25]], classes=["cat", "dog", "oak"])
         array([[0.75, 0.25, 0.5 , 0.25, 0.25]])
         """
@@ -976,18 +1057,20 @@ class Hierarchy:
                 f"proba must have one column for each of the {len(found)} classes, "
                 f"its shape is {proba.shape}"
             )
-        if level is None:
-            return _levels.sum_columns(proba, *self.ancestor_pairs(found), len(self))
-        on_level = self.level_indices(level)
-        columns, targets = self.level_pairs(found, level)
-        targets = np.searchsorted(on_level, targets)
-        return _levels.sum_columns(proba, columns, targets, len(on_level))
+        level = "all" if level is None else level
+        columns = self._columns(level)
+        items, above = (
+            self.ancestor_pairs(found) if level == "all" else self.level_pairs(found, level)
+        )
+        place = np.empty(len(self), dtype=np.intp)
+        place[columns] = np.arange(len(columns))
+        return _levels.sum_columns(proba, items, place[above], len(columns))
 
     # -- paths
 
     @cached_property
     def _path_labels(self) -> PathLabels:
-        return PathLabels(self.arrays, self._names)
+        return PathLabels(self.arrays, self._names, self.sep)
 
     def paths_from_leaves(self, y: ArrayLike) -> NDArray[Any]:
         """Return the paths to 1-D labels.
@@ -1002,7 +1085,7 @@ class Hierarchy:
         ndarray of shape (n, n_levels)
             Root side first, the root excluded: strings padded with "" where all names are strings,
             numbers where all are numbers and nothing is padded, else objects padded with None. A
-            node that is the tuple of its path, as `from_paths` makes them, is shown by its last.
+            node named by its path, as `from_paths` makes them, is shown by its own name.
 
         Raises
         ------
@@ -1019,7 +1102,7 @@ class Hierarchy:
         """
         return self.name_paths(self.path_indices(self.node_indices(y)))
 
-    def leaves_from_paths(self, Y: Any) -> NDArray[Any]:
+    def leaves_from_paths(self, Y: Any, *, missing: str = "error") -> NDArray[Any]:
         """Return the deepest node of each path; the inverse of `paths_from_leaves`.
 
         Parameters
@@ -1027,6 +1110,8 @@ class Hierarchy:
         Y : array-like of shape (n, n_levels), data frame, or list of lists
             Names from the top level down. Rows may end early: lists may be ragged, and "", None
             and NaN are padding.
+        missing : {"error", "skip", "fill"}, default="error"
+            How to read a row with an empty cell before its last label, as in `from_paths`.
 
         Returns
         -------
@@ -1046,7 +1131,7 @@ class Hierarchy:
         >>> h.leaves_from_paths([["plant", "oak"], ["animal", ""]])
         array(['oak', 'animal'], dtype='<U6')
         """
-        return self._path_labels.read(Y)
+        return self._path_labels.read(Y, missing)
 
     def name_paths(self, paths: NDArray[np.intp]) -> NDArray[Any]:
         """Return paths of positions as path labels.
@@ -1202,7 +1287,7 @@ class Hierarchy:
     def _keep(self, kept: NDArray[np.bool_], root: Node) -> Hierarchy:
         """Return the hierarchy of the edges between the ids of a mask."""
         edges = _derivations.name_edges(self.arrays, self._names, kept)
-        return self._from_graph(build_graph(edges, root=root))
+        return self._from_graph(build_graph(edges, root=root), self.sep)
 
     def relabel(self, mapping: Mapping[Any, Any] | Callable[[Any], Any]) -> Hierarchy:
         """Return the hierarchy with other names.
@@ -1233,7 +1318,7 @@ class Hierarchy:
         """
         names = _derivations.new_names(self._names, mapping)
         edges = _derivations.name_edges(self.arrays, names)
-        return self._from_graph(build_graph(edges, root=names[0]))
+        return self._from_graph(build_graph(edges, root=names[0]), self.sep)
 
     # -- handed on
 
@@ -1294,6 +1379,7 @@ def _restore(
     parents: NDArray[np.intp],
     children: NDArray[np.intp] | None,
     level_sizes: NDArray[np.intp],
+    sep: str | None,
 ) -> Hierarchy:
     """Rebuild a pickled hierarchy (its parts were checked when it was made)."""
     arrays = HierarchyArrays(
@@ -1301,7 +1387,7 @@ def _restore(
         edge_children=np.arange(len(nodes)) if children is None else children.astype(np.intp),
         depths=np.repeat(np.arange(len(level_sizes)), level_sizes),
     )
-    return cls._from_graph(Graph(root, nodes, arrays))
+    return cls._from_graph(Graph(root, nodes, arrays), sep)
 
 
 def _several_paths(node: Node) -> ValueError:

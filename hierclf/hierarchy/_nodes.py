@@ -55,6 +55,11 @@ def is_missing(value: object) -> bool:
         return is_hashable(value)
 
 
+def is_padding(cell: object) -> bool:
+    """Tell whether a cell of a table is empty: missing, or an empty string."""
+    return is_missing(cell) or (isinstance(cell, str) and cell == "")
+
+
 def clean_node(value: object, where: str) -> Node:
     """Return `value` as a node (numpy scalars become Python's), or raise.
 
@@ -70,7 +75,7 @@ def clean_node(value: object, where: str) -> Node:
     hashable
     """
     kind = type(value)
-    if kind is str or kind is int:
+    if kind is int or (kind is str and value):
         return value
     if isinstance(value, np.generic) and value.dtype.kind in _PLAIN_KINDS:
         value = value.item()
@@ -78,6 +83,9 @@ def clean_node(value: object, where: str) -> Node:
         raise TypeError(f"a node must be hashable, {value!r} is not ({where})")
     if is_missing(value):
         raise ValueError(f"{value!r} cannot be a node ({where})")
+    if isinstance(value, str) and not value:
+        # No table of paths could tell it from a path that has ended.
+        raise ValueError(f"'' cannot be a node, since in tables it is an empty cell ({where})")
     return value
 
 
@@ -158,6 +166,11 @@ def shorten(items: Iterable[object], limit: int = 5) -> str:
     items = list(items)
     text = ", ".join(repr(item) for item in items[:limit])
     return f"{text}, and {len(items) - limit} more" if len(items) > limit else text
+
+
+def sort_classes(classes: Sequence[Node]) -> np.ndarray[Any, Any]:
+    """Return classes as an array in the order of `classes_`: sorted where they can be."""
+    return plain_array(sort_if_possible(classes) or classes)
 
 
 def plain_array(labels: Sequence[Any]) -> np.ndarray[Any, Any]:

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from hierclf.hierarchy import _relatives
 from hierclf.hierarchy._arrays import HierarchyArrays
 from hierclf.hierarchy._nodes import Node, plain_array, shorten
-from hierclf.hierarchy._readers import clean_path, iter_rows
+from hierclf.hierarchy._readers import (
+    check_missing,
+    clean_path,
+    column_names,
+    iter_rows,
+    spelt_name,
+)
 
 
 class PathLabels:
@@ -24,34 +30,37 @@ class PathLabels:
         The edges.
     names : sequence of nodes
         The name of each id.
+    sep : str or None
+        What joins the names that spell their path. None is for tuples.
     """
 
-    def __init__(self, arrays: HierarchyArrays, names: Sequence[Node]) -> None:
+    def __init__(self, arrays: HierarchyArrays, names: Sequence[Node], sep: str | None) -> None:
         self._arrays = arrays
         self._names = names
+        self._sep = sep
         self._steps: dict[int, dict[Node, int]] = {}  # children by name, filled as paths are walked
 
     @cached_property
     def shown(self) -> tuple[Node, ...]:
         """The name of each id in path labels.
 
-        `from_paths` names a node by the tuple of its path where its own name is not unique; in a
-        path its own name will do.
+        `from_paths` names a node by its path where its own name is not unique. In a path its own
+        name will do.
         """
-        arrays, names = self._arrays, self._names
+        arrays, names, kind = self._arrays, self._names, tuple if self._sep is None else str
         shown = list(names)
         for parent in (arrays.inner_indices + 1).tolist():  # from the root down
             children = arrays.down.of(parent)
-            tuples = [(c, name) for c in children if isinstance(name := names[c], tuple)]
-            path = _relatives.only_path(arrays, parent) if tuples else None
+            spelt = [c for c in children if isinstance(names[c], kind)]
+            path = _relatives.only_path(arrays, parent) if spelt else None
             if path is None:
                 continue
-            above = tuple(shown[i] for i in path)
+            above = [shown[i] for i in path]
             taken = {names[c] for c in children}
-            for c, name in tuples:
-                is_path = len(name) > len(above) and name[:-1] == above
-                if is_path and name[-1] not in taken and not arrays.has_several_paths[c]:
-                    shown[c] = name[-1]
+            for c in spelt:
+                own = spelt_name(names[c], above, self._sep)
+                if own is not None and own not in taken and not arrays.has_several_paths[c]:
+                    shown[c] = own
         return tuple(shown)
 
     def write(self, paths: NDArray[np.intp]) -> NDArray[Any]:
@@ -65,8 +74,10 @@ class PathLabels:
         result: NDArray[Any] = names[cells.reshape(paths.shape)]
         return result
 
-    def read(self, Y: Any) -> NDArray[Any]:
+    def read(self, Y: Any, missing: str) -> NDArray[Any]:
         """Return the deepest node of each path label."""
+        check_missing(missing)
+        columns = column_names(Y)
         known: dict[tuple[Any, ...], Node] = {}
         labels = []
         for number, row in iter_rows(Y):
@@ -75,7 +86,8 @@ class PathLabels:
             except TypeError:  # an unhashable cell, which clean_path names
                 label = None
             if label is None:
-                label = known[row] = self._names[self._walk(clean_path(row, number), number)]
+                path = clean_path(row, number, missing=missing, columns=columns)
+                label = known[row] = self._names[self._walk(path, number)]
             labels.append(label)
         return plain_array(labels)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from operator import index
@@ -17,7 +17,8 @@ from hierclf.hierarchy._nodes import (
     as_labels,
     as_list,
     clean_node,
-    is_missing,
+    is_hashable,
+    is_padding,
     repeated,
     shorten,
 )
@@ -52,14 +53,21 @@ def read_dict(mapping: Mapping[Any, Any]) -> tuple[Edges, list[Any]]:
             if isinstance(children, (set, frozenset)):
                 items = arrange(items, ordered=False, what=f"the children of {parent!r}")
             edges += [(parent, child) for child in items]
-    return edges, list(mapping)
+    return edges, [parent for parent in mapping if not is_padding(parent)]
 
 
 def read_parents(mapping: Mapping[Any, Any]) -> Edges:
-    """Return the edges of {child: parent}."""
+    """Return the edges of {child: parent}; a node that is its own parent has none."""
     if not isinstance(mapping, Mapping):
         raise TypeError(f"expected a dict of child: parent, got {type(mapping).__name__}")
-    return [(parent, child) for child, parent in mapping.items()]
+    return [
+        (None if is_padding(parent) or _is_same(parent, child) else parent, child)
+        for child, parent in mapping.items()
+    ]
+
+
+def _is_same(parent: object, child: object) -> bool:
+    return is_hashable(parent) and bool(parent == child)
 
 
 def iter_rows(Y: Any) -> Iterator[tuple[int, tuple[Any, ...]]]:
@@ -79,59 +87,157 @@ def iter_rows(Y: Any) -> Iterator[tuple[int, tuple[Any, ...]]]:
         yield i, tuple(row)
 
 
-def clean_path(row: tuple[Any, ...], i: int) -> list[Node]:
-    """Return the labels of row `i`, root side first, without the padding at its end."""
+def check_sep(sep: object) -> None:
+    """Refuse what is neither None nor a string that can separate."""
+    if sep is None:
+        return
+    if not isinstance(sep, str):
+        raise TypeError(f"sep must be a string, got {sep!r}")
+    if not sep:
+        raise ValueError("sep must not be empty")
+
+
+def column_names(Y: Any) -> list[Any] | None:
+    """Return the names of the columns of a data frame, None for anything else."""
+    names = getattr(Y, "columns", None)
+    return None if names is None else list(names)
+
+
+def check_missing(missing: str) -> None:
+    """Refuse what is no way to read a path in which a level is missing."""
+    if missing not in ("error", "skip", "fill"):
+        raise ValueError(f'missing must be "error", "skip" or "fill", got {missing!r}')
+
+
+def clean_path(
+    row: tuple[Any, ...],
+    i: int,
+    *,
+    missing: str = "error",
+    columns: Sequence[Any] | None = None,
+) -> list[Node]:
+    """Return the labels of a row, root side first, without the padding at its end.
+
+    Parameters
+    ----------
+    row : tuple
+        The raw cells.
+    i : int
+        The number of the row, for the message.
+    missing : "error", "skip" or "fill"
+        What becomes of an empty cell before a label; see `Hierarchy.from_paths`.
+    columns : sequence, optional
+        The names of the columns, for the message.
+
+    Returns
+    -------
+    list of nodes
+    """
     end = len(row)
-    while end and _is_padding(row[end - 1]):
+    while end and is_padding(row[end - 1]):
         end -= 1
     if end == 0:
         raise ValueError(f"row {i} has no label")
+    path: list[Node] = []
+    above: Any = None  # the last label that was not missing
     for k in range(end):
-        if _is_padding(row[k]):
-            raise ValueError(f"row {i} skips a level: {row[k]!r} comes before {row[k + 1]!r}")
-    return [clean_node(cell, f"in row {i}") for cell in row[:end]]
+        if not is_padding(row[k]):
+            above = clean_node(row[k], f"in row {i}")
+            path.append(above)
+        elif missing == "fill":
+            path.append(f"(no level {k})" if above is None else f"{above} (no level {k})")
+        elif missing == "error":
+            named = f"column {k}" if columns is None else f"column {columns[k]!r}"
+            raise ValueError(
+                f"row {i} skips a level: {row[k]!r} comes before {row[k + 1]!r}, in {named}. "
+                'Where levels may be unknown, Hierarchy.from_paths(..., missing="skip") leaves '
+                'them out of the path and missing="fill" puts a node in their place'
+            )
+    return path
 
 
-def _is_padding(cell: object) -> bool:
-    return is_missing(cell) or (isinstance(cell, str) and cell == "")
+def spelt_name(name: Node, above: Sequence[Node], sep: str | None) -> Node | None:
+    """Return the last part of a name that spells its own path, None for any other name.
+
+    Parameters
+    ----------
+    name : node
+        A name.
+    above : sequence of nodes
+        The labels above it, as paths show them.
+    sep : str or None
+        What joins the labels of a path to a string. None is for tuples.
+    """
+    if sep is None:
+        is_path = isinstance(name, tuple) and len(name) > len(above) and name[:-1] == tuple(above)
+        return name[-1] if is_path else None  # type: ignore[index]
+    start = "".join(f"{label}{sep}" for label in above)
+    is_path = bool(start) and isinstance(name, str) and name.startswith(start) and name != start
+    return name[len(start) :] if is_path else None  # type: ignore[index]
 
 
-def read_paths(Y: Any) -> Edges:
+def spell(path: Sequence[Node], sep: str | None) -> Node:
+    """Return the name that spells a path: the inverse of `spelt_name`."""
+    return tuple(path) if sep is None else sep.join(map(str, path))
+
+
+def read_paths(Y: Any, sep: str | None = None, missing: str = "error") -> Edges:
     """Return the edges below ROOT of 2-D labels.
 
-    The paths are gathered in a trie; a name found at several of its places names each of them by
-    the tuple of the path.
+    The paths are gathered in a trie. A name found at several of its places names each of them by
+    its path; so does a name that would be taken for such a one.
     """
+    check_sep(sep)
+    check_missing(missing)
+    columns = column_names(Y)
     places: dict[tuple[int, Node], int] = {}  # (place above, name) -> place; 0 is the root
     for i, row in unique_rows(Y):
         place = 0
-        for name in clean_path(row, i):
+        for name in clean_path(row, i, missing=missing, columns=columns):
             place = places.setdefault((place, name), len(places) + 1)
     if not places:
         raise ValueError("a hierarchy needs at least one path, got none")
     above = [0, *(key[0] for key in places)]
     names: list[Node] = [ROOT, *(key[1] for key in places)]
-    count: dict[Node, int] = {}
-    for name in names:
-        count[name] = count.get(name, 0) + 1
+    count = Counter(names)
 
     labels = list(names)
     for place in range(1, len(names)):
-        if count[names[place]] > 1:
-            path, at = [], place
-            while at:
-                path.append(names[at])
-                at = above[at]
-            labels[place] = tuple(reversed(path))
+        name = names[place]
+        may_spell = (
+            isinstance(name, tuple) if sep is None else isinstance(name, str) and sep in name
+        )
+        if count[name] == 1 and not may_spell:
+            continue
+        path, at = [], place
+        while at:
+            path.append(names[at])
+            at = above[at]
+        path.reverse()
+        if count[name] > 1 or spelt_name(name, path[:-1], sep) is not None:
+            if sep is not None and not isinstance(name, str):
+                raise TypeError(
+                    f"sep={sep!r} joins strings, and {name!r}, which occurs in several branches, "
+                    f"is none (as in the path {shorten(path)}): give strings, or sep=None"
+                )
+            labels[place] = spell(path, sep)
     if len(set(labels)) < len(labels):
         raise ValueError(
             f"{repeated(labels)[0]!r} is a label and also the path of a label that occurs twice"
+            + ("" if sep is None else f", joined by {sep!r}: choose another sep")
         )
 
     # Siblings are arranged here, by name: as nodes, a mixture of names and tuples has no order.
     below: list[dict[Node, int]] = [{} for _ in names]
     for (parent, name), place in places.items():
         below[parent][name] = place
+    for group in below:
+        for name, place in group.items():
+            if labels[place] != name and labels[place] in group:
+                raise ValueError(
+                    f"below one parent {labels[place]!r} is a label and also the path of the label "
+                    f"{name!r}, so a path could not tell them apart"
+                )
     ordered = not isinstance(Y, (set, frozenset))
     return [
         (labels[parent], labels[group[name]])
@@ -158,10 +264,9 @@ def unique_rows(Y: Any) -> Iterator[tuple[int, tuple[Any, ...]]]:
 
 def read_delimited(labels: Iterable[str], sep: str) -> Edges:
     """Return the edges of "a.b.c": ROOT -> "a" -> "a.b" -> "a.b.c"."""
-    if not isinstance(sep, str):
-        raise TypeError(f"sep must be a string, got {sep!r}")
-    if not sep:
-        raise ValueError("sep must not be empty")
+    if sep is None:
+        raise TypeError("sep must be a string, got None")
+    check_sep(sep)
     edges: dict[tuple[Any, Any], None] = {}
     for label in as_labels(labels):
         if not isinstance(label, str):

@@ -194,7 +194,8 @@ def level_calibration_error(
         raise ValueError(no_truth(level))
     names = [hierarchy.nodes[i] for i in columns.tolist()]
     on_level = hierarchy.aggregate(proba, names, level)
-    predicted = hierarchy.level_indices(level)[on_level.argmax(axis=1)]
+    on_columns = hierarchy.node_indices(hierarchy.level_classes(level))
+    predicted = on_columns[on_level.argmax(axis=1)]
     # All rows so far, as picking some would copy the largest array.
     confidence = on_level.max(axis=1)[known].astype(np.float64)
     weight = weight[known]

@@ -9,6 +9,7 @@
 ``text``         token ids -> a vector for each text
 ``transformer``  the same with a pretrained transformer
 ``network``      encoder and hidden layers joined to a head
+``dropout``      dropout from a generator of its own
 ``optim``        optimisers for sparse gradients
 """
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from itertools import islice
 from reprlib import Repr
-from typing import Any
+from typing import Any, TypeVar
 
 from sklearn.base import BaseEstimator
 
-from hierclf._compat import EstimatorPrinter
+from hierclf._utils.sklearn_private import EstimatorPrinter
 
 # Containers with more items than this, those inside included, are cut.
 _MOST = 200
@@ -16,8 +16,10 @@ _SHORT = Repr()
 _SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxset = _SHORT.maxfrozenset = 4
 _SHORT.maxlevel = 3
 
+EstimatorClass = TypeVar("EstimatorClass", bound=type)
 
-def with_short_repr(kind: type[Any]) -> type[Any]:
+
+def with_short_repr(kind: EstimatorClass) -> EstimatorClass:
     """Give a class of estimators scikit-learn's repr, in which large containers are cut.
 
     scikit-learn formats, sorts and compares every item before it cuts the text, which takes
