@@ -10,6 +10,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import check_consistent_length
 
 from hierclf.hierarchy import Hierarchy, as_hierarchy
+from hierclf.hierarchy._geometry import sums_below
 from hierclf.hierarchy._nodes import (
     as_labels,
     is_hashable,
@@ -54,8 +55,7 @@ class Targets(NamedTuple):
         """Count the rows at or below each node; with weights, of which only the ratios count."""
         totals = np.bincount(self.codes, weights=weight)
         totals = totals * (len(self.codes) / totals.sum())
-        label, above = self.hierarchy.ancestor_pairs(self.labelled)
-        return np.bincount(above, weights=totals[label], minlength=len(self.hierarchy))
+        return sums_below(self.hierarchy.arrays, self.labelled, totals)
 
 
 class Located(NamedTuple):

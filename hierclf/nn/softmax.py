@@ -174,7 +174,7 @@ class HierarchicalSoftmax(nn.Module):
 
         Returns
         -------
-        Tensor of shape (batch, depth)
+        Tensor of shape (batch, n_steps)
             ``log P(child | parent)`` for each step, 0 below the target; its sum over
             a row is ``log P(target)``. The order of the columns is the same for all
             rows and follows the widths of the groups, not the depth: column i is the
