@@ -153,8 +153,9 @@ def clean_path(
             named = f"column {k}" if columns is None else f"column {show(columns[k])}"
             raise ValueError(
                 f"row {i} skips a level: {show(row[k])} comes before {show(row[k + 1])}, in "
-                f'{named}. Where levels may be unknown, Hierarchy.from_paths(..., missing="skip") leaves '
-                'them out of the path and missing="fill" puts a node in their place'
+                f"{named}. Where levels may be unknown, Hierarchy.from_paths(..., "
+                'missing="skip") leaves them out of the path and missing="fill" puts a node in '
+                "their place"
             )
     return path
 
