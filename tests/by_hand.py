@@ -90,13 +90,16 @@ def table(tree, by_row, names=None):
     return np.array([[row[name] for name in names or tree.nodes] for row in by_row])
 
 
-# How the steps of a path may be computed: with the groups on it looked up in a table or worked
-# out per batch, and with wide levels split from narrow ones or all side by side.
+# How the steps of a path may be computed: with the groups on it looked up in a table, worked out
+# per batch from the path or from the parents alone, and with wide levels split from narrow ones or
+# all side by side.
 ROUTES = {
     "table, split": {"_TABLE_ENTRIES": 1 << 30, "_NARROW": 0},
     "table, together": {"_TABLE_ENTRIES": 1 << 30, "_NARROW": 1 << 30},
     "no table, split": {"_TABLE_ENTRIES": 0, "_NARROW": 0},
     "no table, together": {"_TABLE_ENTRIES": 0, "_NARROW": 1 << 30},
+    "climb, split": {"_TABLE_ENTRIES": 0, "_SHALLOW": 0, "_NARROW": 0},
+    "climb, together": {"_TABLE_ENTRIES": 0, "_SHALLOW": 0, "_NARROW": 1 << 30},
 }
 
 

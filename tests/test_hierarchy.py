@@ -832,3 +832,26 @@ def test_published_hierarchies(data_home, name, n_nodes, n_leaves, n_levels):
     assert h.root == "root"
     assert h.is_tree
     assert (len(h), len(h.leaves), h.n_levels) == (n_nodes, n_leaves, n_levels)
+
+
+def test_messages_about_huge_things_are_short():
+    wide = {"r": [f"n{i}" for i in range(100_000)]}
+    h = Hierarchy.from_dict(wide)
+    long = "x" * 10_000
+    for ask in (
+        lambda: as_hierarchy(type("Thing", (), {"__repr__": lambda self: long})()),
+        lambda: h.node_indices([long]),
+        lambda: h.children(long),
+        lambda: h.children(tuple(range(100_000))),
+        lambda: h.leaves_from_paths([[long]]),
+        lambda: h.leaves_from_paths([["n1", long]]),
+        lambda: Hierarchy.from_paths([wide]),
+        lambda: Hierarchy([tuple(range(100_000))]),
+        lambda: Hierarchy([(long, None)]),
+        lambda: h.aggregate([[1.0]], [long], 0),
+    ):
+        with pytest.raises((ValueError, TypeError)) as caught:
+            ask()
+        assert len(str(caught.value)) < 1000
+    assert repr(h) == "<Hierarchy: 100000 nodes, 100000 leaves, 1 level>"
+    assert len(str(h)) < 1000

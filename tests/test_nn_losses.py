@@ -112,6 +112,8 @@ def test_steps_and_soft_labels_need_a_tree():
 @example(by_hand.RAGGED, 1, "table, together")
 @example(by_hand.RAGGED, 2, "no table, split")
 @example(by_hand.RAGGED, 3, "no table, together")
+@example(by_hand.RAGGED, 4, "climb, split")
+@example(by_hand.RAGGED, 5, "climb, together")
 @quick
 def test_gradients_are_those_of_equations_8_and_9(tree, seed, route):
     rng = np.random.default_rng(seed)
@@ -255,3 +257,43 @@ def test_only_child_links_change_nothing(tree, seed, data):
     for parameter, source in zip(other.parameters(), softmax.parameters(), strict=True):
         torch.testing.assert_close(parameter.grad[stands_for], source.grad)
         assert not parameter.grad[below_link].any()
+
+
+CHAIN = [(i, i + 1) for i in range(3000)]
+CATERPILLAR = [edge for i in range(0, 3000, 2) for edge in ((i, i + 1), (i, i + 2))]
+
+
+@pytest.mark.parametrize("edges", [CHAIN, CATERPILLAR], ids=["chain", "caterpillar"])
+@pytest.mark.parametrize("kind", ["path", "soft"])
+def test_memory_of_deep_trees_is_near_the_number_of_nodes(edges, kind):
+    """Tables of paths would take 9 or 4.5 million entries for each of their columns."""
+    tree = Hierarchy(edges)
+    softmax = HierarchicalSoftmax(3, tree, dtype=torch.float64)
+    by_hand.fill(softmax, np.random.default_rng(0))
+    loss = PathLoss() if kind == "path" else SoftLabelLoss(tree, 1.0)
+    entries = sum(part.numel() for module in (softmax, loss) for part in module.buffers())
+    assert entries < 40 * len(tree)
+
+    hidden, deepest = by_hand.rows(np.random.default_rng(1), 1, 3), len(tree) - 1
+    (logit,) = by_hand.logits(softmax, tree.nodes, hidden)
+    step = by_hand.step_log_proba(tree, logit)
+    found = loss(softmax, hidden, torch.tensor([deepest]))
+    found.backward()  # although no step of a chain depends on a weight
+    assert torch.isfinite(softmax.linear.weight.grad).all()
+    path = tree.path(tree.nodes[deepest])
+    if kind == "path":
+        expected = -math.fsum(step[node] for node in path)
+    else:
+        height = dict(zip(tree.nodes, tree.heights.tolist(), strict=True)) | {0: tree.depth}
+        total = {0: 0.0}
+        for node in tree.nodes:
+            total[node] = total[tree.parents(node)[0]] + step[node]
+        target = path[-1]
+        lca = {leaf: (tree.parents(leaf)[0] if leaf != target else target) for leaf in tree.leaves}
+        if edges is CATERPILLAR:  # the last two leaves are siblings
+            lca[deepest], lca[target] = tree.parents(target)[0], target
+        weight = {leaf: math.exp(-height[lca[leaf]] / tree.depth) for leaf in tree.leaves}
+        weight[target] = 1.0
+        expected = -math.fsum(weight[leaf] * total[leaf] for leaf in tree.leaves)
+        expected /= math.fsum(weight.values())
+    assert found.item() == pytest.approx(expected, rel=1e-9, abs=1e-12)

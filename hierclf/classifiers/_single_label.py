@@ -30,7 +30,6 @@ from hierclf.classifiers._targets import combine_weights, drop_zero_weights, rea
 from hierclf.classifiers._warm_start import check_same_classes
 from hierclf.decisions import Argmax, as_decision
 from hierclf.hierarchy import Hierarchy
-from hierclf.hierarchy._nodes import plain_array
 from hierclf.nn.network import HierarchyNetwork
 
 if TYPE_CHECKING:
@@ -256,14 +255,12 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
             If there is no such level.
         """
         check_is_fitted(self)
-        hierarchy = self.hierarchy_
-        if _is(level, "all"):
-            return plain_array(hierarchy.nodes)
         number = self._number_of(level)
-        columns = hierarchy.level_indices("leaf" if number is None else number)
-        if np.array_equal(columns, hierarchy.leaf_indices):
-            return self.classes_
-        return plain_array([hierarchy.nodes[i] for i in columns.tolist()])
+        if not _is(number, "all"):
+            columns = self.hierarchy_.level_indices("leaf" if number is None else number)
+            if np.array_equal(columns, self.hierarchy_.leaf_indices):
+                return self.classes_
+        return self.hierarchy_.level_classes(number)
 
     def predict_node_proba(self, X: Any) -> NDArray[Any]:
         """Compute the probability of every node: ``predict_proba(X, level="all")``.
@@ -372,7 +369,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
 
     def _number_of(self, level: int | str | None) -> int | str | None:
         """Return the number of a level that is named by a column of y, and others as they are."""
-        if not isinstance(level, str) or level in ("leaf", "parent"):
+        if not isinstance(level, str) or level in ("leaf", "parent", "all"):
             return level
         if level in self._level_names:
             return self._level_names.index(level)

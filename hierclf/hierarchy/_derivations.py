@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hierclf.hierarchy._adjacency import closure
 from hierclf.hierarchy._arrays import HierarchyArrays
-from hierclf.hierarchy._nodes import ROOT, Node, clean_node, repeated, shorten
+from hierclf.hierarchy._nodes import ROOT, Node, clean_node, repeated, shorten, show
 
 
 def around(arrays: HierarchyArrays, ids: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -43,11 +43,11 @@ def new_names(
     elif callable(mapping):
         found = [name if name is ROOT else mapping(name) for name in names]
     else:
-        raise TypeError(f"mapping must be a dict or a callable, got {mapping!r}")
+        raise TypeError(f"mapping must be a dict or a callable, got {show(mapping)}")
     renamed = list(zip(found, names, strict=True))
-    found = [clean_node(new, f"the new name of {old!r}") for new, old in renamed]
+    found = [clean_node(new, "the new name of {}", old) for new, old in renamed]
     if len(set(found)) < len(found):
         taken = repeated(found)[0]
         olds = [old for new, old in zip(found, names, strict=True) if new == taken]
-        raise ValueError(f"{shorten(olds)} would all be named {taken!r}")
+        raise ValueError(f"{shorten(olds)} would all be named {show(taken)}")
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,10 +30,25 @@ def heights(arrays: HierarchyArrays) -> NDArray[np.intp]:
 
 def leaf_counts(arrays: HierarchyArrays) -> NDArray[np.intp]:
     """Return the number of leaves at or below each node."""
-    _, above = ancestor_pairs(arrays, arrays.leaf_indices)
-    counts = np.bincount(above, minlength=len(arrays)).astype(np.intp)
+    ones = np.ones(len(arrays.leaf_indices), dtype=np.intp)
+    counts = sums_below(arrays, arrays.leaf_indices, ones)
     counts.setflags(write=False)
     return counts
+
+
+def sums_below(
+    arrays: HierarchyArrays, positions: NDArray[np.intp], values: NDArray[Any]
+) -> NDArray[Any]:
+    """Sum, for each node, the values of those of some distinct nodes that are at or below it."""
+    result = np.zeros(len(arrays) + 1, dtype=values.dtype)  # the last is the root's
+    if not arrays.is_tree:  # a value counts once, however many ways lead up
+        items, above = ancestor_pairs(arrays, positions)
+        np.add.at(result, above, values[items])
+        return result[:-1]
+    result[positions] = values
+    for start, stop in reversed(list(pairwise(arrays.depth_offsets.tolist()))):
+        np.add.at(result, arrays.edge_parents[start:stop], result[start:stop])
+    return result[:-1]
 
 
 def ancestor_pairs(

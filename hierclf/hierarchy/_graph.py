@@ -8,7 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hierclf.hierarchy._arrays import HierarchyArrays
-from hierclf.hierarchy._nodes import ROOT, Node, arrange, as_list, clean_node, is_padding, shorten
+from hierclf.hierarchy._nodes import (
+    ROOT,
+    Node,
+    arrange,
+    as_list,
+    clean_node,
+    is_padding,
+    shorten,
+    show,
+)
 
 
 class Graph(NamedTuple):
@@ -22,7 +31,7 @@ class Graph(NamedTuple):
 def read_pairs(edges: Iterable[Any]) -> list[tuple[Any, Any]]:
     """Return edges as pairs, or raise with the position of the first that is none."""
     if isinstance(edges, (str, bytes)) or not isinstance(edges, Iterable):
-        raise TypeError(f"edges must be an iterable of (parent, child) pairs, got {edges!r}")
+        raise TypeError(f"edges must be an iterable of (parent, child) pairs, got {show(edges)}")
     if isinstance(edges, dict):
         raise TypeError("edges must be (parent, child) pairs, got a dict: use Hierarchy.from_dict")
     pairs = []
@@ -32,7 +41,7 @@ def read_pairs(edges: Iterable[Any]) -> list[tuple[Any, Any]]:
                 raise TypeError
             parent, child = edge
         except (TypeError, ValueError):
-            raise ValueError(f"edge {i} is not a (parent, child) pair: {edge!r}") from None
+            raise ValueError(f"edge {i} is not a (parent, child) pair: {show(edge)}") from None
         pairs.append((parent, child))
     return pairs
 
@@ -80,18 +89,18 @@ def build_graph(
     children: list[int] = []
     without = set()
     for parent, child in pairs:
-        where = f"in the edge {parent!r} -> {child!r}"
+        where = "in the edge {} -> {}", parent, child
         if is_padding(parent):
-            without.add(ids.setdefault(clean_node(child, where), len(ids)))
+            without.add(ids.setdefault(clean_node(child, *where), len(ids)))
             continue
-        parents.append(ids.setdefault(clean_node(parent, where), len(ids)))
-        children.append(ids.setdefault(clean_node(child, where), len(ids)))
+        parents.append(ids.setdefault(clean_node(parent, *where), len(ids)))
+        children.append(ids.setdefault(clean_node(child, *where), len(ids)))
     if ROOT in ids and root is None:
         root = ROOT
     if root is not None:
         root = clean_node(root, "the root")
         if ROOT in ids and root is not ROOT:
-            raise ValueError(f"{ROOT!r} cannot be a node below another root, {root!r}")
+            raise ValueError(f"{ROOT!r} cannot be a node below another root, {show(root)}")
         ids.setdefault(root, len(ids))
     names = list(ids)
     _refuse_loops_and_duplicates(names, parents, children)
@@ -101,7 +110,8 @@ def build_graph(
         has_parent[c] = True
         if c in without:
             raise ValueError(
-                f"the node {names[c]!r} has the parent {names[p]!r} in one edge and none in another"
+                f"the node {show(names[c])} has the parent {show(names[p])} in one edge and none "
+                "in another"
             )
     tops = [i for i, below in enumerate(has_parent) if not below]
     if root is None:
@@ -115,13 +125,13 @@ def build_graph(
     if top is not None:
         if top < len(has_parent) and has_parent[top]:
             above = [names[p] for p, c in zip(parents, children, strict=True) if c == top]
-            raise ValueError(f"the root {root!r} cannot have parents, it has {shorten(above)}")
+            raise ValueError(f"the root {show(root)} cannot have parents, it has {shorten(above)}")
         for i in tops:
             if i != top:
                 parents.append(top)
                 children.append(i)
         if not children:
-            raise ValueError(f"a hierarchy needs at least one node besides its root {root!r}")
+            raise ValueError(f"a hierarchy needs at least one node besides its root {show(root)}")
     elif not names:
         raise ValueError("a hierarchy needs at least one edge, got none")
 
@@ -135,12 +145,14 @@ def _refuse_loops_and_duplicates(
     p, c = np.array(parents, dtype=np.int64), np.array(children, dtype=np.int64)
     loops = np.flatnonzero(p == c)
     if len(loops):
-        raise ValueError(f"the node {names[p[loops[0]]]!r} is its own parent")
+        raise ValueError(f"the node {show(names[p[loops[0]]])} is its own parent")
     keys = p * len(names) + c
     _, first = np.unique(keys, return_index=True)
     if len(first) < len(keys):
         again = np.setdiff1d(np.arange(len(keys)), first)[0]
-        raise ValueError(f"the edge {names[p[again]]!r} -> {names[c[again]]!r} is given twice")
+        raise ValueError(
+            f"the edge {show(names[p[again]])} -> {show(names[c[again]])} is given twice"
+        )
 
 
 def _sort_nodes(
@@ -181,14 +193,17 @@ def _sort_nodes(
             group = [c for c in below[p] if owner[c] == p and missing[c] == 0]
             if len(group) > 1:
                 by_name = {names[c]: c for c in group}
-                what = f"the children of {names[p]!r}"
-                group = [by_name[n] for n in arrange(list(by_name), ordered=ordered, what=what)]
+                what = "the children of {}"
+                group = [
+                    by_name[n]
+                    for n in arrange(list(by_name), ordered=ordered, what=what, parent=names[p])
+                ]
             following += group
         layer = following
     if len(order) < len(names):
         left = {i for i, m in enumerate(missing) if m > 0}
         cycle = _find_cycle(left, parents, children)
-        shown = [repr(names[i]) for i in cycle]
+        shown = [show(names[i]) for i in cycle]
         if len(shown) > 12:
             shown[6:-5] = ["..."]
         text = " -> ".join(shown)

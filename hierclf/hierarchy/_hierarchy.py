@@ -22,7 +22,16 @@ from hierclf.hierarchy import (
 )
 from hierclf.hierarchy._arrays import HierarchyArrays
 from hierclf.hierarchy._graph import Graph, build_graph, read_pairs
-from hierclf.hierarchy._nodes import ROOT, Node, Root, plain_array, repeated, shorten, sort_classes
+from hierclf.hierarchy._nodes import (
+    ROOT,
+    Node,
+    Root,
+    plain_array,
+    repeated,
+    shorten,
+    show,
+    sort_classes,
+)
 from hierclf.hierarchy._path_labels import PathLabels
 
 
@@ -1248,7 +1257,7 @@ class Hierarchy:
             return self
         below = _relatives.ids_below(self.arrays, i)
         if len(below) == 1:
-            raise ValueError(f"{node!r} is a leaf, there is nothing below it")
+            raise ValueError(f"{show(node)} is a leaf, there is nothing below it")
         kept = np.zeros(len(self) + 1, dtype=bool)
         kept[below] = True
         return self._keep(kept, root=node)
@@ -1391,7 +1400,7 @@ def _restore(
 
 
 def _several_paths(node: Node) -> ValueError:
-    return ValueError(f"several paths lead to {node!r}, since the hierarchy is a DAG")
+    return ValueError(f"several paths lead to {show(node)}, since the hierarchy is a DAG")
 
 
 def _plural(word: str, n: int) -> str:
@@ -1436,5 +1445,5 @@ def as_hierarchy(obj: Any) -> Hierarchy:
         return Hierarchy(obj)
     raise TypeError(
         "expected a hierarchy: a Hierarchy, a dict {parent: [children]}, an iterable of "
-        f"(parent, child) pairs or a networkx.DiGraph; got {obj!r}"
+        f"(parent, child) pairs or a networkx.DiGraph; got {show(obj)}"
     )

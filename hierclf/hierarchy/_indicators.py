@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hierclf.hierarchy._adjacency import gather
 from hierclf.hierarchy._arrays import HierarchyArrays
 from hierclf.hierarchy._geometry import ancestor_pairs
-from hierclf.hierarchy._nodes import Node, as_labels, as_list, is_hashable
+from hierclf.hierarchy._nodes import Node, as_labels, as_list, is_hashable, show
 
 
 def read_indicator(given: Any, n_nodes: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -108,7 +108,7 @@ def most_specific(
         row = int(np.repeat(rows, counts)[bad])
         node = names[np.repeat(ids, counts)[bad]]
         raise ValueError(
-            f"row {row} has {node!r} but not its parent {names[above[bad]]!r}: rows must "
+            f"row {row} has {show(node)} but not its parent {show(names[above[bad]])}: rows must "
             "be closed under ancestors. Are the columns in the order of hierarchy.nodes?"
         )
     keep = ~np.isin(cells, needed)

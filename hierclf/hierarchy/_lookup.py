@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hierclf.hierarchy._nodes import Node, as_labels, is_hashable, shorten
+from hierclf.hierarchy._nodes import Node, as_labels, is_hashable, shorten, show
 
 
 def find_positions(
@@ -36,7 +36,7 @@ def find_positions(
         positions = np.fromiter((get(x, 0) for x in items), dtype=np.intp, count=len(items))
     except TypeError:
         bad = next(item for item in items if not is_hashable(item))
-        raise TypeError(f"labels must be hashable, {bad!r} is not") from None
+        raise TypeError(f"labels must be hashable, {show(bad)} is not") from None
     positions -= 1
     if len(positions) and positions.min() < 0:
         _refuse(ids, names, items, positions)
@@ -48,9 +48,9 @@ def find_id(ids: Mapping[Node, int], node: Node) -> int:
     try:
         return ids[node]
     except KeyError:
-        raise ValueError(f"{node!r} is not in the hierarchy") from None
+        raise ValueError(f"{show(node)} is not in the hierarchy") from None
     except TypeError:
-        raise TypeError(f"a node must be hashable, {node!r} is not") from None
+        raise TypeError(f"a node must be hashable, {show(node)} is not") from None
 
 
 def _refuse(
@@ -63,7 +63,7 @@ def _refuse(
     root = names[0]
     unknown = list(dict.fromkeys(items[i] for i in np.flatnonzero(positions < 0)))
     if unknown == [root]:
-        raise ValueError(f"the root {root!r} is not a class and cannot be a label")
+        raise ValueError(f"the root {show(root)} is not a class and cannot be a label")
     encoded = all(type(item) is int for item in items) and set(items) == set(range(len(set(items))))
     message = "labels that are not in the hierarchy: "
     message += shorten(sorted(unknown) if encoded else unknown)
@@ -71,20 +71,20 @@ def _refuse(
     if twin is not None:
         label, node = twin
         message += (
-            f". The label {label!r} is {_kind(label)} and the node {node!r} is {_kind(node)}: "
-            "give labels and nodes the same type"
+            f". The label {show(label)} is {_kind(label)} and the node {show(node)} is "
+            f"{_kind(node)}: give labels and nodes the same type"
         )
         if isinstance(label, str) and label.startswith("0"):
             message += " (codes that are read as numbers lose their leading zeros)"
     elif encoded:
         message += (
             f". The labels look encoded (integers from 0) while the nodes have names such as "
-            f"{names[1]!r}. If something encoded y before this saw it, encode the "
+            f"{show(names[1])}. If something encoded y before this saw it, encode the "
             "hierarchy alike: hierarchy.relabel({c: i for i, c in enumerate(np.unique(y))}), "
             "if all labels in y are leaves"
         )
     elif root in unknown:
-        message += f" (the root {root!r} is not a class)"
+        message += f" (the root {show(root)} is not a class)"
     raise ValueError(message)
 
 

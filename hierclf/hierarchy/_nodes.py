@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from itertools import pairwise
@@ -15,6 +16,10 @@ Item = TypeVar("Item")
 # Scalars of these kinds have an exact Python counterpart, so that names print as 'cat', not
 # as np.str_('cat'). Dates have none (nanoseconds would become integers) and stay as they are.
 _PLAIN_KINDS = "USbiuf"
+
+_SHOWN = reprlib.Repr()
+_SHOWN.maxtuple = _SHOWN.maxlist = _SHOWN.maxdict = _SHOWN.maxset = _SHOWN.maxfrozenset = 20
+_SHOWN.maxstring = _SHOWN.maxother = _SHOWN.maxlong = 200
 
 
 class Root:
@@ -60,7 +65,7 @@ def is_padding(cell: object) -> bool:
     return is_missing(cell) or (isinstance(cell, str) and cell == "")
 
 
-def clean_node(value: object, where: str) -> Node:
+def clean_node(value: object, where: str, *named: object) -> Node:
     """Return `value` as a node (numpy scalars become Python's), or raise.
 
     Parameters
@@ -69,6 +74,8 @@ def clean_node(value: object, where: str) -> Node:
         What was given as a node.
     where : str
         Where it was given; it ends the message of the error.
+    *named : object
+        What to show in the places {} of `where`.
 
     Returns
     -------
@@ -79,14 +86,15 @@ def clean_node(value: object, where: str) -> Node:
         return value
     if isinstance(value, np.generic) and value.dtype.kind in _PLAIN_KINDS:
         value = value.item()
+    if is_hashable(value) and not is_padding(value):
+        return value
+    where = where.format(*map(show, named))
     if not is_hashable(value):
-        raise TypeError(f"a node must be hashable, {value!r} is not ({where})")
+        raise TypeError(f"a node must be hashable, {show(value)} is not ({where})")
     if is_missing(value):
-        raise ValueError(f"{value!r} cannot be a node ({where})")
-    if isinstance(value, str) and not value:
-        # No table of paths could tell it from a path that has ended.
-        raise ValueError(f"'' cannot be a node, since in tables it is an empty cell ({where})")
-    return value
+        raise ValueError(f"{show(value)} cannot be a node ({where})")
+    # No table of paths could tell it from a path that has ended.
+    raise ValueError(f"'' cannot be a node, since in tables it is an empty cell ({where})")
 
 
 def as_list(values: Any) -> list[Any]:
@@ -101,7 +109,7 @@ def as_list(values: Any) -> list[Any]:
 def as_labels(labels: Any) -> list[Any]:
     """Return 1-D labels as a list, refusing a single string and arrays of other dimensions."""
     if isinstance(labels, (str, bytes)) or not isinstance(labels, Iterable):
-        raise TypeError(f"expected a 1-D sequence of labels, got {labels!r}")
+        raise TypeError(f"expected a 1-D sequence of labels, got {show(labels)}")
     ndim = getattr(labels, "ndim", 1)
     if ndim != 1:
         raise ValueError(f"expected 1-D labels, got {ndim} dimensions")
@@ -122,7 +130,9 @@ def sort_if_possible(items: Sequence[Any]) -> list[Any] | None:
     return result if strict else None
 
 
-def arrange(siblings: Sequence[Node], *, ordered: bool, what: str) -> list[Node]:
+def arrange(
+    siblings: Sequence[Node], *, ordered: bool, what: str, parent: Node = None
+) -> list[Node]:
     """Return siblings sorted where they can be, else as given.
 
     Parameters
@@ -133,6 +143,8 @@ def arrange(siblings: Sequence[Node], *, ordered: bool, what: str) -> list[Node]
         Whether the given order means something. It does not when it comes out of a set.
     what : str
         What the siblings are, for the message.
+    parent : node, optional
+        What to show in the place {} of `what`.
 
     Returns
     -------
@@ -150,8 +162,8 @@ def arrange(siblings: Sequence[Node], *, ordered: bool, what: str) -> list[Node]
         return result
     if not ordered:
         raise ValueError(
-            f"{what} cannot be sorted ({shorten(siblings)}) and come from a set, which has no "
-            "order: give them in a list"
+            f"{what.format(show(parent))} cannot be sorted ({shorten(siblings)}) and come from a "
+            "set, which has no order: give them in a list"
         )
     return list(siblings)
 
@@ -161,10 +173,18 @@ def repeated(items: Iterable[Item]) -> list[Item]:
     return [item for item, count in Counter(items).items() if count > 1]
 
 
+def show(value: object) -> str:
+    """Return the repr of a value for a message, cut to a length that can be read.
+
+    Of large containers only the first items are looked at.
+    """
+    return _SHOWN.repr(value)
+
+
 def shorten(items: Iterable[object], limit: int = 5) -> str:
     """Return the reprs of the first few items for a message."""
     items = list(items)
-    text = ", ".join(repr(item) for item in items[:limit])
+    text = ", ".join(show(item) for item in items[:limit])
     return f"{text}, and {len(items) - limit} more" if len(items) > limit else text
 
 

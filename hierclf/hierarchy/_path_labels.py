@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hierclf.hierarchy import _relatives
 from hierclf.hierarchy._arrays import HierarchyArrays
-from hierclf.hierarchy._nodes import Node, plain_array, shorten
+from hierclf.hierarchy._nodes import Node, plain_array, shorten, show
 from hierclf.hierarchy._readers import (
     check_missing,
     clean_path,
@@ -111,10 +111,10 @@ class PathLabels:
 
     def _refuse(self, i: int, name: Node, where: str) -> NoReturn:
         children = [self.shown[c] for c in self._arrays.down.of(i)]
-        place = repr(self.shown[i]) if i else "the root"
-        message = f"{where}: {name!r} is not a child of {place}; "
+        place = show(self.shown[i]) if i else "the root"
+        message = f"{where}: {show(name)} is not a child of {place}; "
         message += f"its children are {shorten(children)}" if children else "it is a leaf"
         if name in self._names[1:]:
             parents = self._arrays.up.of(self._names.index(name))
-            message += f"; {name!r} is below {shorten(self._names[p] for p in parents)}"
+            message += f"; {show(name)} is below {shorten(self._names[p] for p in parents)}"
         raise ValueError(message)

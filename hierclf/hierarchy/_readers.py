@@ -21,6 +21,7 @@ from hierclf.hierarchy._nodes import (
     is_padding,
     repeated,
     shorten,
+    show,
 )
 
 Edges = list[tuple[Any, Any]]
@@ -39,19 +40,21 @@ def read_dict(mapping: Mapping[Any, Any]) -> tuple[Edges, list[Any]]:
                 continue
             if isinstance(children, (str, bytes)):
                 raise TypeError(
-                    f"the children of {parent!r} must be a list, got the string {children!r}; "
-                    "for {child: parent} use Hierarchy.from_parents"
+                    f"the children of {show(parent)} must be a list, got the string "
+                    f"{show(children)}; for {{child: parent}} use Hierarchy.from_parents"
                 )
             if isinstance(children, Mapping):
                 if children and id(children) in seen:  # without this a dict in itself never ends
-                    raise ValueError(f"the children of {parent!r} are a dict that occurs twice")
+                    raise ValueError(f"the children of {show(parent)} are a dict that occurs twice")
                 seen.add(id(children))
                 waiting.append(children)
             elif not isinstance(children, Iterable):
-                raise TypeError(f"the children of {parent!r} must be a list, got {children!r}")
+                raise TypeError(
+                    f"the children of {show(parent)} must be a list, got {show(children)}"
+                )
             items = as_list(children)
             if isinstance(children, (set, frozenset)):
-                items = arrange(items, ordered=False, what=f"the children of {parent!r}")
+                items = arrange(items, ordered=False, what="the children of {}", parent=parent)
             edges += [(parent, child) for child in items]
     return edges, [parent for parent in mapping if not is_padding(parent)]
 
@@ -73,7 +76,7 @@ def _is_same(parent: object, child: object) -> bool:
 def iter_rows(Y: Any) -> Iterator[tuple[int, tuple[Any, ...]]]:
     """Yield the number and the raw cells of each row of 2-D labels."""
     if isinstance(Y, (str, bytes)) or not isinstance(Y, Iterable):
-        raise TypeError(f"expected rows of path labels, got {Y!r}")
+        raise TypeError(f"expected rows of path labels, got {show(Y)}")
     ndim = getattr(Y, "ndim", 2)
     kind = getattr(getattr(Y, "dtype", None), "kind", "O")
     if ndim != 2 and kind != "O":  # an array of lists has one dimension
@@ -81,7 +84,7 @@ def iter_rows(Y: Any) -> Iterator[tuple[int, tuple[Any, ...]]]:
     for i, row in enumerate(as_list(Y)):
         if isinstance(row, (str, bytes)) or not isinstance(row, (Sequence, np.ndarray)):
             raise ValueError(
-                f"row {i} is not a list of labels: {row!r} (for labels such as 'sci.space' use "
+                f"row {i} is not a list of labels: {show(row)} (for labels such as 'sci.space' use "
                 "Hierarchy.from_delimited)"
             )
         yield i, tuple(row)
@@ -142,16 +145,17 @@ def clean_path(
     above: Any = None  # the last label that was not missing
     for k in range(end):
         if not is_padding(row[k]):
-            above = clean_node(row[k], f"in row {i}")
+            above = clean_node(row[k], "in row {}", i)
             path.append(above)
         elif missing == "fill":
             path.append(f"(no level {k})" if above is None else f"{above} (no level {k})")
         elif missing == "error":
-            named = f"column {k}" if columns is None else f"column {columns[k]!r}"
+            named = f"column {k}" if columns is None else f"column {show(columns[k])}"
             raise ValueError(
-                f"row {i} skips a level: {row[k]!r} comes before {row[k + 1]!r}, in {named}. "
-                'Where levels may be unknown, Hierarchy.from_paths(..., missing="skip") leaves '
-                'them out of the path and missing="fill" puts a node in their place'
+                f"row {i} skips a level: {show(row[k])} comes before {show(row[k + 1])}, in "
+                f"{named}. Where levels may be unknown, Hierarchy.from_paths(..., "
+                'missing="skip") leaves them out of the path and missing="fill" puts a node in '
+                "their place"
             )
     return path
 
@@ -217,13 +221,13 @@ def read_paths(Y: Any, sep: str | None = None, missing: str = "error") -> Edges:
         if count[name] > 1 or spelt_name(name, path[:-1], sep) is not None:
             if sep is not None and not isinstance(name, str):
                 raise TypeError(
-                    f"sep={sep!r} joins strings, and {name!r}, which occurs in several branches, "
-                    f"is none (as in the path {shorten(path)}): give strings, or sep=None"
+                    f"sep={sep!r} joins strings, and {show(name)}, which occurs in several "
+                    f"branches, is none (as in the path {shorten(path)}): give strings, or sep=None"
                 )
             labels[place] = spell(path, sep)
     if len(set(labels)) < len(labels):
         raise ValueError(
-            f"{repeated(labels)[0]!r} is a label and also the path of a label that occurs twice"
+            f"{show(repeated(labels)[0])} is a label and also the path of a label that occurs twice"
             + ("" if sep is None else f", joined by {sep!r}: choose another sep")
         )
 
@@ -235,8 +239,8 @@ def read_paths(Y: Any, sep: str | None = None, missing: str = "error") -> Edges:
         for name, place in group.items():
             if labels[place] != name and labels[place] in group:
                 raise ValueError(
-                    f"below one parent {labels[place]!r} is a label and also the path of the label "
-                    f"{name!r}, so a path could not tell them apart"
+                    f"below one parent {show(labels[place])} is a label and also the path of "
+                    f"the label {show(name)}, so a path could not tell them apart"
                 )
     ordered = not isinstance(Y, (set, frozenset))
     return [
@@ -244,7 +248,7 @@ def read_paths(Y: Any, sep: str | None = None, missing: str = "error") -> Edges:
         for parent, group in enumerate(below)
         if group
         for name in arrange(
-            list(group), ordered=ordered, what=f"the labels below {names[parent]!r}"
+            list(group), ordered=ordered, what="the labels below {}", parent=names[parent]
         )
     ]
 
@@ -270,7 +274,7 @@ def read_delimited(labels: Iterable[str], sep: str) -> Edges:
     edges: dict[tuple[Any, Any], None] = {}
     for label in as_labels(labels):
         if not isinstance(label, str):
-            raise TypeError(f"labels must be strings, got {label!r}")
+            raise TypeError(f"labels must be strings, got {show(label)}")
         parent: Any = ROOT
         at = 0
         while at >= 0:
@@ -278,7 +282,7 @@ def read_delimited(labels: Iterable[str], sep: str) -> Edges:
             part = label[at:] if end < 0 else label[at:end]
             if not part:
                 raise ValueError(
-                    f"the label {label!r} has an empty part between separators {sep!r}"
+                    f"the label {show(label)} has an empty part between separators {sep!r}"
                 )
             node = label if end < 0 else label[:end]
             edges[parent, node] = None
@@ -327,7 +331,7 @@ def split_evenly(classes: Sequence[Node], branching: int) -> Edges:
             node = classes[a] if b - a == 1 else (classes[a], classes[b - 1])
             if b - a > 1:
                 if node in taken:
-                    raise ValueError(f"the class {node!r} has the name of an inner node")
+                    raise ValueError(f"the class {show(node)} has the name of an inner node")
                 waiting.append((node, a, b))
             edges.append((parent, node))
     return edges

@@ -7,7 +7,7 @@ every softmax.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 # Path tables up to this many entries are looked up, larger ones worked out per batch.
 _TABLE_ENTRIES = 1 << 16
+# Trees of more levels than this, unless they are small, have no tables of paths: those take
+# depth x nodes.
+_SHALLOW = 32
 # Trees whose paths have up to this many members, padding included, are not split.
 _NARROW = 128
 
@@ -29,7 +32,8 @@ _NARROW = 128
 class PathSteps(nn.Module):
     """The softmaxes on the path to a node, over the groups on that path alone.
 
-    Levels of the tree share a bucket if their widest groups round up to the same
+    Levels on which no node has siblings are left out: their steps have probability 1.
+    The other levels share a bucket if their widest groups round up to the same
     power of two: one wide group does not pad the levels that have none. Narrow trees
     have a single bucket, since there a second one costs more than the padding.
 
@@ -40,8 +44,9 @@ class PathSteps(nn.Module):
 
     Attributes
     ----------
-    levels : Tensor of shape (depth,), int64
-        The level into which each column of the output is a step.
+    levels : Tensor of shape (n_steps,), int64
+        The level into which each column of the output is a step. There are as many steps as levels
+        on which some node has siblings.
 
     Raises
     ------
@@ -70,20 +75,35 @@ class PathSteps(nn.Module):
             raise ValueError(
                 "PathSteps needs a tree, in which a label has one path; this hierarchy is a DAG"
             )
-        ancestors = ancestors_by_level(hierarchy)
-        sizes = np.diff(hierarchy.arrays.group_offsets)
-        group = np.repeat(np.arange(len(sizes)), sizes)[ancestors]
-        # Below a node nothing is left to choose: a group of one, of probability 1.
-        on_path = np.arange(1, hierarchy.depth + 1)[:, None] <= hierarchy.depths
-        start = hierarchy.arrays.group_offsets[group]
-        size = np.where(on_path, sizes[group], 1)
-        is_narrow = size.max() * hierarchy.depth <= _NARROW
-        buckets = [np.arange(hierarchy.depth)] if is_narrow else _buckets(size.max(axis=1))
+        arrays = hierarchy.arrays
+        sizes = np.diff(arrays.group_offsets)
+        # The softmax that each node is a part of: where it starts, and its size.
+        start, size = np.repeat(arrays.group_offsets[:-1], sizes), np.repeat(sizes, sizes)
+        slot = np.arange(len(hierarchy)) - start
+        widths = np.maximum.reduceat(size, arrays.depth_offsets[:-1])
+        choices = np.flatnonzero(widths > 1)  # an only child is certain: no step
+        is_narrow = widths.max() * len(choices) <= _NARROW
+        buckets = [choices] if is_narrow else [choices[b] for b in _buckets(widths[choices])]
+        levels = np.concatenate(buckets) if len(choices) else choices
+        self.paths: _Climb | None = None
+        ancestors = None
+        if len(choices) > max(_SHALLOW, _TABLE_ENTRIES // len(hierarchy)):
+            self.paths = _Climb(hierarchy, levels, start, size, slot)
+        else:
+            ancestors = ancestors_by_level(hierarchy, levels)
+            # Below a node nothing is left to choose: a group of one, of probability 1.
+            on_path = levels[:, None] < hierarchy.depths
+            start, size = start[ancestors], np.where(on_path, size[ancestors], 1)
+            slot = slot[ancestors]
+        ends = np.cumsum([0, *map(len, buckets)]).tolist()
         self.buckets = nn.ModuleList(
-            _StepBucket(start[levels], size[levels], (ancestors - start)[levels])
-            for levels in buckets
+            _StepBucket(int(widths[bucket].max()), rows, None)
+            if ancestors is None
+            else _StepBucket(int(widths[bucket].max()), rows, (start[rows], size[rows], slot[rows]))
+            for bucket, rows in zip(buckets, map(slice, ends, ends[1:]), strict=False)
+            if len(bucket)
         )
-        register_derived(self, "levels", np.concatenate(buckets))
+        register_derived(self, "levels", levels)
 
     def forward(self, logits: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
         """Compute the log-probability of each step on the path to a target.
@@ -99,18 +119,77 @@ class PathSteps(nn.Module):
 
         Returns
         -------
-        Tensor of shape (batch, depth)
+        Tensor of shape (batch, n_steps)
             ``log P(child | parent)`` for each step, 0 below the target; column i is the
             step into level ``levels[i]``.
         """
-        steps = [bucket(logits, target, label_smoothing) for bucket in self.buckets]
+        if not self.buckets:
+            return logits[:0].t()  # of no columns, yet a function of the logits
+        groups = None if self.paths is None else self.paths(target)
+        steps = [bucket(logits, target, label_smoothing, groups) for bucket in self.buckets]
         return (steps[0] if len(steps) == 1 else torch.cat(steps)).t()
+
+
+class _Climb(nn.Module):
+    """The softmaxes on the path to each target, found per batch by climbing.
+
+    Tables of all paths take depth x nodes, which deep trees cannot afford. The tables here, of the
+    ancestors 1, 2, 4, ... levels up, take nodes times the logarithm of the depth.
+    """
+
+    start: Tensor
+    size: Tensor
+    slot: Tensor
+    depths: Tensor
+    jumps: Tensor
+    levels: Tensor
+
+    def __init__(
+        self,
+        hierarchy: Hierarchy,
+        levels: _Indices,
+        start: _Indices,
+        size: _Indices,
+        slot: _Indices,
+    ) -> None:
+        super().__init__()
+        up = hierarchy.arrays.edge_parents.clip(0)  # above the top level nobody asks
+        jumps = [up]
+        while 1 << len(jumps) < hierarchy.depth:
+            jumps.append(jumps[-1][jumps[-1]])
+        for name, values in (
+            ("start", start),
+            ("size", size),
+            ("slot", slot),
+            ("depths", hierarchy.depths),
+            ("jumps", np.stack(jumps)),
+            ("levels", levels[:, None]),
+        ):
+            register_derived(self, name, values)
+
+    def forward(self, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return start, size and slot of the softmax of each step, all (levels, batch)."""
+        chain = target.unsqueeze(0)  # row i is i levels up
+        for jump in self.jumps:
+            chain = torch.cat([chain, jump[chain]])
+        steps_up = self.depths[target] - 1 - self.levels
+        nodes = chain.gather(0, steps_up.clamp(min=0))
+        size = self.size[nodes].masked_fill(steps_up < 0, 1)
+        return self.start[nodes], size, self.slot[nodes]
 
 
 class _StepBucket(nn.Module):
     """Some levels of all paths: where the group of each step starts and ends.
 
-    ``start``, ``size`` and ``slot`` (the chosen member) have shape (levels, nodes).
+    Parameters
+    ----------
+    width : int
+        The size of the largest group.
+    rows : slice
+        Which of the levels of all buckets are here.
+    groups : tuple of ndarrays of shape (levels, nodes), optional
+        Start, size and slot (the chosen member) of the group of each step to each node. Without
+        them, those of each batch are passed to ``forward``.
     """
 
     index: Tensor
@@ -119,12 +198,18 @@ class _StepBucket(nn.Module):
     size: Tensor
     slot: Tensor
 
-    def __init__(self, start: _Indices, size: _Indices, slot: _Indices) -> None:
+    def __init__(
+        self, width: int, rows: slice, groups: tuple[_Indices, _Indices, _Indices] | None
+    ) -> None:
         super().__init__()
-        self.levels, self.width = len(size), int(size.max())
+        self.levels, self.width, self.rows = rows.stop - rows.start, width, rows
+        self.tabulated = False
+        if groups is None:
+            return
+        start, size, slot = groups
         self.tabulated = self.width * size.size <= _TABLE_ENTRIES
         if self.tabulated:
-            index, padding = self._members(*map(torch.from_numpy, (start, size, slot)))
+            index, padding = self._members(*map(torch.from_numpy, groups))
             register_derived(self, "index", index.t().contiguous())  # a row of the table per node
             register_derived(self, "padding", padding.t().contiguous())
         else:
@@ -142,9 +227,17 @@ class _StepBucket(nn.Module):
         index = start + (slot + position) % size
         return index.flatten(0, 1), _padding(position < size).flatten(0, 1)
 
-    def forward(self, logits: Tensor, target: Tensor, label_smoothing: float) -> Tensor:
+    def forward(
+        self,
+        logits: Tensor,
+        target: Tensor,
+        label_smoothing: float,
+        groups: tuple[Tensor, Tensor, Tensor] | None,
+    ) -> Tensor:
         """Map logits (nodes, batch) and targets (batch,) to steps (levels, batch)."""
-        if self.tabulated:
+        if groups is not None:
+            index, padding = self._members(*(part[self.rows] for part in groups))
+        elif self.tabulated:
             index = self.index.index_select(0, target).t()
             padding = self.padding.index_select(0, target).t()
         else:
@@ -237,12 +330,29 @@ def _buckets(sizes: _Indices) -> list[_Indices]:
     return [np.flatnonzero(exponents == exponent) for exponent in np.unique(exponents)]
 
 
-def ancestors_by_level(hierarchy: Hierarchy) -> _Indices:
-    """Return the ancestor of each node at each level (levels, nodes), itself from its own on."""
-    nodes = np.arange(len(hierarchy))
-    paths = hierarchy.path_indices(nodes)
-    np.copyto(paths, nodes[:, None], where=paths < 0)
-    return np.ascontiguousarray(paths.T)
+def ancestors_by_level(hierarchy: Hierarchy, levels: _Indices) -> _Indices:
+    """Return the ancestor of each node at some levels of a tree, itself from its own level on.
+
+    Parameters
+    ----------
+    hierarchy : Hierarchy
+        A tree.
+    levels : ndarray of shape (n_levels,), dtype intp
+        Distinct levels, 0 the top.
+
+    Returns
+    -------
+    ndarray of shape (n_levels, n_nodes), dtype intp
+    """
+    row = {level: i for i, level in enumerate(levels.tolist())}
+    result = np.empty((len(levels), len(hierarchy)), dtype=np.intp)
+    here, parents = np.arange(len(hierarchy)), hierarchy.arrays.edge_parents
+    for level in reversed(range(hierarchy.depth)):
+        deeper = hierarchy.arrays.depth_offsets[level + 1]  # the first node below the level
+        here[deeper:] = parents[here[deeper:]]
+        if level in row:
+            result[row[level]] = here
+    return result
 
 
 def leaves_under(hierarchy: Hierarchy) -> list[_Indices]:
@@ -255,7 +365,7 @@ def leaves_under(hierarchy: Hierarchy) -> list[_Indices]:
     return np.split(leaf[by_node], starts)[1:]
 
 
-def register_derived(module: nn.Module, name: str, values: _Indices | Tensor) -> None:
+def register_derived(module: nn.Module, name: str, values: NDArray[Any] | Tensor) -> None:
     """Keep values derived from the hierarchy: moved with the module, not saved as weights."""
     tensor = values if isinstance(values, Tensor) else torch.tensor(values)
     module.register_buffer(name, tensor, persistent=False)

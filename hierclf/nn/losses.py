@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hierclf.nn.groups import PathSteps, ancestors_by_level, register_derived
+from hierclf.nn.groups import PathSteps, register_derived
 from hierclf.nn.head import Head
 from hierclf.nn.linear import CSRRows
 
@@ -185,10 +185,8 @@ class SoftLabelLoss(nn.Module):
     1.0986
     """
 
-    ancestors: Tensor
-    coefficients: Tensor
-    of_root: Tensor
-    of_target: Tensor
+    decay: Tensor
+    total: Tensor
     parents: Tensor
     leaf_indices: Tensor
 
@@ -198,27 +196,22 @@ class SoftLabelLoss(nn.Module):
             raise ValueError(
                 "SoftLabelLoss needs a tree, in which a label has one path; this hierarchy is a DAG"
             )
-        ancestors = ancestors_by_level(hierarchy)
-        heights, depths = hierarchy.heights, hierarchy.depths
-        # The leaves that leave the path to a target at the same node weigh the same: those
-        # below it, less those below the next node on the path. Written as a sum over the
-        # path, each node has the weight of its own such leaves less that of its parent's.
-        above = np.vstack([np.full(len(hierarchy), hierarchy.depth), heights[ancestors[:-1]]])
-        on_path = np.arange(hierarchy.depth)[:, None] < depths  # there is a step, from `above`
-        distance = np.where(on_path, above - heights, 1) / hierarchy.depth
-        weight = np.where(on_path, np.exp(-beta * distance), 0.0)
-        n_leaves = np.full(len(hierarchy), len(hierarchy.leaves))
-        n_below = np.vstack([n_leaves, hierarchy.leaf_counts[ancestors]])
-        total = 1 + (weight * (n_below[:-1] - n_below[1:])).sum(axis=0)
-        weight = np.vstack([weight, np.zeros(len(hierarchy))]) / total
-        register_derived(self, "ancestors", ancestors)
-        register_derived(self, "coefficients", weight[1:] - weight[:-1])
-        register_derived(self, "of_root", weight[0])
-        register_derived(self, "of_target", 1 / total)
+        # Seen from a node, the leaves that leave its path one step up weigh `decay`. What was
+        # farther already weighs that much less than seen from the parent.
+        parents = hierarchy.arrays.edge_parents
+        heights = np.append(hierarchy.heights, hierarchy.depth)  # the last is the root's, at -1
+        decay = np.exp(-beta * ((heights[parents] - heights[:-1]) / hierarchy.depth))
+        n_below = np.append(hierarchy.leaf_counts, len(hierarchy.leaf_indices))
+        beside = np.zeros(len(hierarchy) + 1)  # the summed weights of the leaves beside each node
+        self.level_offsets = hierarchy.arrays.depth_offsets.tolist()
+        for start, stop in pairwise(self.level_offsets):
+            above = parents[start:stop]
+            leaving = n_below[above] - n_below[start:stop]
+            beside[start:stop] = decay[start:stop] * (beside[above] + leaving)
+        register_derived(self, "decay", decay[:, None])
+        register_derived(self, "total", 1 + beside[:-1])
         register_derived(self, "leaf_indices", hierarchy.leaf_indices)
-        register_derived(self, "parents", hierarchy.arrays.edge_parents)
-        levels = list(pairwise(hierarchy.arrays.depth_offsets.tolist()))
-        self.levels_upwards = levels[:0:-1]  # all but the top one
+        register_derived(self, "parents", parents)
 
     def forward(
         self,
@@ -229,22 +222,39 @@ class SoftLabelLoss(nn.Module):
     ) -> Tensor:
         """Compute the loss of a batch; see :meth:`PathLoss.forward`."""
         log_proba: Tensor = head(hidden).t()
-        sums, total = self._sums_over_leaves(log_proba)
-        index = self.ancestors.index_select(1, target)
-        weights = self.coefficients.index_select(1, target)
-        of_root = self.of_root.index_select(0, target)
-        of_target = self.of_target.index_select(0, target)
         at_target = log_proba.gather(0, target.unsqueeze(0)).squeeze(0)
-        rows = (sums.gather(0, index) * weights).sum(0) + total * of_root + at_target * of_target
+        beside = self._beside(log_proba).gather(0, target.unsqueeze(0)).squeeze(0)
+        rows = (at_target + beside) / self.total.index_select(0, target)
         if sample_weight is not None:
             rows = rows * sample_weight
         loss: Tensor = rows.sum() / -len(target)
         return loss
 
-    def _sums_over_leaves(self, log_proba: Tensor) -> tuple[Tensor, Tensor]:
-        """Sum the log-probabilities of the leaves below each node, and of all leaves."""
+    def _beside(self, log_proba: Tensor) -> Tensor:
+        """Sum the weighted log-probabilities of the leaves beside each node, (nodes, batch).
+
+        Once up the tree for the sums of the leaves below, and once down it.
+        """
         leaves = log_proba.index_select(0, self.leaf_indices)
-        sums = torch.zeros_like(log_proba).index_copy(0, self.leaf_indices, leaves)
-        for start, stop in self.levels_upwards:
-            sums = sums.index_add(0, self.parents[start:stop], sums[start:stop])
-        return sums, leaves.sum(0)
+        own = torch.zeros_like(log_proba).index_copy(0, self.leaf_indices, leaves)
+        sizes = [stop - start for start, stop in pairwise(self.level_offsets)]
+        below = list(torch.split(own, sizes))
+        for depth in range(len(below) - 1, 0, -1):
+            above = below[depth - 1]
+            below[depth - 1] = above.index_add(0, self._above(depth), below[depth])
+        found: list[Tensor] = []
+        for depth, sums in enumerate(below):
+            start, stop = self.level_offsets[depth : depth + 2]
+            if depth == 0:
+                leaving = leaves.sum(0) - sums
+            else:
+                seen = found[-1] + below[depth - 1]  # from the parent, and at or below it
+                leaving = seen.index_select(0, self._above(depth)) - sums
+            found.append(self.decay[start:stop] * leaving)
+        return torch.cat(found)
+
+    def _above(self, depth: int) -> Tensor:
+        """Return the places of the parents of the nodes of a level in the level above."""
+        start, stop = self.level_offsets[depth : depth + 2]
+        above: Tensor = self.parents[start:stop] - self.level_offsets[depth - 1]
+        return above
