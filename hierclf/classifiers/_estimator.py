@@ -29,7 +29,7 @@ from hierclf.classifiers._net import HierarchyNet, LabelledRows, build_net, watc
 from hierclf.classifiers._optimizer import OPTIMIZERS, check_optimizer
 from hierclf.classifiers._warm_start import check_same_network, describe_encoder
 from hierclf.encoders import BaseEncoder
-from hierclf.encoders._modules import as_encoder
+from hierclf.encoders._module_encoder import as_encoder
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.losses import BaseLoss, as_loss
 from hierclf.nn.head import Head

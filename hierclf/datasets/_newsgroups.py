@@ -18,7 +18,7 @@ from hierclf.datasets._download import (
     fetch,
     write_parts,
 )
-from hierclf.datasets._words import letters_only
+from hierclf.datasets._letters import letters_only
 from hierclf.hierarchy import Hierarchy
 
 _GROUPS = {

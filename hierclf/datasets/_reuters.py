@@ -25,7 +25,7 @@ from hierclf.datasets._download import (
     obtain,
     write_parts,
 )
-from hierclf.datasets._words import letters_only
+from hierclf.datasets._letters import letters_only
 from hierclf.hierarchy import Hierarchy
 
 _R8 = {

@@ -13,10 +13,10 @@ They need matplotlib (the extra ``plot``), which is imported when something is d
 ``_common``       probabilities of an estimator, axes and text, which all displays need
 """
 
-from hierclf.plotting._confusion import LevelConfusionMatrixDisplay
-from hierclf.plotting._hierarchy import HierarchyDisplay
-from hierclf.plotting._path import PathStep, PredictionPathDisplay
-from hierclf.plotting._specificity import AccuracySpecificityDisplay
+from hierclf.plotting._confusion_display import LevelConfusionMatrixDisplay
+from hierclf.plotting._hierarchy_display import HierarchyDisplay
+from hierclf.plotting._path_display import PathStep, PredictionPathDisplay
+from hierclf.plotting._specificity_display import AccuracySpecificityDisplay
 
 __all__ = [
     "AccuracySpecificityDisplay",

@@ -16,7 +16,7 @@ from torch import nn
 
 from hierclf._utils.rng import seeded
 from hierclf._utils.sklearn_private import StrOptions
-from hierclf.encoders._base import LEARNING_RATE, PRECISION, SIZE, BaseEncoder
+from hierclf.encoders._base_encoder import LEARNING_RATE, PRECISION, SIZE, BaseEncoder
 from hierclf.nn.transformer import POOLINGS, TransformerText
 from hierclf.text._sequences import pad
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from hierclf._utils.rng import seeded
 from hierclf._utils.sklearn_private import StrOptions
-from hierclf.encoders._base import LEARNING_RATE, BaseEncoder
+from hierclf.encoders._base_encoder import LEARNING_RATE, BaseEncoder
 
 
 class ModuleEncoder(BaseEncoder):

@@ -12,7 +12,7 @@ from torch import nn
 
 from hierclf._utils.blocks import row_blocks
 from hierclf._utils.sklearn_private import StrOptions
-from hierclf.encoders._base import LEARNING_RATE, PRECISION, PROBABILITY, SIZE, BaseEncoder
+from hierclf.encoders._base_encoder import LEARNING_RATE, PRECISION, PROBABILITY, SIZE, BaseEncoder
 from hierclf.nn.text import (
     CELLS,
     EMBEDDING_BOUND,
