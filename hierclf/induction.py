@@ -9,20 +9,23 @@ from __future__ import annotations
 
 from math import ceil, sqrt
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import column_or_1d
 
+from hierclf._utils.base_estimator import BaseEstimator
 from hierclf._utils.sklearn_private import Interval, fit_context
 from hierclf.hierarchy import Hierarchy
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["BalancedHierarchy"]
 
 
-class BalancedHierarchy(BaseEstimator):  # type: ignore[misc]
+class BalancedHierarchy(BaseEstimator):
     """A tree over the sorted classes in which every node has about as many children.
 
     It knows nothing of the data: use it to speed up a softmax over many classes, or
@@ -57,6 +60,8 @@ class BalancedHierarchy(BaseEstimator):  # type: ignore[misc]
         └── d
     """
 
+    hierarchy_: Hierarchy
+
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "branching": [Interval(Integral, 2, None, closed="left"), None],
     }
@@ -64,8 +69,8 @@ class BalancedHierarchy(BaseEstimator):  # type: ignore[misc]
     def __init__(self, branching: int | None = None) -> None:
         self.branching = branching
 
-    @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: ArrayLike) -> BalancedHierarchy:
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: object, y: ArrayLike) -> Self:
         """Build the tree.
 
         Parameters

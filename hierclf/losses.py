@@ -123,7 +123,7 @@ class PathCrossEntropy(BaseLoss):
 
     def __init__(
         self,
-        level_weights: Sequence[float] | None = None,
+        level_weights: Sequence[float] | NDArray[Any] | None = None,
         label_smoothing: float = 0.0,
         logit_adjustment: float = 0.0,
     ) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn import get_config
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.base import ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import StratifiedShuffleSplit, check_cv
 from sklearn.utils import assert_all_finite, get_tags
@@ -23,6 +23,7 @@ from sklearn.utils.validation import (
     indexable,
 )
 
+from hierclf._utils.base_estimator import BaseEstimator
 from hierclf._utils.find_hierarchy import fitted_hierarchy
 from hierclf._utils.labels import accuracy, objects_of
 from hierclf._utils.proba import check_proba
@@ -37,6 +38,9 @@ from hierclf._utils.sklearn_private import (
 )
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.hierarchy._nodes import as_labels, plain_array
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Fold(NamedTuple):
@@ -91,8 +95,8 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         tags.input_tags = get_tags(self.estimator).input_tags
         return tags
 
-    @fit_context(prefer_skip_nested_validation=False)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train the estimator, and learn from rows that it was not trained on.
 
         Parameters

@@ -6,7 +6,7 @@ classifier builds the network from it.
 ``_base_encoder``         what encoders share, and the class to derive your own from
 ``_word_encoders``        LSTMEncoder and ConvGRUEncoder, which learn a vector for each word
 ``_transformer_encoder``  TransformerEncoder, a pretrained transformer
-``_module_encoder``       ModuleEncoder, any torch module; `as_encoder`, for what may be given as one
+``_module_encoder``       ModuleEncoder, any torch module; `as_encoder`, which makes one
 """
 
 from hierclf.encoders._base_encoder import BaseEncoder

@@ -6,17 +6,21 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from warnings import warn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from hierclf._utils.base_estimator import BaseEstimator
 from hierclf._utils.sklearn_private import Interval, RealNotInt, fit_context
 from hierclf.nn.text import PADDING, UNKNOWN
 from hierclf.text._vocabulary import FIRST_WORD, SPECIAL_NAMES, count_words, number_words
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 # The output is not wrapped in the container that scikit-learn is configured to give: its
@@ -84,6 +88,8 @@ class SequenceVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
     array([[2, 8, 1]], dtype=int32)
     """
 
+    vocabulary_: dict[str, int]
+
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "lowercase": ["boolean"],
         "token_pattern": [str],
@@ -120,8 +126,8 @@ class SequenceVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
         tags.transformer_tags.preserves_dtype = []
         return tags
 
-    @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Iterable[str], y: Any = None) -> SequenceVectorizer:
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Iterable[str], y: object = None) -> Self:
         """Choose the vocabulary.
 
         Parameters
@@ -147,8 +153,8 @@ class SequenceVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
         self._learn(X)
         return self
 
-    @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit_transform(self, X: Iterable[str], y: Any = None) -> NDArray[np.int32]:
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit_transform(self, X: Iterable[str], y: object = None) -> NDArray[np.int32]:
         """Choose the vocabulary and return the token ids, reading each text once.
 
         Parameters
@@ -215,7 +221,7 @@ class SequenceVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
             )
         return [names[row[row != PADDING]].tolist() for row in ids]
 
-    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+    def get_feature_names_out(self, input_features: None = None) -> NDArray[np.object_]:
         """Return the word of every id.
 
         Parameters
@@ -245,7 +251,9 @@ class SequenceVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
             )
         return np.array([*SPECIAL_NAMES.values(), *self.vocabulary_], dtype=object)
 
-    def set_output(self, *, transform: str | None = None) -> SequenceVectorizer:
+    def set_output(
+        self, *, transform: Literal["default", "pandas", "polars"] | None = None
+    ) -> Self:
         """Change nothing: the output is always an array.
 
         Its columns are positions in a text, not features of a table. The method is there
