@@ -362,8 +362,7 @@ def have_other_types(labels: Iterable[Any], nodes: Iterable[Any]) -> bool:
 
 def _are_comparable(y: Any, predicted: NDArray[Any]) -> bool:
     """Tell whether scikit-learn would compare two lists of labels: one type, and no fractions."""
-    labels = y if hasattr(y, "dtype") else plain_array(list(y))  # numpy would unpack tuples
-    kinds = {np.asarray(labels).dtype.kind, predicted.dtype.kind}
+    kinds = {np.asarray(values).dtype.kind for values in (y, predicted)}
     return (
         not kinds & {"O", "f"} and len({"text" if kind in "US" else "other" for kind in kinds}) == 1
     )

@@ -96,7 +96,7 @@ def _check_direction(hierarchy: Hierarchy, labelled: NDArray[np.intp]) -> None:
     upside down where no label is a leaf of it. No tree has more, so that rows known only
     coarsely are no reason to refuse one.
     """
-    n_top = int(hierarchy.depth_offsets[1])
+    n_top = int(hierarchy.arrays.depth_offsets[1])
     leaves = hierarchy.leaf_indices
     at_top = labelled[labelled < n_top]
     if hierarchy.root is not Hierarchy.ROOT or n_top <= len(leaves) or not len(at_top):
