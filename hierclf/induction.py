@@ -1,8 +1,7 @@
 """Hierarchies built from the training data: give one as ``hierarchy=`` of a classifier.
 
-An inducer is an object with ``fit(X, y)`` that sets ``hierarchy_``, a tree whose
-leaves are the classes of ``y``. Its parameters can be searched:
-``hierarchy__branching``.
+An inducer is an object with a method ``fit(X, y)``. It sets ``hierarchy_``, a tree whose leaves
+are the classes of ``y``. A grid search can set its parameters: ``hierarchy__branching``.
 """
 
 from __future__ import annotations
@@ -26,16 +25,16 @@ __all__ = ["BalancedHierarchy"]
 
 
 class BalancedHierarchy(BaseEstimator):
-    """A tree over the sorted classes in which every node has about as many children.
+    """A tree over the sorted classes in which all nodes have about the same number of children.
 
-    It knows nothing of the data: use it to speed up a softmax over many classes, or
-    as the tree to beat when asking what a real taxonomy is worth.
+    It ignores the data. Use it to speed up a softmax over many classes, or as a baseline that
+    shows what a real taxonomy is worth.
 
     Parameters
     ----------
     branching : int, optional
-        The most children that a node has, at least 2. None is the square root of
-        the number of classes, rounded up: the two-level softmax of language models.
+        Maximum number of children of a node, at least 2. None is the square root of the
+        number of classes, rounded up: the two-level softmax of language models.
 
     Attributes
     ----------
