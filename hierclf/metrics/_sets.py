@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any
+from typing import Any, Literal, overload
 from warnings import warn
 
 import numpy as np
@@ -28,14 +28,36 @@ _CONSTRAINTS: dict[str, Any] = {
 }
 
 
+@overload
 def hierarchical_precision_score(
     y_true: Any,
     y_pred: Any,
     *,
     hierarchy: Any,
-    average: str | None = "micro",
+    average: Literal["micro", "macro", "samples"] = ...,
+    sample_weight: ArrayLike | None = ...,
+    zero_division: float | Literal["warn"] = ...,
+    close_predictions: bool = ...,
+) -> float: ...
+@overload
+def hierarchical_precision_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    hierarchy: Any,
+    average: None,
+    sample_weight: ArrayLike | None = ...,
+    zero_division: float | Literal["warn"] = ...,
+    close_predictions: bool = ...,
+) -> NDArray[np.float64]: ...
+def hierarchical_precision_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    hierarchy: Any,
+    average: Literal["micro", "macro", "samples"] | None = "micro",
     sample_weight: ArrayLike | None = None,
-    zero_division: Any = "warn",
+    zero_division: float | Literal["warn"] = "warn",
     close_predictions: bool = True,
 ) -> float | NDArray[np.float64]:
     r"""Compute the share of the predicted nodes that are true.
@@ -109,14 +131,36 @@ def hierarchical_precision_score(
     )
 
 
+@overload
 def hierarchical_recall_score(
     y_true: Any,
     y_pred: Any,
     *,
     hierarchy: Any,
-    average: str | None = "micro",
+    average: Literal["micro", "macro", "samples"] = ...,
+    sample_weight: ArrayLike | None = ...,
+    zero_division: float | Literal["warn"] = ...,
+    close_predictions: bool = ...,
+) -> float: ...
+@overload
+def hierarchical_recall_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    hierarchy: Any,
+    average: None,
+    sample_weight: ArrayLike | None = ...,
+    zero_division: float | Literal["warn"] = ...,
+    close_predictions: bool = ...,
+) -> NDArray[np.float64]: ...
+def hierarchical_recall_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    hierarchy: Any,
+    average: Literal["micro", "macro", "samples"] | None = "micro",
     sample_weight: ArrayLike | None = None,
-    zero_division: Any = "warn",
+    zero_division: float | Literal["warn"] = "warn",
     close_predictions: bool = True,
 ) -> float | NDArray[np.float64]:
     r"""Compute the share of the true nodes that are predicted.
@@ -173,14 +217,36 @@ def hierarchical_recall_score(
     )
 
 
+@overload
 def hierarchical_f1_score(
     y_true: Any,
     y_pred: Any,
     *,
     hierarchy: Any,
-    average: str | None = "micro",
+    average: Literal["micro", "macro", "samples"] = ...,
+    sample_weight: ArrayLike | None = ...,
+    zero_division: float | Literal["warn"] = ...,
+    close_predictions: bool = ...,
+) -> float: ...
+@overload
+def hierarchical_f1_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    hierarchy: Any,
+    average: None,
+    sample_weight: ArrayLike | None = ...,
+    zero_division: float | Literal["warn"] = ...,
+    close_predictions: bool = ...,
+) -> NDArray[np.float64]: ...
+def hierarchical_f1_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    hierarchy: Any,
+    average: Literal["micro", "macro", "samples"] | None = "micro",
     sample_weight: ArrayLike | None = None,
-    zero_division: Any = "warn",
+    zero_division: float | Literal["warn"] = "warn",
     close_predictions: bool = True,
 ) -> float | NDArray[np.float64]:
     r"""Compute the harmonic mean of hierarchical precision and recall.
@@ -246,15 +312,39 @@ def hierarchical_f1_score(
     )
 
 
+@overload
 def hierarchical_fbeta_score(
     y_true: Any,
     y_pred: Any,
     *,
     hierarchy: Any,
     beta: float,
-    average: str | None = "micro",
+    average: Literal["micro", "macro", "samples"] = ...,
+    sample_weight: ArrayLike | None = ...,
+    zero_division: float | Literal["warn"] = ...,
+    close_predictions: bool = ...,
+) -> float: ...
+@overload
+def hierarchical_fbeta_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    hierarchy: Any,
+    beta: float,
+    average: None,
+    sample_weight: ArrayLike | None = ...,
+    zero_division: float | Literal["warn"] = ...,
+    close_predictions: bool = ...,
+) -> NDArray[np.float64]: ...
+def hierarchical_fbeta_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    hierarchy: Any,
+    beta: float,
+    average: Literal["micro", "macro", "samples"] | None = "micro",
     sample_weight: ArrayLike | None = None,
-    zero_division: Any = "warn",
+    zero_division: float | Literal["warn"] = "warn",
     close_predictions: bool = True,
 ) -> float | NDArray[np.float64]:
     r"""Compute the weighted harmonic mean of hierarchical precision and recall.
