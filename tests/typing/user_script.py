@@ -133,7 +133,7 @@ def classifiers() -> None:
     assert_type(flat.set_params(n_iter_no_change=1, loss=None), FlatSoftmaxClassifier)
     assert_type(flat.fit([[0.0], [1.0], [2.0]], ["cat", "dog", "oak"]), FlatSoftmaxClassifier)
 
-    sure = InformationGainClassifier(clf, accuracy=0.9, cv="prefit", hierarchy=hierarchy)
+    sure = InformationGainClassifier(clf, accuracy=0.3, cv="prefit", hierarchy=hierarchy)
     assert_type(sure.fit(X, y), InformationGainClassifier)
     assert_type(sure.predict(X), NDArray[Any])
     calibrated = TemperatureScalingClassifier(clf, by="level", cv="prefit")
