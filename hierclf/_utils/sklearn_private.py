@@ -18,6 +18,7 @@ from sklearn.utils._param_validation import (
     StrOptions,
     validate_parameter_constraints,
 )
+from sklearn.utils._pprint import _EstimatorPrettyPrinter as EstimatorPrinter
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ else:
     from sklearn.base import _fit_context as fit_context
 
 __all__ = [
+    "EstimatorPrinter",
     "HasMethods",
     "Interval",
     "Options",
