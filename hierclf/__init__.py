@@ -52,13 +52,15 @@ _MODULE_OF = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(f"{__name__}.{_MODULE_OF.get(name, name)}")
-    value = getattr(module, name) if name in _MODULE_OF else module
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # else no name would be unknown to a type checker
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = import_module(f"{__name__}.{_MODULE_OF.get(name, name)}")
+        value = getattr(module, name) if name in _MODULE_OF else module
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -1,38 +1,40 @@
 """Hierarchies built from the training data: give one as ``hierarchy=`` of a classifier.
 
-An inducer is an object with ``fit(X, y)`` that sets ``hierarchy_``, a tree whose
-leaves are the classes of ``y``. Its parameters can be searched:
-``hierarchy__branching``.
+An inducer is an object with a method ``fit(X, y)``. It sets ``hierarchy_``, a tree whose leaves
+are the classes of ``y``. A grid search can set its parameters: ``hierarchy__branching``.
 """
 
 from __future__ import annotations
 
 from math import ceil, sqrt
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import column_or_1d
 
+from hierclf._utils.base_estimator import BaseEstimator
 from hierclf._utils.sklearn_private import Interval, fit_context
 from hierclf.hierarchy import Hierarchy
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["BalancedHierarchy"]
 
 
-class BalancedHierarchy(BaseEstimator):  # type: ignore[misc]
-    """A tree over the sorted classes in which every node has about as many children.
+class BalancedHierarchy(BaseEstimator):
+    """A tree over the sorted classes in which all nodes have about the same number of children.
 
-    It knows nothing of the data: use it to speed up a softmax over many classes, or
-    as the tree to beat when asking what a real taxonomy is worth.
+    It ignores the data. Use it to speed up a softmax over many classes, or as a baseline that
+    shows what a real taxonomy is worth.
 
     Parameters
     ----------
     branching : int, optional
-        The most children that a node has, at least 2. None is the square root of
-        the number of classes, rounded up: the two-level softmax of language models.
+        Maximum number of children of a node, at least 2. None is the square root of the
+        number of classes, rounded up: the two-level softmax of language models.
 
     Attributes
     ----------
@@ -57,6 +59,8 @@ class BalancedHierarchy(BaseEstimator):  # type: ignore[misc]
         └── d
     """
 
+    hierarchy_: Hierarchy
+
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "branching": [Interval(Integral, 2, None, closed="left"), None],
     }
@@ -64,8 +68,8 @@ class BalancedHierarchy(BaseEstimator):  # type: ignore[misc]
     def __init__(self, branching: int | None = None) -> None:
         self.branching = branching
 
-    @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: ArrayLike) -> BalancedHierarchy:
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: object, y: ArrayLike) -> Self:
         """Build the tree.
 
         Parameters

@@ -1,6 +1,6 @@
-"""What training minimises: give one of these as ``loss=`` of a classifier.
+"""Losses, which training minimises: give one as ``loss=`` of a classifier.
 
-A loss is an object whose parameters can be searched: ``loss__alpha``.
+A loss is an object with parameters, which a grid search can set: ``loss__alpha``.
 """
 
 from __future__ import annotations
@@ -31,8 +31,43 @@ __all__ = [
 class BaseLoss(ParamObject):
     """Describes what training minimises; :meth:`build` makes the torch module.
 
-    For a loss of your own, subclass it and define :meth:`build`; parameters are those of
+    For a loss of your own, subclass it and define :meth:`build`. The parameters are those of
     ``__init__``, as in any scikit-learn estimator.
+
+    Examples
+    --------
+    The focal loss, in which samples count less if they are predicted well already. The module
+    asks the head for the log-probabilities of the steps to each target, and adds them up to
+    log P(target):
+
+    >>> import torch
+    >>> from hierclf import HierarchicalSoftmaxClassifier
+    >>> from hierclf.losses import BaseLoss
+    >>> class FocalModule(torch.nn.Module):
+    ...     def __init__(self, gamma):
+    ...         super().__init__()
+    ...         self.gamma = gamma
+    ...
+    ...     def forward(self, head, hidden, target, sample_weight=None):
+    ...         log_proba = head.path_log_proba(hidden, target).sum(dim=1)
+    ...         losses = -((1 - log_proba.exp()) ** self.gamma) * log_proba
+    ...         if sample_weight is not None:
+    ...             losses = losses * sample_weight
+    ...         return losses.mean()
+    >>> class FocalLoss(BaseLoss):
+    ...     def __init__(self, gamma=2.0):
+    ...         self.gamma = gamma
+    ...
+    ...     def build(self, hierarchy, *, head, counts):
+    ...         return FocalModule(self.gamma)
+    >>> clf = HierarchicalSoftmaxClassifier(
+    ...     {"animal": ["cat", "dog"], "plant": ["oak"]}, loss=FocalLoss(gamma=1.0),
+    ...     learning_rate_init=0.05, max_iter=30, n_iter_no_change=30, random_state=0,
+    ... )
+    >>> clf.fit([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], ["cat", "dog", "oak"]).predict([[0.0, 1.0]])
+    array(['cat'], dtype='<U3')
+    >>> clf.set_params(loss__gamma=0.5).loss
+    FocalLoss(gamma=0.5)
     """
 
     def check_hierarchy(self, hierarchy: Hierarchy) -> None:
@@ -41,12 +76,12 @@ class BaseLoss(ParamObject):
         Parameters
         ----------
         hierarchy : Hierarchy
-            The hierarchy as it was given, with classes that may have no rows.
+            The hierarchy that the user gave. Some of its classes may have no samples.
 
         Raises
         ------
         ValueError
-            If one does not; the message names it.
+            If a parameter does not fit. The message names it.
         """
 
     def build(
@@ -60,15 +95,16 @@ class BaseLoss(ParamObject):
             The classes that are trained.
         head : type
             The class of the head, a subclass of :class:`hierclf.nn.Head`. Its attributes
-            say what it can do: ``gives_steps``, ``smooths_labels``.
+            ``gives_steps`` and ``smooths_labels`` say what it can do.
         counts : ndarray of shape (n_nodes,)
-            Number of training rows labelled with each node or one below it; with
-            ``sample_weight`` their weight, if the mean weight is 1.
+            Number of training samples labelled with each node or a node below it. With
+            ``sample_weight`` it is their total weight, where the mean weight is 1.
 
         Returns
         -------
         torch.nn.Module
-            Called as :meth:`hierclf.nn.PathLoss.forward` is.
+            The loss. Training calls it with the arguments of
+            :meth:`hierclf.nn.PathLoss.forward`.
         """
         raise NotImplementedError
 
@@ -78,25 +114,26 @@ class PathCrossEntropy(BaseLoss):
 
     .. math:: -\sum_q v_q \log P(m_q \mid q),
 
-    where :math:`q` runs over the parents on the path (equation 7 of [1]_). A row labelled
-    with an inner node has the steps down to that node alone.
+    where :math:`q` runs over the parents on the path (equation 7 of [1]_). If a sample is
+    labelled with an inner node, the path ends at that node.
 
     Parameters
     ----------
     level_weights : sequence of float, optional
-        The weight :math:`v` of the step into each level, top level first, one for each
-        level of the hierarchy. With a flat softmax, whose probabilities are then divided
-        into steps, too. None: all 1, and a flat softmax has one step.
+        The weight :math:`v` of the step into each level, the top level first. There is one
+        weight for each level of the hierarchy. A flat softmax has no steps of its own: its
+        probabilities are then divided into steps. None gives all steps the weight 1, and a
+        flat softmax one step.
     label_smoothing : float, default=0.0
-        Share of a step's label that is spread evenly over the group it is chosen from:
-        the siblings, or, for a flat softmax without ``level_weights``, all classes. In
-        [0, 1).
+        Share of the label of a step that is spread evenly over the nodes of its softmax.
+        These are the siblings. For a flat softmax without ``level_weights`` they are all
+        classes. In [0, 1).
     logit_adjustment : float, default=0.0
-        :math:`\tau`: adds :math:`\tau \log \nu` to the logits in training, with
-        :math:`\nu` the frequency of the child among the rows of its parent (of the class
-        among all, for a flat softmax), which is that of one row where there is none. The
-        probabilities predicted then favour rare classes, as if all were equally frequent
-        for :math:`\tau = 1` [2]_.
+        The factor :math:`\tau`. Training adds :math:`\tau \log \nu` to the logits, where
+        :math:`\nu` is the frequency of a child among the samples of its parent. For a flat
+        softmax it is the frequency of a class among all samples. A node without samples
+        counts as if it had one. The predicted probabilities then favour rare classes. For
+        :math:`\tau = 1` they are those of classes that are equally frequent [2]_.
 
     References
     ----------
@@ -123,7 +160,7 @@ class PathCrossEntropy(BaseLoss):
 
     def __init__(
         self,
-        level_weights: Sequence[float] | None = None,
+        level_weights: Sequence[float] | NDArray[Any] | None = None,
         label_smoothing: float = 0.0,
         logit_adjustment: float = 0.0,
     ) -> None:
@@ -160,7 +197,7 @@ class PathCrossEntropy(BaseLoss):
             _refuse_dag(hierarchy, "label_smoothing")
         weights = log_prior = steps = None
         if self.level_weights is not None:
-            # Rows that go no deeper than some level have left the levels below out.
+            # Levels that no sample reaches are not in the hierarchy that is trained.
             given = np.asarray(self.level_weights, dtype=np.float64)
             weights = torch.tensor(given[: hierarchy.n_levels])
             steps = None if head.gives_steps else PathSteps(hierarchy)
@@ -176,28 +213,28 @@ class PathCrossEntropy(BaseLoss):
 
 
 class HierarchicalCrossEntropy(BaseLoss):
-    r"""Cross-entropy whose steps count less the deeper they are.
+    r"""Cross-entropy in which deeper steps count less.
 
     .. math:: -\sum_l \exp(-\alpha l) \log P(C_l \mid C_{l-1})
 
     over the levels :math:`l = 0, 1, \ldots` of the path [1]_. A large :math:`\alpha`
-    trades mistakes between siblings for fewer mistakes between branches. In [1]_ the
-    softmax is flat, and its probabilities are divided into steps.
+    gives more mistakes between siblings and fewer between branches. In [1]_ the softmax is
+    flat, and its probabilities are divided into steps.
 
     Parameters
     ----------
     alpha : float, default=0.1
-        How fast the weights fall; 0 is the usual cross-entropy.
+        How fast the weights fall with the depth. 0 is the usual cross-entropy.
 
     See Also
     --------
-    PathCrossEntropy : Any weights of the levels.
+    PathCrossEntropy : Cross-entropy with any weights of the levels.
 
     References
     ----------
     .. [1] L. Bertinetto et al., "Making Better Mistakes: Leveraging Class Hierarchies
        with Deep Networks", CVPR 2020. There the weights are also divided by their sum
-       over the tree, which makes the loss small and changes nothing else; here the top
+       over the tree. That makes the loss small and changes nothing else. Here the top
        level has weight 1.
 
     Examples
@@ -224,7 +261,7 @@ class HierarchicalCrossEntropy(BaseLoss):
 
 
 class SoftLabelCrossEntropy(BaseLoss):
-    r"""Cross-entropy to labels that are spread over the classes nearby.
+    r"""Cross-entropy to labels that are spread over the classes near the true one.
 
     .. math:: -\sum_C y_A(C) \log P(C), \qquad y_A(C) \propto \exp(-\beta \, d(A, C)),
 
@@ -235,10 +272,10 @@ class SoftLabelCrossEntropy(BaseLoss):
     Parameters
     ----------
     beta : float, default=10.0
-        How fast the label falls with the distance; as it grows this becomes the usual
-        cross-entropy, which it is exactly for infinity. Where many classes are near each
-        other it must be larger: all classes of the largest distance together weigh
-        their number times ``exp(-beta)``.
+        How fast the weight of a class falls with its distance from the label. Infinity is
+        the usual cross-entropy. Take a larger value for more classes: the classes at the
+        largest distance have the weight ``exp(-beta)`` each, and together their number times
+        as much.
 
     References
     ----------
@@ -275,12 +312,12 @@ def _refuse_dag(hierarchy: Hierarchy, what: str) -> None:
 
 
 def as_loss(loss: Any) -> BaseLoss:
-    """Return what was given as a loss as an object.
+    """Make a loss of what a user gives as ``loss``.
 
     Parameters
     ----------
     loss : BaseLoss or None
-        None is `PathCrossEntropy`, with its defaults.
+        None is :class:`PathCrossEntropy` with its defaults.
 
     Returns
     -------

@@ -27,7 +27,7 @@ from torch import nn
 
 from hierclf import HierarchicalSoftmaxClassifier
 from hierclf.encoders import BaseEncoder, ModuleEncoder
-from hierclf.encoders._modules import as_encoder
+from hierclf.encoders._module_encoder import as_encoder
 
 
 class TupleOfStates(nn.GRU):

@@ -33,7 +33,7 @@ from torch import nn
 
 from hierclf.classifiers._features import _check_tokens
 from hierclf.encoders import ConvGRUEncoder, LSTMEncoder, ModuleEncoder, TransformerEncoder
-from hierclf.encoders._base import output_size
+from hierclf.encoders._base_encoder import output_size
 from hierclf.nn import ConvGRU, LazyAdamW, RecurrentEncoder
 from hierclf.text import WordVectors
 

@@ -544,7 +544,7 @@ def test_confusion_matrix_of_an_estimator_is_of_what_it_predicts():
     )
     assert display.labels == ("animal", "plant", "rock")
     assert_array_equal(display.confusion_matrix, [[2, 1, 0], [0, 1, 0], [0, 0, 0]])
-    assert display.colorbar_.ax.get_ylabel() == "Number of rows"
+    assert display.colorbar_.ax.get_ylabel() == "Number of samples"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What several floors use: small helpers that know nothing of networks or estimators of ours.
 
 ``sklearn_private``  the underscore names of scikit-learn that we need
+``base_estimator``   scikit-learn's base class, with types
 ``param_object``     the base class of everything that a user gives a classifier as a parameter
 ``find_hierarchy``   the hierarchy that an estimator was given, or learnt
 ``proba``            probabilities of classes, checked

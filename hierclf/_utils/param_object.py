@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from sklearn.base import BaseEstimator
-
+from hierclf._utils.base_estimator import BaseEstimator
 from hierclf._utils.sklearn_private import validate_parameter_constraints
 
 
-class ParamObject(BaseEstimator):  # type: ignore[misc]
+class ParamObject(BaseEstimator):
     """A choice with parameters of its own, which ``clone`` and searches reach.
 
     What parameters may be stands in ``_parameter_constraints``, as in scikit-learn's

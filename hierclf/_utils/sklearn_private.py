@@ -4,7 +4,11 @@ They are stable in practice and used by many packages, but not part of its publi
 interface: when one moves, this is the file to mend.
 """
 
-from sklearn.base import _fit_context as fit_context
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -16,6 +20,16 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils._pprint import _EstimatorPrettyPrinter as EstimatorPrinter
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+
+if TYPE_CHECKING:
+    _Method = TypeVar("_Method", bound=Callable[..., Any])
+
+    # Without a type of its own the decorator would take that of each `fit` away.
+    def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[_Method], _Method]:
+        """Check the parameters before a method is called."""
+
+else:
+    from sklearn.base import _fit_context as fit_context
 
 __all__ = [
     "EstimatorPrinter",

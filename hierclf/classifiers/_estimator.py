@@ -6,17 +6,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from copy import deepcopy
 from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from warnings import warn
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
+from hierclf._utils.base_estimator import BaseEstimator
 from hierclf._utils.short_repr import with_short_repr
 from hierclf._utils.sklearn_private import Interval, StrOptions
 from hierclf.classifiers._batches import stratified_holdout
@@ -30,11 +31,14 @@ from hierclf.classifiers._net import HierarchyNet, LabelledRows, build_net, watc
 from hierclf.classifiers._optimizer import OPTIMIZERS, check_optimizer
 from hierclf.classifiers._warm_start import check_same_network, describe_encoder
 from hierclf.encoders import BaseEncoder
-from hierclf.encoders._modules import as_encoder
+from hierclf.encoders._module_encoder import as_encoder
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.losses import BaseLoss, as_loss
 from hierclf.nn.head import Head
 from hierclf.nn.network import ACTIVATIONS
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _MAX_SEED = np.iinfo(np.int32).max
 # What the parameters of nested objects are set on, and where such objects are found.
@@ -95,7 +99,7 @@ class TrainingTargets(NamedTuple):
 
 
 @with_short_repr
-class BaseHierarchyEstimator(BaseEstimator, ABC):  # type: ignore[misc]
+class BaseHierarchyEstimator(BaseEstimator, ABC):
     """A network trained by skorch whose head gives every node of a hierarchy a probability.
 
     It knows parameters, X, training and warm starts. What y means is for its subclasses,
@@ -104,6 +108,8 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):  # type: ignore[misc]
 
     hierarchy_: Hierarchy
     net_: HierarchyNet
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
     _reader: InputReader
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -187,7 +193,7 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         tags.input_tags.two_d_array = kind != "texts"
         return tags
 
-    def set_params(self, **params: Any) -> Any:
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, those of nested objects as ``<name>__<parameter>``.
 
         Parameters

@@ -15,7 +15,7 @@ from torch import nn
 from hierclf._utils.blocks import row_blocks
 from hierclf.classifiers._batches import ENCODER_BLOCK, Batches, Rows
 from hierclf.encoders import BaseEncoder
-from hierclf.encoders._base import output_size
+from hierclf.encoders._base_encoder import output_size
 from hierclf.nn.text import PADDING
 from hierclf.text._sequences import iterate_texts
 

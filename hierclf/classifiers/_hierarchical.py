@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
+from torch import nn
 from torch.optim import Optimizer
 
 from hierclf.classifiers._single_label import BaseSoftmaxClassifier
 from hierclf.decisions import BaseDecision
+from hierclf.encoders import BaseEncoder
 from hierclf.hierarchy import Hierarchy
 from hierclf.losses import BaseLoss
 from hierclf.nn import DAGSoftmax, Head, HierarchicalSoftmax
@@ -170,13 +172,14 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
         self,
         hierarchy: Any = None,
         *,
-        encoder: Any = None,
+        encoder: BaseEncoder | nn.Module | Callable[[], nn.Module] | None = None,
         hidden_layer_sizes: int | Sequence[int] | None = None,
         activation: Literal["relu", "gelu", "tanh", "logistic", "identity"] = "relu",
         dropout: float = 0.0,
         loss: BaseLoss | None = None,
-        decision: str | BaseDecision = "argmax",
-        optimizer: str | type[Optimizer] = "auto",
+        decision: Literal["argmax", "top_down", "threshold", "minimum_risk", "information_gain"]
+        | BaseDecision = "argmax",
+        optimizer: Literal["auto", "adamw", "adam", "sgd"] | type[Optimizer] = "auto",
         learning_rate_init: float = 1e-3,
         weight_decay: float = 1e-4,
         batch_size: int = 128,

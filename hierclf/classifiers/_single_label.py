@@ -59,7 +59,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         self.decision = decision
         self.class_weight = class_weight
 
-    @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train on samples and their labels.
 

@@ -1,12 +1,12 @@
 """Handwritten digits under a tree of stroke shapes."""
 
-from typing import Any
+from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import Literal, overload
+
 from sklearn.datasets import load_digits
-from sklearn.utils import Bunch
 
+from hierclf.datasets._bunches import DigitsArrays, DigitsBunch
 from hierclf.hierarchy import Hierarchy
 
 _STROKE_SHAPES = {
@@ -21,8 +21,8 @@ Handwritten digits under a tree of stroke shapes
 
 The 1,797 images of 8 x 8 pixels (grey values 0 to 16) of scikit-learn's ``load_digits``, a part
 of the UCI data set "Optical Recognition of Handwritten Digits" (CC BY 4.0). The labels are the
-strings "0" to "9", so that all nodes of the hierarchy are of one type. A digit's parent is what
-the pen draws, since that is what digits that look alike share:
+strings "0" to "9", so that all nodes of the hierarchy are of one type. The parent of a digit is the
+shape that the pen draws. Digits that share it look alike:
 
 * closed loop: 0, 6, 8, 9
 * open curve: 2, 3, 5
@@ -30,9 +30,13 @@ the pen draws, since that is what digits that look alike share:
 """
 
 
-def load_digits_hierarchy(
-    *, return_X_y: bool = False
-) -> Bunch | tuple[NDArray[np.float64], NDArray[Any]]:
+@overload
+def load_digits_hierarchy(*, return_X_y: Literal[False] = ...) -> DigitsBunch: ...
+@overload
+def load_digits_hierarchy(*, return_X_y: Literal[True]) -> DigitsArrays: ...
+@overload
+def load_digits_hierarchy(*, return_X_y: bool) -> DigitsBunch | DigitsArrays: ...
+def load_digits_hierarchy(*, return_X_y: bool = False) -> DigitsBunch | DigitsArrays:
     """Load scikit-learn's handwritten digits under a tree of stroke shapes.
 
     Parameters
@@ -43,10 +47,10 @@ def load_digits_hierarchy(
     Returns
     -------
     data : Bunch
-        With the attributes
+        An object with the attributes
 
         data : ndarray of shape (1797, 64)
-            The grey values of each image's pixels, 0 to 16, row by row.
+            The grey values of the pixels of each image, 0 to 16.
         images : ndarray of shape (1797, 8, 8)
             The same values as images.
         target : ndarray of shape (1797,), str
@@ -54,7 +58,7 @@ def load_digits_hierarchy(
         hierarchy : Hierarchy
             The digits under "closed loop", "open curve" and "straight strokes".
         DESCR : str
-            What the data are.
+            A description of the data.
     (data, target) : tuple, if ``return_X_y`` is True
 
     Examples
@@ -70,7 +74,7 @@ def load_digits_hierarchy(
     target = digits.target.astype("U1")
     if return_X_y:
         return digits.data, target
-    return Bunch(
+    return DigitsBunch(
         data=digits.data,
         images=digits.images,
         target=target,

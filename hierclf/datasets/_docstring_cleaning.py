@@ -58,9 +58,9 @@ _SECTION = re.compile(
 def clean_docstring(docstring: str) -> str:
     """Return a docstring as plain text, its lines kept, without what names its library.
 
-    Signatures, doctests, import statements, URLs, cross-reference markup and the directives
-    about versions, formulas and pictures go; of a dotted path (``scipy.stats.norm``) the last
-    name stays; the names of the four libraries go.
+    Signatures, doctests, import statements, URLs, cross-reference markup, the names of the four
+    libraries and the directives about versions, formulas and pictures are taken out. Of a dotted
+    path (``scipy.stats.norm``) only the last name stays.
     """
     text = strip_signatures(inspect.cleandoc(docstring))
     for pattern in (_DOCTEST, _LINK_TARGET, _DROPPED_DIRECTIVE, _DIRECTIVE_MARKER, _IMPORT):
@@ -82,7 +82,7 @@ def summarize_docstring(docstring: str) -> str:
 
 
 def strip_signatures(docstring: str) -> str:
-    """Drop the signatures that compiled functions put first: ``add(x1, x2, /) -> Tensor``."""
+    """Drop the signatures at the start of compiled functions: ``add(x1, x2, /) -> Tensor``."""
     text = docstring.lstrip()
     while (end := _signature_end(text)) is not None:
         text = text[end:].lstrip()
@@ -90,7 +90,7 @@ def strip_signatures(docstring: str) -> str:
 
 
 def _signature_end(text: str) -> int | None:
-    """Return where the signature that opens the text ends, or None if prose does."""
+    """Return where the signature at the start of the text ends; None if prose is there."""
     opening = re.match(r"(?:class +|\w+ *= *)?[A-Za-z_][\w.]*\(", text)
     if opening is None:
         return None
@@ -105,7 +105,7 @@ def _signature_end(text: str) -> int | None:
 
 
 def _tidy(text: str) -> str:
-    """Close the gaps that removed names leave, and keep at most one blank line in a row."""
+    """Close the gaps that removed names leave, and keep no more than one blank line in a row."""
     text = re.sub(r"(?<=\S) +", " ", re.sub(r"\( +\)", "", text))
     text = re.sub(r"(?<=\S) (?=[.,;](?:\s|$))|^[ .,;>)]+$| +$", "", text, flags=re.MULTILINE)
     return re.sub(r"\n{3,}", "\n\n", text).strip()

@@ -1,8 +1,10 @@
 """The docstrings of numpy, scipy, scikit-learn and torch, to be sorted into their modules.
 
-A text classification task that needs no download: everyone who has this package installed has
+This is a text classification task without a download: everyone who has installed this package has
 the texts, and every reader knows the classes.
 """
+
+from __future__ import annotations
 
 import importlib
 import inspect
@@ -14,17 +16,16 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import pairwise
 from types import ModuleType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.utils import Bunch
 
+from hierclf.datasets._bunches import TextArrays, TextBunch
 from hierclf.datasets._docstring_cleaning import clean_docstring, summarize_docstring
 from hierclf.hierarchy import Hierarchy
 
 MIN_TEXTS = 8
-"""Classes with fewer texts are left out: too few to learn from and be tested on."""
+"""Classes with fewer texts are left out: they are too few to learn from and to test on."""
 
 MIN_WORDS = 3
 """Shorter texts ("Bessel function.") say too little."""
@@ -116,50 +117,75 @@ _Path = tuple[str, ...]  # of a class: ("torch", "torch.nn"), the library first
 _Row = tuple[str, _Path]  # a text and its class
 
 
+@overload
+def load_docstrings(
+    levels: Literal[2, 3] = ...,
+    text: Literal["summary", "full"] = ...,
+    *,
+    return_X_y: Literal[False] = ...,
+) -> TextBunch: ...
+@overload
+def load_docstrings(
+    levels: Literal[2, 3] = ...,
+    text: Literal["summary", "full"] = ...,
+    *,
+    return_X_y: Literal[True],
+) -> TextArrays: ...
+@overload
+def load_docstrings(
+    levels: Literal[2, 3] = ...,
+    text: Literal["summary", "full"] = ...,
+    *,
+    return_X_y: bool,
+) -> TextBunch | TextArrays: ...
 def load_docstrings(
     levels: Literal[2, 3] = 2,
     text: Literal["summary", "full"] = "summary",
     *,
     return_X_y: bool = False,
-) -> Bunch | tuple[NDArray[np.object_], NDArray[np.str_]]:
+) -> TextBunch | TextArrays:
     """Load the docstrings of numpy, scipy, scikit-learn and torch, labelled by module.
 
-    Nothing is downloaded: the texts come from the installed libraries, and are the same for the
-    same versions of them.
+    Nothing is downloaded: the texts come from the installed libraries. The same versions of the
+    libraries give the same texts.
 
     Parameters
     ----------
     levels : {2, 3}, default=2
-        2: library and module, as "torch" and "torch.nn". 3: modules of which at least two parts
-        have 8 texts are divided into these parts ("torch.nn.functional", and "torch.nn (top
-        level)" for what is in no submodule); texts of smaller parts are then left out, and
-        modules without such parts stay leaves.
+        Number of levels of the hierarchy.
+
+        - 2: library and module, such as "torch" and "torch.nn".
+        - 3: a module is divided if at least two of its parts have 8 texts. The parts are its
+          submodules, such as "torch.nn.functional", and "torch.nn (top level)" for the texts
+          that are in no submodule. The texts of smaller parts are left out. A module that is
+          not divided stays a leaf.
     text : {"summary", "full"}, default="summary"
-        "summary": the first paragraph, about ten words. "full": the whole docstring.
+        "summary" is the first paragraph, about ten words. "full" is the whole docstring.
     return_X_y : bool, default=False
         If True, return ``(data, target)`` instead of a Bunch.
 
     Returns
     -------
     data : Bunch
-        With the attributes
+        An object with the attributes
 
         data : ndarray of shape (n_texts,), object
             The texts, each a str.
         target : ndarray of shape (n_texts,), str
-            The module of each, a leaf of the hierarchy.
+            The module of each text, a leaf of the hierarchy.
         hierarchy : Hierarchy
             The modules under their libraries.
         DESCR : str
-            Where the texts come from, how many they are, and what was taken out of them.
+            A description of the data: the source and the number of the texts, and what was
+            taken out of them.
     (data, target) : tuple, if ``return_X_y`` is True
 
     Raises
     ------
     ValueError
-        If `levels` or `text` is none of the above.
+        If `levels` or `text` is not one of these values.
     RuntimeError
-        If there are no docstrings, because Python was started with ``-OO``.
+        If Python was started with ``-OO`` and there are no docstrings.
 
     Examples
     --------
@@ -183,7 +209,7 @@ def load_docstrings(
     if return_X_y:
         return data, target
     edges = sorted({edge for _, path in rows for edge in pairwise(path)})
-    return Bunch(
+    return TextBunch(
         data=data,
         target=target,
         hierarchy=Hierarchy(edges),

@@ -1,5 +1,7 @@
 """Where fetched data sets are kept, and how they get there: whole and checked, or not at all."""
 
+from __future__ import annotations
+
 import csv
 import gzip
 import hashlib
@@ -13,9 +15,8 @@ from tarfile import TarError
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.utils import Bunch
 
+from hierclf.datasets._bunches import TextArrays, TextBunch
 from hierclf.hierarchy import Hierarchy
 
 Split = Literal["train", "test", "all"]
@@ -36,11 +37,11 @@ class RemoteFile(NamedTuple):
     name: str
     urls: tuple[str, ...]
     sha256: str | None
-    """None where no checksum is published: what is in the file is checked instead."""
+    """None if no checksum is published; the content of the file is checked instead."""
 
 
 class Collection(NamedTuple):
-    """A data set as it must be when it is complete."""
+    """What is known of a data set, to tell whether a copy is complete."""
 
     name: str
     hierarchy: Hierarchy
@@ -57,7 +58,7 @@ def fetch(
     data_home: str | os.PathLike[str] | None,
     download_if_missing: bool,
     return_X_y: bool,
-) -> Bunch | tuple[NDArray[np.object_], NDArray[np.str_]]:
+) -> TextBunch | TextArrays:
     """Return a data set from the data home, where `download` puts it if it is missing."""
     if split not in (*PARTS, "all"):
         raise ValueError(f"split must be 'train', 'test' or 'all', got {split!r}")
@@ -81,7 +82,7 @@ def fetch(
     target = np.array([label for _, label in rows], dtype=np.str_)
     if return_X_y:
         return data, target
-    return Bunch(
+    return TextBunch(
         data=data,
         target=target,
         hierarchy=collection.hierarchy,
@@ -90,7 +91,7 @@ def fetch(
 
 
 def find_data_home(data_home: str | os.PathLike[str] | None) -> Path:
-    """Return the folder of the data sets: as given, as HIERCLF_DATA says, or ~/hierclf_data."""
+    """Return the folder of the data sets: as given, as in HIERCLF_DATA, or ~/hierclf_data."""
     return Path(data_home or os.environ.get("HIERCLF_DATA") or "~/hierclf_data").expanduser()
 
 
@@ -126,8 +127,8 @@ def obtain(
 ) -> _T:
     """Return what is in a file of the original source, once it has passed its checks.
 
-    The file is read where it lies in `folder`, if somebody has put it there, else downloaded
-    to a temporary place, and gone afterwards.
+    If somebody has put the file into `folder`, it is read there. Otherwise it is downloaded to a
+    temporary folder, which is deleted afterwards.
     """
     by_hand = folder / file.name
     if by_hand.exists():

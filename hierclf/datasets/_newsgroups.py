@@ -1,14 +1,16 @@
 """The 20 Newsgroups, through scikit-learn, under the subjects they belong to."""
 
+from __future__ import annotations
+
 import os
 import re
 from pathlib import Path
+from typing import Literal, overload
 
-import numpy as np
 import sklearn.datasets
-from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
+from hierclf.datasets._bunches import TextArrays, TextBunch
 from hierclf.datasets._download import (
     PARTS,
     Collection,
@@ -18,7 +20,7 @@ from hierclf.datasets._download import (
     fetch,
     write_parts,
 )
-from hierclf.datasets._words import letters_only
+from hierclf.datasets._letters import letters_only
 from hierclf.hierarchy import Hierarchy
 
 _GROUPS = {
@@ -58,53 +60,79 @@ NEWSGROUPS = Collection(
 )
 
 
+@overload
+def fetch_20newsgroups(
+    *,
+    split: Split = ...,
+    data_home: str | os.PathLike[str] | None = ...,
+    download_if_missing: bool = ...,
+    return_X_y: Literal[False] = ...,
+) -> TextBunch: ...
+@overload
+def fetch_20newsgroups(
+    *,
+    split: Split = ...,
+    data_home: str | os.PathLike[str] | None = ...,
+    download_if_missing: bool = ...,
+    return_X_y: Literal[True],
+) -> TextArrays: ...
+@overload
+def fetch_20newsgroups(
+    *,
+    split: Split = ...,
+    data_home: str | os.PathLike[str] | None = ...,
+    download_if_missing: bool = ...,
+    return_X_y: bool,
+) -> TextBunch | TextArrays: ...
 def fetch_20newsgroups(
     *,
     split: Split = "train",
     data_home: str | os.PathLike[str] | None = None,
     download_if_missing: bool = True,
     return_X_y: bool = False,
-) -> Bunch | tuple[NDArray[np.object_], NDArray[np.str_]]:
+) -> TextBunch | TextArrays:
     """Load the 20 Newsgroups under their six subjects, as plain words.
 
-    scikit-learn's ``fetch_20newsgroups`` downloads them (14 MB), checks and keeps them in its own
-    data home, and its copy is used if there is one; the converted texts are kept as
-    ``20ng/train.csv.gz`` and ``20ng/test.csv.gz`` in ours.
+    The first call lets scikit-learn's ``fetch_20newsgroups`` download the posts (14 MB). It checks
+    them and keeps them in its own data home; a copy that is there already is used. The converted
+    texts are kept as ``20ng/train.csv.gz`` and ``20ng/test.csv.gz`` in the data home of hierclf.
 
     Parameters
     ----------
     split : {"train", "test", "all"}, default="train"
-        The posts to learn from, those to be tested on, or the former followed by the latter.
+        The training posts, the test posts, or the former followed by the latter.
     data_home : path, default=None
-        The folder of the data sets. None: the one that the environment variable HIERCLF_DATA
-        names, else ``~/hierclf_data``.
+        The folder of the data sets. None is the folder in the environment variable
+        HIERCLF_DATA, or ``~/hierclf_data`` if it is not set.
     download_if_missing : bool, default=True
-        If False, raise an OSError instead of downloading.
+        Whether to download the data if they are not in the data home. If False, an OSError is
+        raised instead.
     return_X_y : bool, default=False
         If True, return ``(data, target)`` instead of a Bunch.
 
     Returns
     -------
     data : Bunch
-        With the attributes
+        An object with the attributes
 
         data : ndarray of shape (n_posts,), object
-            The Subject line and the body of each post, lower case, letters only. n_posts is 11314
-            (train) or 7532 (test).
+            The Subject line and the body of each post, in lower case and letters only. n_posts
+            is 11314 (train) or 7532 (test).
         target : ndarray of shape (n_posts,), str
-            The newsgroup of each, a leaf of the hierarchy.
+            The newsgroup of each post, a leaf of the hierarchy.
         hierarchy : Hierarchy
             The 20 groups under the 6 subjects.
         DESCR : str
-            What the data are, and where they come from.
+            A description of the data, with their source.
     (data, target) : tuple, if ``return_X_y`` is True
 
     Raises
     ------
     ValueError
-        If `split` is none of the above, or a label in the data home is not in the hierarchy.
+        If `split` is not one of these values, or a label in the data home is not in the
+        hierarchy.
     OSError
-        If a file cannot be downloaded or read, or one in the data home is incomplete.
+        If a file cannot be downloaded or read, or a file in the data home is incomplete.
 
     See Also
     --------

@@ -1,5 +1,7 @@
 """Reuters-21578: the news of 1987 that have one topic, under kinds of topics."""
 
+from __future__ import annotations
+
 import gzip
 import html
 import io
@@ -8,12 +10,9 @@ import re
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, overload
 
-import numpy as np
-from numpy.typing import NDArray
-from sklearn.utils import Bunch
-
+from hierclf.datasets._bunches import TextArrays, TextBunch
 from hierclf.datasets._download import (
     PARTS,
     Collection,
@@ -25,7 +24,7 @@ from hierclf.datasets._download import (
     obtain,
     write_parts,
 )
-from hierclf.datasets._words import letters_only
+from hierclf.datasets._letters import letters_only
 from hierclf.hierarchy import Hierarchy
 
 _R8 = {
@@ -136,6 +135,33 @@ class Document(NamedTuple):
     text: str
 
 
+@overload
+def fetch_reuters(
+    subset: Literal["r8", "r52"] = ...,
+    *,
+    split: Split = ...,
+    data_home: str | os.PathLike[str] | None = ...,
+    download_if_missing: bool = ...,
+    return_X_y: Literal[False] = ...,
+) -> TextBunch: ...
+@overload
+def fetch_reuters(
+    subset: Literal["r8", "r52"] = ...,
+    *,
+    split: Split = ...,
+    data_home: str | os.PathLike[str] | None = ...,
+    download_if_missing: bool = ...,
+    return_X_y: Literal[True],
+) -> TextArrays: ...
+@overload
+def fetch_reuters(
+    subset: Literal["r8", "r52"] = ...,
+    *,
+    split: Split = ...,
+    data_home: str | os.PathLike[str] | None = ...,
+    download_if_missing: bool = ...,
+    return_X_y: bool,
+) -> TextBunch | TextArrays: ...
 def fetch_reuters(
     subset: Literal["r8", "r52"] = "r8",
     *,
@@ -143,53 +169,55 @@ def fetch_reuters(
     data_home: str | os.PathLike[str] | None = None,
     download_if_missing: bool = True,
     return_X_y: bool = False,
-) -> Bunch | tuple[NDArray[np.object_], NDArray[np.str_]]:
+) -> TextBunch | TextArrays:
     """Load the stories of Reuters-21578 that have one topic, with 8 or with 52 topics.
 
-    They are downloaded (8 MB) on first use, which needs pooch (the extra ``data``), and kept
-    as ``r8/train.csv.gz``, ``r8/test.csv.gz`` and the same under ``r52`` in the data home: one
-    download gives both. No checksum of the archive is published; it is accepted if its own
-    checksum is right and it has the documents, rows and classes that it is known to have.
+    The first call downloads them (8 MB). This needs pooch (the extra ``data``). They are kept as
+    ``r8/train.csv.gz``, ``r8/test.csv.gz`` and the same under ``r52`` in the data home: one
+    download gives both subsets. No checksum of the archive is published. It is accepted if the
+    checksum inside it is right, and if it has the known numbers of documents, samples and classes.
 
     Parameters
     ----------
     subset : {"r8", "r52"}, default="r8"
-        The 8 large topics, or all 52 that have stories in both parts.
+        The 8 large topics, or all 52 topics that have stories in both parts.
     split : {"train", "test", "all"}, default="train"
-        The stories to learn from, those to be tested on (the ModApte split), or the former
-        followed by the latter.
+        The training stories, the test stories (by the ModApte split), or the former followed by
+        the latter.
     data_home : path, default=None
-        The folder of the data sets. None: the one that the environment variable HIERCLF_DATA
-        names, else ``~/hierclf_data``.
+        The folder of the data sets. None is the folder in the environment variable
+        HIERCLF_DATA, or ``~/hierclf_data`` if it is not set.
     download_if_missing : bool, default=True
-        If False, raise an OSError instead of downloading.
+        Whether to download the data if they are not in the data home. If False, an OSError is
+        raised instead.
     return_X_y : bool, default=False
         If True, return ``(data, target)`` instead of a Bunch.
 
     Returns
     -------
     data : Bunch
-        With the attributes
+        An object with the attributes
 
         data : ndarray of shape (n_stories,), object
-            The title and the body of each story, lower case, letters only. n_stories is 5485
-            (train) or 2189 (test) for "r8", 6532 or 2568 for "r52".
+            The title and the body of each story, in lower case and letters only. n_stories is
+            5485 (train) or 2189 (test) for "r8", and 6532 or 2568 for "r52".
         target : ndarray of shape (n_stories,), str
-            The topic of each, a leaf of the hierarchy.
+            The topic of each story, a leaf of the hierarchy.
         hierarchy : Hierarchy
             The topics under "commodity", "corporate", "macro" and "monetary".
         DESCR : str
-            What the data are, and where they come from.
+            A description of the data, with their source.
     (data, target) : tuple, if ``return_X_y`` is True
 
     Raises
     ------
     ValueError
-        If `subset` or `split` is none of the above, or a label in the data home is not in the
-        hierarchy.
+        If `subset` or `split` is not one of these values, or a label in the data home is not in
+        the hierarchy.
     OSError
         If the archive cannot be downloaded or read, or a file in the data home is damaged or
-        incomplete. Nothing damaged is kept; the message says where to put the archive by hand.
+        incomplete. Damaged files are not kept. The message says where to put the archive by
+        hand.
 
     Examples
     --------
@@ -268,7 +296,7 @@ def _part(attributes: dict[str, str]) -> str | None:
 
 
 def _story(attributes: str, text: str) -> str:
-    """Return title and body, of which stories of an unusual format are not divided into."""
+    """Return the title and the body; a story of an unusual format is not divided into them."""
     if "UNPROC" in attributes:
         return text
     return "\n".join(match.group(2) for match in _TITLE_OR_BODY.finditer(text))

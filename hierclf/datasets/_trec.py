@@ -1,13 +1,13 @@
 """The TREC questions, by the kind of answer they ask for."""
 
+from __future__ import annotations
+
 import os
 from functools import partial
 from pathlib import Path
+from typing import Literal, overload
 
-import numpy as np
-from numpy.typing import NDArray
-from sklearn.utils import Bunch
-
+from hierclf.datasets._bunches import TextArrays, TextBunch
 from hierclf.datasets._download import (
     Collection,
     RemoteFile,
@@ -75,53 +75,79 @@ FILES = {
 }
 
 
+@overload
+def fetch_trec(
+    *,
+    split: Split = ...,
+    data_home: str | os.PathLike[str] | None = ...,
+    download_if_missing: bool = ...,
+    return_X_y: Literal[False] = ...,
+) -> TextBunch: ...
+@overload
+def fetch_trec(
+    *,
+    split: Split = ...,
+    data_home: str | os.PathLike[str] | None = ...,
+    download_if_missing: bool = ...,
+    return_X_y: Literal[True],
+) -> TextArrays: ...
+@overload
+def fetch_trec(
+    *,
+    split: Split = ...,
+    data_home: str | os.PathLike[str] | None = ...,
+    download_if_missing: bool = ...,
+    return_X_y: bool,
+) -> TextBunch | TextArrays: ...
 def fetch_trec(
     *,
     split: Split = "train",
     data_home: str | os.PathLike[str] | None = None,
     download_if_missing: bool = True,
     return_X_y: bool = False,
-) -> Bunch | tuple[NDArray[np.object_], NDArray[np.str_]]:
+) -> TextBunch | TextArrays:
     """Load the TREC questions, labelled with the kind of answer they ask for.
 
-    They are downloaded (0.4 MB) on first use, which needs pooch (the extra ``data``), checked
-    against the SHA-256 of the original files, and kept as ``trec/train.csv.gz`` and
-    ``trec/test.csv.gz`` in the data home.
+    The first call downloads them (0.4 MB) and checks the SHA-256 of the original files. This needs
+    pooch (the extra ``data``). They are kept as ``trec/train.csv.gz`` and ``trec/test.csv.gz`` in
+    the data home.
 
     Parameters
     ----------
     split : {"train", "test", "all"}, default="train"
-        The questions to learn from, those to be tested on, or the former followed by the latter.
+        The training questions, the test questions, or the former followed by the latter.
     data_home : path, default=None
-        The folder of the data sets. None: the one that the environment variable HIERCLF_DATA
-        names, else ``~/hierclf_data``.
+        The folder of the data sets. None is the folder in the environment variable
+        HIERCLF_DATA, or ``~/hierclf_data`` if it is not set.
     download_if_missing : bool, default=True
-        If False, raise an OSError instead of downloading.
+        Whether to download the data if they are not in the data home. If False, an OSError is
+        raised instead.
     return_X_y : bool, default=False
         If True, return ``(data, target)`` instead of a Bunch.
 
     Returns
     -------
     data : Bunch
-        With the attributes
+        An object with the attributes
 
         data : ndarray of shape (n_questions,), object
             The questions, each a str. n_questions is 5452 (train) or 500 (test).
         target : ndarray of shape (n_questions,), str
-            The fine class of each, "COARSE:fine", a leaf of the hierarchy.
+            The fine class of each question, "COARSE:fine", a leaf of the hierarchy.
         hierarchy : Hierarchy
             The 50 fine classes under the 6 coarse ones.
         DESCR : str
-            What the data are, and where they come from.
+            A description of the data, with their source.
     (data, target) : tuple, if ``return_X_y`` is True
 
     Raises
     ------
     ValueError
-        If `split` is none of the above, or a label in the data home is not in the hierarchy.
+        If `split` is not one of these values, or a label in the data home is not in the
+        hierarchy.
     OSError
-        If a file cannot be downloaded or read, or one in the data home is incomplete. Nothing
-        damaged is kept; the message says where to put the original files by hand.
+        If a file cannot be downloaded or read, or a file in the data home is incomplete. Damaged
+        files are not kept. The message says where to put the original files by hand.
 
     Examples
     --------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +11,24 @@ from hierclf.hierarchy import Hierarchy
 from hierclf.metrics._read import Nodes, read_nodes
 
 
+@overload
+def level_accuracy_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    hierarchy: Any,
+    level: int | str,
+    sample_weight: ArrayLike | None = ...,
+) -> float: ...
+@overload
+def level_accuracy_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    hierarchy: Any,
+    level: None,
+    sample_weight: ArrayLike | None = ...,
+) -> NDArray[np.float64]: ...
 def level_accuracy_score(
     y_true: Any,
     y_pred: Any,

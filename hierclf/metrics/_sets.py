@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args, overload
 from warnings import warn
 
 import numpy as np
@@ -30,6 +30,28 @@ _CONSTRAINTS: dict[str, Any] = {
 }
 
 
+@overload
+def hierarchical_precision_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    hierarchy: Any,
+    average: Average = ...,
+    sample_weight: ArrayLike | None = ...,
+    zero_division: float | Literal["warn"] = ...,
+    close_predictions: bool = ...,
+) -> float: ...
+@overload
+def hierarchical_precision_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    hierarchy: Any,
+    average: None,
+    sample_weight: ArrayLike | None = ...,
+    zero_division: float | Literal["warn"] = ...,
+    close_predictions: bool = ...,
+) -> NDArray[np.float64]: ...
 def hierarchical_precision_score(
     y_true: Any,
     y_pred: Any,
@@ -110,6 +132,28 @@ def hierarchical_precision_score(
     )
 
 
+@overload
+def hierarchical_recall_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    hierarchy: Any,
+    average: Average = ...,
+    sample_weight: ArrayLike | None = ...,
+    zero_division: float | Literal["warn"] = ...,
+    close_predictions: bool = ...,
+) -> float: ...
+@overload
+def hierarchical_recall_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    hierarchy: Any,
+    average: None,
+    sample_weight: ArrayLike | None = ...,
+    zero_division: float | Literal["warn"] = ...,
+    close_predictions: bool = ...,
+) -> NDArray[np.float64]: ...
 def hierarchical_recall_score(
     y_true: Any,
     y_pred: Any,
@@ -174,6 +218,28 @@ def hierarchical_recall_score(
     )
 
 
+@overload
+def hierarchical_f1_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    hierarchy: Any,
+    average: Average = ...,
+    sample_weight: ArrayLike | None = ...,
+    zero_division: float | Literal["warn"] = ...,
+    close_predictions: bool = ...,
+) -> float: ...
+@overload
+def hierarchical_f1_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    hierarchy: Any,
+    average: None,
+    sample_weight: ArrayLike | None = ...,
+    zero_division: float | Literal["warn"] = ...,
+    close_predictions: bool = ...,
+) -> NDArray[np.float64]: ...
 def hierarchical_f1_score(
     y_true: Any,
     y_pred: Any,
@@ -247,6 +313,30 @@ def hierarchical_f1_score(
     )
 
 
+@overload
+def hierarchical_fbeta_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    hierarchy: Any,
+    beta: float,
+    average: Average = ...,
+    sample_weight: ArrayLike | None = ...,
+    zero_division: float | Literal["warn"] = ...,
+    close_predictions: bool = ...,
+) -> float: ...
+@overload
+def hierarchical_fbeta_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    hierarchy: Any,
+    beta: float,
+    average: None,
+    sample_weight: ArrayLike | None = ...,
+    zero_division: float | Literal["warn"] = ...,
+    close_predictions: bool = ...,
+) -> NDArray[np.float64]: ...
 def hierarchical_fbeta_score(
     y_true: Any,
     y_pred: Any,

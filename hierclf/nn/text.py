@@ -1,13 +1,13 @@
-"""Networks that read texts: rows of token ids in, one vector per text out.
+"""Networks that read texts: token ids in, one vector per text out.
 
-Ids are integers of shape (batch, length): 0 pads the end of a row, and 1 is any word that
-the network has no embedding of.
+Token ids are integers of shape (batch, length). 0 is padding at the end of a row, and 1 is any word
+that the network has no vector of.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812, torch's own convention
@@ -25,17 +25,17 @@ PRECISIONS = ("float32", "bfloat16")
 
 
 def token_lengths(ids: Tensor) -> Tensor:
-    """Count the tokens of each row, padding at its end left out.
+    """Count the tokens of each text, without the padding at its end.
 
     Parameters
     ----------
-    ids : Tensor of shape (rows, length), integer
+    ids : Tensor of shape (batch, length), integer
         Token ids.
 
     Returns
     -------
-    Tensor of shape (rows,), int64
-        Lengths, at least 1: a text without a word is read as one token of padding.
+    Tensor of shape (batch,), int64
+        Lengths of at least 1: a text without a word is read as one token of padding.
     """
     # Bytes, since a whole data set may come: positions would take eight times as many.
     last_first = (ids != PADDING).flip(1).to(torch.int8)
@@ -44,27 +44,27 @@ def token_lengths(ids: Tensor) -> Tensor:
 
 
 class WordEmbedding(nn.Module):
-    """A vector for each token id, zero and fixed for the padding.
+    """A vector for each token id. That of the padding is zero and not trained.
 
-    Ids that are too large, and those not known, are read as the unknown word.
+    Ids that are too large or not known are read as the unknown word.
 
     Parameters
     ----------
     weight : Tensor of shape (n_ids, dimension)
-        The vectors at the start; the first row is set to zero.
+        The vectors at the start. The first row is set to zero.
     trainable : bool
         Whether training changes them.
     known : Tensor of shape (n_ids,), bool, optional
-        Ids whose vectors mean something, 0 and 1 among them. Training adds those that it
-        reads. None is all.
+        Which ids have a vector that means something; 0 and 1 must. Training adds the ids that
+        it reads. None is all ids.
 
     Attributes
     ----------
     weight : Parameter of shape (n_ids, dimension)
     known : Tensor of shape (n_ids,) or None
     sparse_grad : bool
-        Whether the gradient of ``weight`` is a sparse tensor, which only some optimisers
-        take (:class:`LazyAdamW` does). False at the start.
+        Whether the gradient of ``weight`` is a sparse tensor. Only some optimisers take one,
+        such as :class:`LazyAdamW`. False at the start.
     """
 
     known: Tensor | None
@@ -91,24 +91,24 @@ class WordEmbedding(nn.Module):
 
 
 class RaggedRNN(nn.Module):
-    """Recurrent layers over rows of unequal length, each read up to its own end.
+    """Recurrent layers over sequences of unequal length, each read up to its own end.
 
-    The same function as torch's over a packed sequence, for which a processor takes about
-    three times as long: here each direction runs over the padded batch, the second one over
-    rows turned round within their lengths.
+    It computes the same as torch's layers do of a packed sequence, in about a third of the time
+    on a processor. Each direction runs over the padded batch. The second direction reads the
+    sequences reversed within their lengths.
 
     Parameters
     ----------
     cell : {"lstm", "gru"}
         Kind of cell.
     input_size, hidden_size : int
-        Sizes of the vectors of a row, and of the state of each direction.
+        Size of the vectors of a sequence, and of the state of each direction.
     bidirectional : bool
-        Whether to read from the end to the beginning as well.
+        Whether a second direction reads from the end to the beginning.
     num_layers : int
         Number of layers.
     dropout : float
-        Probability with which each unit that goes from a layer to the next is dropped.
+        Probability of dropping a unit between two layers in training.
     dtype : torch.dtype, optional
         Type of the parameters.
     generator : torch.Generator, optional
@@ -117,12 +117,12 @@ class RaggedRNN(nn.Module):
     Attributes
     ----------
     layers : torch.nn.ModuleList
-        A list of the directions of each layer.
+        For each layer, the list of its directions.
     """
 
     def __init__(
         self,
-        cell: str,
+        cell: Literal["lstm", "gru"],
         input_size: int,
         hidden_size: int,
         *,
@@ -149,22 +149,22 @@ class RaggedRNN(nn.Module):
             input_size = len(directions) * hidden_size
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Run over padded rows.
+        """Read a batch of padded sequences.
 
         Parameters
         ----------
         x : Tensor of shape (batch, longest, input_size)
-            The rows.
+            The sequences.
         lengths : Tensor of shape (batch,), int64
             Their lengths, at least 1.
 
         Returns
         -------
         states : Tensor of shape (batch, longest, directions * hidden_size)
-            States of the last layer; what is past the end of a row means nothing.
+            States of the last layer. States past the end of a sequence mean nothing.
         last : Tensor of shape (batch, directions * hidden_size)
-            Its states after the whole row: at the end, and, of the second direction, at
-            the beginning.
+            States of the last layer after the whole sequence: at its end, and for the
+            second direction at its beginning.
         """
         batch, longest, _ = x.shape
         position = torch.arange(longest, device=x.device)
@@ -200,9 +200,9 @@ class _Turn(torch.autograd.Function):
 
 
 class RecurrentEncoder(nn.Module):
-    """The last states of a recurrent network, of both directions side by side.
+    """The last states of a recurrent network, both directions side by side.
 
-    Each row is read up to its own length, so padding changes nothing.
+    Each text is read up to its own length, so padding changes nothing.
 
     Parameters
     ----------
@@ -213,14 +213,14 @@ class RecurrentEncoder(nn.Module):
     cell : {"lstm", "gru"}
         Kind of cell.
     bidirectional : bool
-        Whether to read from the end to the beginning as well.
+        Whether a second direction reads from the end to the beginning.
     num_layers : int
         Number of layers.
     dropout : float
-        Probability with which each unit of the output, and of the states that go from a
-        layer to the next, is dropped in training.
+        Probability of dropping a unit in training, in the output and in the states between two
+        layers.
     precision : {"float32", "bfloat16"}
-        What the recurrent layers compute in. Parameters and output are what they are.
+        Type that the recurrent layers compute in. Parameters and output keep their type.
     generator : torch.Generator, optional
         Source of the initial weights, uniform in plus or minus ``hidden_size ** -0.5``.
     """
@@ -232,11 +232,11 @@ class RecurrentEncoder(nn.Module):
         embedding: WordEmbedding,
         hidden_size: int,
         *,
-        cell: str = "lstm",
+        cell: Literal["lstm", "gru"] = "lstm",
         bidirectional: bool = True,
         num_layers: int = 1,
         dropout: float = 0.0,
-        precision: str = "float32",
+        precision: Literal["float32", "bfloat16"] = "float32",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -265,9 +265,9 @@ class RecurrentEncoder(nn.Module):
 
 
 class ConvGRU(nn.Module):
-    """Convolutions over the states of a bidirectional GRU, the largest value of each kept.
+    """Convolutions over the states of a bidirectional GRU, and the largest value of each filter.
 
-    The text encoder of HiAGM [1]_. Each row is read up to its own length, so padding
+    This is the text encoder of HiAGM [1]_. Each text is read up to its own length, so padding
     changes nothing.
 
     Parameters
@@ -281,10 +281,9 @@ class ConvGRU(nn.Module):
     kernel_sizes : sequence of int
         Widths of the filters, in words.
     embedding_dropout, dropout : float
-        Probability with which each unit of the words' vectors, and of the states, is
-        dropped in training.
+        Probability of dropping a unit in training: of the word vectors, and of the states.
     precision : {"float32", "bfloat16"}
-        What the recurrent layer computes in. Parameters and output are what they are.
+        Type that the recurrent layer computes in. Parameters and output keep their type.
     generator : torch.Generator, optional
         Source of the initial weights.
 
@@ -305,7 +304,7 @@ class ConvGRU(nn.Module):
         kernel_sizes: Sequence[int] = (2, 3, 4),
         embedding_dropout: float = 0.5,
         dropout: float = 0.1,
-        precision: str = "float32",
+        precision: Literal["float32", "bfloat16"] = "float32",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -15,16 +15,18 @@ POOLINGS = ("mean", "cls")
 class TransformerText(nn.Module):
     """A pretrained transformer whose states are pooled into one vector.
 
-    Ids are those of its tokenizer plus 1, so that 0 is free for the padding.
+    The token ids are those of its tokenizer plus 1, so that 0 can be the padding.
 
     Parameters
     ----------
     model : transformers.PreTrainedModel
-        Takes ``input_ids`` and ``attention_mask``, and returns ``last_hidden_state``.
+        A model that takes ``input_ids`` and ``attention_mask`` and returns
+        ``last_hidden_state``.
     pooling : {"mean", "cls"}
-        The mean over the tokens of a text, or the state of its first token.
+        "mean" is the mean of the states of all tokens of a text, "cls" the state of its first
+        token.
     precision : {"float32", "bfloat16"}
-        What matrix products are computed in. Parameters and output are what they are.
+        Type that matrix products are computed in. Parameters and output keep their type.
 
     Attributes
     ----------
@@ -32,7 +34,12 @@ class TransformerText(nn.Module):
         Whether the gradient of the word vectors is a sparse tensor. False at the start.
     """
 
-    def __init__(self, model: nn.Module, pooling: str = "mean", precision: str = "float32") -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        pooling: Literal["mean", "cls"] = "mean",
+        precision: Literal["float32", "bfloat16"] = "float32",
+    ) -> None:
         super().__init__()
         check_option("pooling", pooling, POOLINGS)
         check_option("precision", precision, PRECISIONS)

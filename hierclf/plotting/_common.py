@@ -22,10 +22,11 @@ _HINTING = 1.07
 
 
 def node_probabilities(estimator: Any, X: Any, hierarchy: Hierarchy) -> NDArray[Any]:
-    """Return the probability of every node, of shape (n, N), as any classifier sees it.
+    """Return the probability of every node, of shape (n, N), from any classifier.
 
-    A classifier that knows only its classes has the probability of a node as the sum of those
-    at or below it. One that knows more may be inside a search or at the end of a pipeline.
+    For a classifier that knows only its classes, the probability of a node is the sum over the
+    classes at or below it. A classifier that knows more may be inside a search or at the end of
+    a pipeline.
     """
     inner, pipelines = _unwrap(estimator)
     own = getattr(inner, "hierarchy_", None)
@@ -59,7 +60,7 @@ def _unwrap(estimator: Any) -> tuple[Any, list[Pipeline]]:
 
 
 def check_one_row(X_row: Any) -> None:
-    """Refuse anything but one row."""
+    """Refuse anything but one sample."""
     shape = getattr(X_row, "shape", None)
     if isinstance(X_row, (str, bytes)) or shape == ():
         raise ValueError(f"X_row must be one row in an array or list, as X[:1], got {X_row!r}")
@@ -69,7 +70,7 @@ def check_one_row(X_row: Any) -> None:
 
 
 def check_node_proba(node_proba: Any, hierarchy: Hierarchy) -> NDArray[np.float64]:
-    """Return the probability of every node for one row, of shape (N,)."""
+    """Return the probability of every node for one sample, of shape (N,)."""
     values = np.asarray(node_proba, dtype=np.float64)
     if values.shape == (1, len(hierarchy)):
         values = values[0]
@@ -102,7 +103,7 @@ def import_pyplot(caller: str) -> Any:
 
 
 def check_plot_params(display: type, params: dict[str, Any]) -> None:
-    """Refuse what cannot be drawn before anything is predicted."""
+    """Refuse parameters that `plot` does not take, before anything is predicted."""
     import_pyplot(display.__name__)
     try:
         signature(display.plot).bind(None, **params)  # type: ignore[attr-defined]
@@ -139,7 +140,7 @@ def text_width(text: str, size: float) -> float:
 
 
 def fit_text(text: str, size: float, width: float, least: float = 0.5) -> str:
-    """Cut a text to a width in points; "" where less than a share `least` of it would be left."""
+    """Cut a text to a width in points; "" if less than a share `least` of it would be left."""
     full = text_width(text, size)
     if full <= width:
         return text
@@ -151,6 +152,6 @@ def fit_text(text: str, size: float, width: float, least: float = 0.5) -> str:
 
 
 def readable_size(room: float, largest: float = 9.0, smallest: float = 4.5) -> float | None:
-    """Return the size of text in rows of some height in points; None where they are too low."""
+    """Return the size of text in lines of a height in points; None if they are too low."""
     size = min(largest, room / 1.15)
     return size if size >= smallest else None

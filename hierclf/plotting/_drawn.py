@@ -1,4 +1,4 @@
-"""What drawing a hierarchy gives."""
+"""The result of drawing a hierarchy."""
 
 from __future__ import annotations
 

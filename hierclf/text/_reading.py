@@ -1,4 +1,4 @@
-"""Reading word vectors: text files, compressed or not, npz files and gensim's objects."""
+"""Word vectors from text files, compressed or not, from npz files and from gensim's objects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -18,11 +18,19 @@ from numpy.typing import DTypeLike, NDArray
 from hierclf.text._sequences import cut_repr
 from hierclf.text._word_vectors import WordVectors
 
+
+class KeyedVectors(Protocol):
+    """What is read of gensim's class of this name."""
+
+    key_to_index: Any
+    vectors: Any
+
+
 _DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError)
 
 
 def load_word_vectors(
-    source: Any,
+    source: str | os.PathLike[str] | KeyedVectors,
     words: Iterable[str] | None = None,
     *,
     dtype: DTypeLike = np.float32,
@@ -35,39 +43,38 @@ def load_word_vectors(
     source : path or KeyedVectors
         One of
 
-        * a text file in UTF-8, one line for each word: the word and its values,
-          separated by single spaces. That is how GloVe, fastText (``.vec``) and word2vec
-          write it; word2vec's first line, the numbers of words and of values, may be
-          there. It may be compressed: ``.gz``, or ``.zip``.
-        * an ``.npz`` file with the arrays ``words`` and ``vectors``;
+        * a text file in UTF-8 with one line for each word: the word and its values,
+          separated by single spaces. GloVe, fastText (``.vec``) and word2vec write such
+          files. The first line may hold the numbers of words and of values, as word2vec
+          writes it. The file may be compressed: ``.gz`` or ``.zip``.
+        * an ``.npz`` file with the arrays ``words`` and ``vectors``.
         * gensim's ``KeyedVectors``, or another object with ``key_to_index`` and
           ``vectors``.
     words : iterable of str, optional
-        The words to keep, such as the ``vocabulary_`` of a vectorizer. The lines of a
-        text file are read one by one, so that memory is needed for these only. None
-        keeps all.
-    dtype : dtype
+        The words to keep, such as the ``vocabulary_`` of a vectorizer. None keeps all words.
+        A text file is read line by line, so that only these words need memory.
+    dtype : dtype, default=numpy.float32
         Type of the vectors.
     member : str, optional
-        Which file to read from a ``.zip`` that holds several.
+        The name of the file to read from a ``.zip`` that holds several.
 
     Returns
     -------
     WordVectors
-        The words that were found, in the order of the source, and their vectors. Where
-        a text file or npz has a word twice, the first one counts.
+        The words that were found, in the order of the source, and their vectors. If a text
+        file or npz holds a word twice, its first vector is taken.
 
     Raises
     ------
     ValueError
-        If a file is damaged, incomplete or not in one of the formats. The message names
-        the file and, for text, the line.
+        If a file is damaged, incomplete or not in one of these formats. The message names
+        the file and, in a text file, the line.
     TypeError
-        If ``source`` is none of the above, or ``words`` holds anything but words.
+        If ``source`` is none of these, or ``words`` holds anything but words.
 
     See Also
     --------
-    SequenceVectorizer : Where the vocabulary comes from.
+    SequenceVectorizer : Chooses a vocabulary from texts.
 
     Examples
     --------
@@ -133,7 +140,7 @@ def _select(
     wanted: set[str] | None,
     dtype: np.dtype[Any],
 ) -> WordVectors:
-    """Return the wanted words, the first of each, with their rows of ``vectors``."""
+    """Return the wanted words with their rows of ``vectors``, the first row of each word."""
     kept: dict[str, int] = {}
     for word, row in rows:
         if wanted is None or word in wanted:
@@ -168,7 +175,7 @@ def _read_npz(path: Path) -> tuple[list[str], NDArray[Any]]:
 
 @contextmanager
 def _open(path: Path, suffix: str, member: str | None) -> Iterator[tuple[IO[bytes], str]]:
-    """Open a text file that may be compressed; also give what to call it in messages."""
+    """Open a text file that may be compressed; also give its name for messages."""
     if suffix == ".gz":
         with gzip.open(path, "rb") as file:
             yield file, str(path)  # type: ignore[misc]
@@ -248,7 +255,7 @@ def _read_text(
 
 
 def _contents(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield the numbers and the contents of the lines that hold anything."""
+    """Yield the number and the content of each line that is not empty."""
     for number, line in enumerate(lines, 1):
         content = line.rstrip(b" \r\n")
         if number == 1:
@@ -258,7 +265,7 @@ def _contents(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def _header(content: bytes) -> tuple[int, int] | None:
-    """Return the numbers of words and of values that word2vec's first line gives."""
+    """Return the numbers of words and of values, if this is the first line of word2vec."""
     fields = content.split(b" ")
     if len(fields) == 2 and fields[0].isdigit() and fields[1].isdigit():
         return int(fields[0]), int(fields[1])
@@ -274,7 +281,7 @@ def _dimension(first: bytes, second: bytes = b"") -> int:
 
 
 def _is_word(field: bytes) -> bool:
-    """Say whether this may be a word: one with spaces is none if numbers follow its first."""
+    """Say whether this may be a word: it is not if numbers follow its first space."""
     parts = field.split(b" ")[1:]
     return not parts or not all(map(_is_number, parts))
 

@@ -6,17 +6,21 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from warnings import warn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from hierclf._utils.base_estimator import BaseEstimator
 from hierclf._utils.sklearn_private import Interval, RealNotInt, fit_context
 from hierclf.nn.text import PADDING, UNKNOWN
 from hierclf.text._vocabulary import FIRST_WORD, SPECIAL_NAMES, count_words, number_words
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 # The output is not wrapped in the container that scikit-learn is configured to give: its
@@ -24,38 +28,40 @@ from hierclf.text._vocabulary import FIRST_WORD, SPECIAL_NAMES, count_words, num
 class SequenceVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[misc, call-arg]
     r"""Turn texts into rows of token ids, in the order of the words.
 
-    It reads texts as :class:`~sklearn.feature_extraction.text.CountVectorizer` does, and
-    chooses its vocabulary alike, but keeps the order of the words instead of counting
-    them. Row i of the output holds the ids of the words of text i, then zeros.
+    It splits texts into words and chooses its vocabulary as
+    :class:`~sklearn.feature_extraction.text.CountVectorizer` does. But it keeps the order of
+    the words instead of counting them. Row i of the output holds the ids of the words of
+    text i, then zeros.
 
-    The id 0 is padding and 1 is any word outside the vocabulary. The words follow from
-    2 on, from the most frequent down; equally frequent ones in alphabetical order.
+    The id 0 is padding, and 1 is any word outside the vocabulary. The words of the vocabulary
+    have the ids from 2 on: the most frequent word first, and equally frequent words in
+    alphabetical order.
 
     Parameters
     ----------
-    lowercase : bool
+    lowercase : bool, default=True
         Whether to change texts to lower case first.
-    token_pattern : str
-        A regular expression that matches one word. With a capturing group, what the
-        group matches is the word. The default keeps words of one letter ("I", "a"),
-        which the default of ``CountVectorizer`` drops: they tell little in a bag of
-        words, but in a sequence their absence would change the phrases around them.
-    min_df : int or float
-        Words that occur in fewer texts are left out: a number of texts, or, if a float,
-        a share of them in [0, 1]. With 1 no word of the training texts is unknown, so
-        that a network never learns what to make of the id 1; from 2 on it does.
+    token_pattern : str, default=r"(?u)\b\w+\b"
+        A regular expression that matches one word. If it has a capturing group, the word is
+        what the group matches. The default keeps words of one letter ("I", "a"), which the
+        default of ``CountVectorizer`` drops. They say little in a bag of words, but a
+        sequence without them has other phrases.
+    min_df : int or float, default=1
+        Words that occur in fewer texts are left out. An int is a number of texts, a float a
+        share of the texts in [0, 1]. With 1 no word of the training texts is unknown, and a
+        network cannot learn a vector for the id 1. With 2 or more it can.
     max_features : int, optional
-        Keep only that many words, the most frequent; of equally frequent ones the first
-        in alphabetical order. None keeps all.
-    max_length : int, optional
-        Texts are cut after that many words. None cuts nothing. The vocabulary is
-        chosen from whole texts.
+        Maximum number of words. The most frequent words are kept; of equally frequent words,
+        the first in alphabetical order. None keeps all words.
+    max_length : int, default=512
+        Maximum number of words of a text. Longer texts are cut. None cuts no text. The
+        vocabulary is chosen from whole texts.
     vocabulary : mapping or collection of str, optional
-        The words to use instead of choosing them from the texts: a collection, whose
-        words get their ids in its order (of a set, in alphabetical order), or a mapping
-        from words to the ids 2 and up, such as the ``vocabulary_`` of another
-        vectorizer (itself, or a list of its words: its ``keys()`` cannot be cloned). It
-        goes with the defaults of ``min_df`` and ``max_features`` only.
+        The words of the vocabulary. None chooses them from the texts. The words of a
+        collection get their ids in its order, those of a set in alphabetical order. A mapping
+        from words to ids must use the ids from 2 on, such as the ``vocabulary_`` of another
+        vectorizer. (Its ``keys()`` cannot be cloned: give the mapping, or a list of its
+        words.) With a vocabulary, ``min_df`` and ``max_features`` must have their defaults.
 
     Attributes
     ----------
@@ -68,8 +74,8 @@ class SequenceVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
 
     Notes
     -----
-    The output is as wide as the longest row of the call: transforming other texts gives
-    another width. It is never narrower than one column.
+    The output is as wide as the longest text of the call: other texts give another width. It
+    has at least one column.
 
     Examples
     --------
@@ -83,6 +89,8 @@ class SequenceVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
     >>> vectorizer.transform(["Who was Odysseus?"])
     array([[2, 8, 1]], dtype=int32)
     """
+
+    vocabulary_: dict[str, int]
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "lowercase": ["boolean"],
@@ -120,8 +128,8 @@ class SequenceVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
         tags.transformer_tags.preserves_dtype = []
         return tags
 
-    @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Iterable[str], y: Any = None) -> SequenceVectorizer:
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Iterable[str], y: object = None) -> Self:
         """Choose the vocabulary.
 
         Parameters
@@ -139,7 +147,7 @@ class SequenceVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
         Raises
         ------
         ValueError
-            If a parameter is out of its range, if no word is left, or if ``X`` is a
+            If a parameter is not as documented, if no word is left, or if ``X`` is a
             single string or has more than one dimension.
         TypeError
             If ``X`` holds anything but strings.
@@ -147,9 +155,11 @@ class SequenceVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
         self._learn(X)
         return self
 
-    @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit_transform(self, X: Iterable[str], y: Any = None) -> NDArray[np.int32]:
-        """Choose the vocabulary and return the token ids, reading each text once.
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit_transform(self, X: Iterable[str], y: object = None) -> NDArray[np.int32]:
+        """Choose the vocabulary, and return the token ids of the texts.
+
+        It reads each text once.
 
         Parameters
         ----------
@@ -161,7 +171,7 @@ class SequenceVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
         Returns
         -------
         ndarray of shape (n_texts, longest), dtype int32
-            What ``fit(X).transform(X)`` returns.
+            Token ids, the same as from ``fit(X).transform(X)``.
         """
         return pad(self._learn(X))
 
@@ -176,9 +186,9 @@ class SequenceVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
         Returns
         -------
         ndarray of shape (n_texts, longest), dtype int32
-            Token ids: 0 pads the end of the rows, 1 is a word outside the vocabulary.
-            ``longest`` is the number of words of the longest text of this call, at
-            most ``max_length`` and at least 1.
+            Token ids. 0 is padding at the end of a row, and 1 is a word outside the
+            vocabulary. ``longest`` is the number of words of the longest text of this call,
+            no more than ``max_length`` and at least 1.
         """
         check_is_fitted(self, "vocabulary_")
         return pad(self._encode(X, self.vocabulary_))
@@ -194,12 +204,12 @@ class SequenceVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
         Returns
         -------
         list of list of str
-            The words of each row, without the padding. Unknown words are ``"<unk>"``.
+            The words of each text, without the padding. Unknown words are ``"<unk>"``.
 
         Raises
         ------
         ValueError
-            If ``X`` is not a 2-D array of integers or holds an id that is none.
+            If ``X`` is not a 2-D array of integers, or holds an integer that is no id.
         """
         names = self.get_feature_names_out()
         ids = np.asarray(X)
@@ -215,25 +225,25 @@ class SequenceVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
             )
         return [names[row[row != PADDING]].tolist() for row in ids]
 
-    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+    def get_feature_names_out(self, input_features: None = None) -> NDArray[np.object_]:
         """Return the word of every id.
 
         Parameters
         ----------
         input_features : None
-            Must be None: from names of columns, none of these names follows.
+            Must be None, since the names of the ids do not depend on names of columns.
 
         Returns
         -------
         ndarray of shape (n_ids,), dtype object
-            Names in the order of the ids: ``"<pad>"``, ``"<unk>"``, then the words. They
-            are the names of the values in the output, not of its columns.
+            The names in the order of the ids: ``"<pad>"``, ``"<unk>"``, then the words. They
+            name the values in the output, not its columns.
 
         Raises
         ------
         AttributeError
-            If ``input_features`` is given, as by a ``ColumnTransformer`` that asks for
-            names of columns: they are positions in a text and have none.
+            If ``input_features`` is given. A ``ColumnTransformer`` does so to get names of
+            columns, but the columns are positions in a text and have no names.
         """
         check_is_fitted(self, "vocabulary_")
         if input_features is not None:
@@ -245,11 +255,13 @@ class SequenceVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
             )
         return np.array([*SPECIAL_NAMES.values(), *self.vocabulary_], dtype=object)
 
-    def set_output(self, *, transform: str | None = None) -> SequenceVectorizer:
+    def set_output(
+        self, *, transform: Literal["default", "pandas", "polars"] | None = None
+    ) -> Self:
         """Change nothing: the output is always an array.
 
-        Its columns are positions in a text, not features of a table. The method is there
-        so that ``set_output`` of a pipeline can configure the other steps.
+        The columns are positions in a text, not features of a table. This method lets
+        ``set_output`` of a pipeline configure the other steps.
 
         Parameters
         ----------
@@ -269,12 +281,12 @@ class SequenceVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
         Returns
         -------
         callable
-            Function of a text. The list of words that it returns is the whole text's.
+            Takes a text and returns the list of all its words.
 
         Raises
         ------
         ValueError
-            If ``token_pattern`` is no regular expression, or has several groups.
+            If ``token_pattern`` is not a regular expression, or has several groups.
         """
         try:
             pattern = re.compile(self.token_pattern)
@@ -359,7 +371,7 @@ class SequenceVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
 
 
 def iterate_texts(X: Any) -> Iterator[str]:
-    """Yield the texts in X once they are known to be texts."""
+    """Yield the texts in X, each of which is checked to be one."""
     if isinstance(X, (str, bytes)):
         raise ValueError(
             f"X must be a list or a 1-D array of texts, got a single {type(X).__name__}: "
@@ -388,7 +400,7 @@ def cut_repr(value: Any) -> str:
 
 
 def pad(rows: list[NDArray[np.int32]]) -> NDArray[np.int32]:
-    """Put rows of ids into one array, padding after their ends."""
+    """Put rows of ids into one array, with padding after their ends."""
     padded = np.full((len(rows), max(map(len, rows), default=0) or 1), PADDING, np.int32)
     for out, row in zip(padded, rows, strict=True):
         out[: len(row)] = row

@@ -1,4 +1,4 @@
-"""Which words have an id: those that somebody gives, or the most frequent."""
+"""Which words have an id: those that the user gives, or the most frequent words."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def count_words(
 
 
 def number_words(given: Collection[str]) -> dict[str, int]:
-    """Return the ids of the words of a vocabulary that somebody gives, once it is one."""
+    """Return the ids of the words of a vocabulary that the user gives, once it is checked."""
     if isinstance(given, str):
         raise ValueError(f"vocabulary must be a collection of words, got the string {given!r}")
     if isinstance(given, MappingView):

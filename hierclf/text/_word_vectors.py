@@ -1,4 +1,4 @@
-"""Word vectors that others have trained, and an embedding made of them."""
+"""Pretrained word vectors, and an embedding made of them."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from hierclf.nn.text import EMBEDDING_BOUND, PADDING
-from hierclf.text._sequences import iterate_texts
+from hierclf.text._sequences import SequenceVectorizer, iterate_texts
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of some texts has a word vector.
+    """The share of the words of some texts that have a word vector.
 
     Attributes
     ----------
     types : float
-        Share of the distinct words.
+        The share of the distinct words.
     running_words : float
-        Share of all words, each counted as often as it occurs.
+        The share of all words, each counted as often as it occurs.
     missing : list of (str, int)
-        The most frequent words without a vector, at most ten, with their counts.
+        The most frequent words without a vector, no more than ten, with their counts.
     """
 
     types: float
@@ -38,31 +38,31 @@ class Coverage:
 class WordVectors:
     """Words and a vector for each.
 
-    It does not change once made, so that ``clone`` and a grid search share one copy.
+    The object never changes, so that ``clone`` and a grid search share one copy.
 
     Parameters
     ----------
     words : iterable of str
-        Words, each once.
+        The words, each once.
     vectors : array-like of shape (n_words, dimension)
-        Their vectors. An array of floats is kept as it is and not copied.
+        The vectors of the words. An array of floats is not copied.
 
     Attributes
     ----------
     words : tuple of str
         The words.
     vectors : ndarray of shape (n_words, dimension)
-        Their vectors, read-only.
+        The vectors of the words, read-only.
 
     Raises
     ------
     ValueError
-        If a word occurs twice, if the numbers of words and vectors differ, or if a
-        vector holds NaN or infinity.
+        If a word occurs twice, the numbers of words and vectors differ, or a vector holds
+        NaN or infinity.
 
     See Also
     --------
-    load_word_vectors : Reads them from a file.
+    load_word_vectors : Reads word vectors from a file.
 
     Examples
     --------
@@ -122,29 +122,33 @@ class WordVectors:
     def __reduce__(self) -> tuple[Any, ...]:
         return WordVectors, (self.words, self.vectors)
 
-    def matrix(self, vocabulary: Any, random_state: Any = None) -> NDArray[np.floating[Any]]:
+    def matrix(
+        self,
+        vocabulary: SequenceVectorizer | Mapping[str, int],
+        random_state: int | np.random.RandomState | None = None,
+    ) -> NDArray[np.floating[Any]]:
         r"""Return the weights of an embedding of the vocabulary.
 
-        Row 0 is zero: it is the padding's. A word of the vocabulary gets its vector, and
-        every other row, the unknown word's among them, is drawn from the uniform
-        distribution between :math:`\pm\sqrt{0.06}` [1]_.
+        Row 0, the padding, is zero. The row of a word with a vector is that vector. All other
+        rows, including that of the unknown word, are drawn from the uniform distribution
+        between :math:`\pm\sqrt{0.06}` [1]_.
 
         Parameters
         ----------
         vocabulary : SequenceVectorizer or mapping
-            A fitted vectorizer, or a mapping from words to ids above 0.
+            A fitted vectorizer, or a mapping from words to ids of at least 1.
         random_state : int, RandomState instance or None
             Source of the random rows.
 
         Returns
         -------
         ndarray of shape (n_ids, dimension)
-            Row i belongs to the id i; the dtype is that of ``vectors``.
+            Row i belongs to the id i. The dtype is that of ``vectors``.
 
         Raises
         ------
         ValueError
-            If the id of a word is not an integer above 0.
+            If the id of a word is not an integer of at least 1.
         TypeError
             If ``vocabulary`` is neither a vectorizer nor a mapping.
 
@@ -185,30 +189,31 @@ class WordVectors:
         matrix[drawn] = rng.uniform(-EMBEDDING_BOUND, EMBEDDING_BOUND, size=(drawn.sum(), shape[1]))
         return matrix
 
-    def coverage(self, vectorizer: Any, texts: Iterable[str]) -> Coverage:
-        """Count how many words of texts reach a vector.
+    def coverage(self, vectorizer: SequenceVectorizer, texts: Iterable[str]) -> Coverage:
+        """Count the words of texts that have a vector.
 
-        A word does if it is in the vocabulary of the vectorizer and has a vector: words
-        outside the vocabulary reach the network as the unknown word.
+        A word counts if it is in the vocabulary of the vectorizer and has a vector. A network
+        reads all words outside the vocabulary as the unknown word.
 
         Parameters
         ----------
         vectorizer : SequenceVectorizer
-            A fitted vectorizer, which says what the words of a text are.
+            A fitted vectorizer. It splits the texts into words.
         texts : iterable of str
-            Texts. All their words count, also those beyond ``max_length``.
+            Texts. Words beyond ``max_length`` count as well.
 
         Returns
         -------
         Coverage
-            The shares of distinct and of running words, and the words most missed.
+            The shares of distinct and of running words, and the most frequent words without a
+            vector.
 
         Raises
         ------
         ValueError
             If the texts hold no words.
         TypeError
-            If ``vectorizer`` is not one, or ``texts`` holds anything but strings.
+            If ``vectorizer`` is not a vectorizer, or ``texts`` holds anything but strings.
 
         Examples
         --------

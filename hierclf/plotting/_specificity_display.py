@@ -1,8 +1,8 @@
-"""How often predictions are right, against how much they say."""
+"""How often predictions are right, against how specific they are."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,24 +16,28 @@ from hierclf.metrics._levels import information_of_nodes
 from hierclf.metrics._read import check_lengths, read_positions, read_weight
 from hierclf.plotting._common import check_plot_params, get_axes
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 
 class AccuracySpecificityDisplay:
-    """What it costs in detail to be right more often.
+    """The trade-off between being right and being specific.
 
-    A classifier that names the deepest node of which it is sure enough
-    (:class:`hierclf.decisions.Threshold`) is right more often and says less the more certainty
-    is asked for. The curve is over that threshold. Use :meth:`from_estimator` or
-    :meth:`from_predictions`, and ``ax=display.ax_`` to compare several classifiers.
+    A classifier may predict the deepest node whose probability reaches a threshold
+    (:class:`hierclf.decisions.Threshold`). With a higher threshold it is right more often, and
+    its predictions are less specific. The curve shows both for each threshold. Use
+    :meth:`from_estimator` or :meth:`from_predictions`, and ``ax=display.ax_`` to compare several
+    classifiers.
 
     Parameters
     ----------
     accuracy : ndarray of shape (n_thresholds,)
-        The share of rows whose prediction is the true node or an ancestor of it.
+        The share of samples whose prediction is the true node or an ancestor of it.
     specificity : ndarray of shape (n_thresholds,)
-        The mean of ``1 - log(leaves below the prediction) / log(leaves)``: 1 where every
-        prediction is a leaf, 0 where none says more than the root.
+        The mean of ``1 - log(leaves below the prediction) / log(leaves)``. It is 1 if every
+        prediction is a leaf, and 0 if no prediction says more than the root.
     thresholds : ndarray of shape (n_thresholds,)
-        The least probability of a prediction.
+        The least probability that a prediction must have.
     name : str, optional
         The name of the classifier, for the legend.
 
@@ -60,8 +64,8 @@ class AccuracySpecificityDisplay:
 
     Examples
     --------
-    The second row is a dog that is taken for a cat, unless more than one half is asked for:
-    then both are animals, which leave two of four leaves open.
+    The second sample is a dog. With a threshold of 0.5 it is predicted to be a cat. With a higher
+    threshold the prediction is "animal", which leaves two of the four leaves open.
 
     >>> from hierclf.plotting import AccuracySpecificityDisplay
     >>> hierarchy = {"animal": ["cat", "dog"], "plant": ["elm", "oak"]}
@@ -107,7 +111,7 @@ class AccuracySpecificityDisplay:
         name: str | None = None,
         ax: Any = None,
         **line_params: Any,
-    ) -> AccuracySpecificityDisplay:
+    ) -> Self:
         """Draw the curve of a classifier.
 
         Parameters
@@ -115,12 +119,12 @@ class AccuracySpecificityDisplay:
         estimator : estimator
             A fitted classifier with ``predict_proba``, or a pipeline or search that ends in one.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows that it was not fitted on.
+            Samples that the estimator was not fitted on.
         y : array-like of shape (n_samples,) or (n_samples, n_levels)
-            Their true labels or paths.
+            The true labels or paths of the samples.
         hierarchy : Hierarchy, dict, edges or graph, optional
-            The hierarchy, where the estimator has no ``hierarchy_`` or `y` has labels it was
-            not fitted on.
+            The hierarchy. Needed if the estimator has no ``hierarchy_``, or if `y` has labels
+            that the estimator was not fitted on.
         thresholds, sample_weight, ax, **line_params
             As in :meth:`from_predictions`.
         name : str, optional
@@ -175,23 +179,23 @@ class AccuracySpecificityDisplay:
         name: str | None = None,
         ax: Any = None,
         **line_params: Any,
-    ) -> AccuracySpecificityDisplay:
-        """Draw the curve of some probabilities.
+    ) -> Self:
+        """Draw the curve of predicted probabilities.
 
         Parameters
         ----------
         y_true : array-like of shape (n_samples,) or (n_samples, n_levels)
             True labels or paths.
         y_proba : array-like of shape (n_samples, n_classes)
-            What ``predict_proba`` returned.
+            The result of ``predict_proba``.
         classes : array-like of shape (n_classes,)
-            What its columns stand for.
+            The classes of its columns.
         hierarchy : Hierarchy, dict, edges or graph
             The hierarchy.
         thresholds : int or array-like of shape (n_thresholds,), default=101
-            Probabilities from 0 to 1, or how many of them, evenly spaced.
+            Probabilities from 0 to 1, or the number of evenly spaced ones.
         sample_weight : array-like of shape (n_samples,), optional
-            How much each row counts.
+            Weights of the samples.
         name : str, optional
             The name for the legend.
         ax : matplotlib Axes, optional
@@ -230,9 +234,7 @@ class AccuracySpecificityDisplay:
             specificity.append(np.average(gains[chosen[depth, rows]], weights=weight))
         return cls(accuracy, specificity, grid, name).plot(ax=ax, **line_params)
 
-    def plot(
-        self, ax: Any = None, *, name: str | None = None, **line_params: Any
-    ) -> AccuracySpecificityDisplay:
+    def plot(self, ax: Any = None, *, name: str | None = None, **line_params: Any) -> Self:
         """Draw the curve.
 
         Parameters
@@ -240,9 +242,10 @@ class AccuracySpecificityDisplay:
         ax : matplotlib Axes, optional
             Where to draw. None makes a new figure.
         name : str, optional
-            The name for the legend, if not that of the display.
+            The name for the legend. None is the name of the display.
         **line_params
-            What :meth:`matplotlib.axes.Axes.plot` takes, such as ``color`` and ``linestyle``.
+            Parameters of :meth:`matplotlib.axes.Axes.plot`, such as ``color`` and
+            ``linestyle``.
 
         Returns
         -------

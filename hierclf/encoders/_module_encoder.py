@@ -1,10 +1,11 @@
-"""Any torch module as an encoder, and what else a user may give as one."""
+"""Any torch module as an encoder, and whatever else a user may give as one."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from copy import deepcopy
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from numpy.typing import NDArray
@@ -12,33 +13,34 @@ from torch import nn
 
 from hierclf._utils.rng import seeded
 from hierclf._utils.sklearn_private import StrOptions
-from hierclf.encoders._base import LEARNING_RATE, BaseEncoder
+from hierclf.encoders._base_encoder import LEARNING_RATE, BaseEncoder
 
 
 class ModuleEncoder(BaseEncoder):
     """Any torch module as an encoder.
 
-    A classifier wraps a module that it is given as ``encoder`` in one of these.
+    A classifier wraps a module that it gets as ``encoder`` in a ModuleEncoder.
 
     Parameters
     ----------
     module : type, callable or torch.nn.Module
-        A class or a function that returns a module, called without arguments for each
-        ``fit``; or a module, whose weights are where each ``fit`` starts. Either way
-        what is trained is a copy. It must return a vector for each row: a tensor of
-        shape (batch, size), of any size.
+        A module, whose weights are where each ``fit`` starts; or a class or a function that
+        returns a module, which each ``fit`` calls without arguments. In both cases ``fit``
+        trains a copy. The module must return a vector for each sample: a tensor of shape
+        (batch, size), of any size.
     input_kind : {"array", "tokens"}, default="array"
-        What it reads: arrays of floats, of two dimensions or more; or rows of token
-        ids, which are cut to the longest row of a batch and padded with 0 at the end.
+        What the module reads. "array" is an array of floats of two dimensions or more.
+        "tokens" is token ids, padded with 0 at the end. A batch is as wide as its longest
+        sample.
     learning_rate : float, optional
         Learning rate of the module at the start. None is that of the classifier.
 
     Notes
     -----
-    Training puts the whole module into training mode, parts that were in ``eval()``
-    included: of a part that is to stay in it, such as a batch norm whose statistics are
-    to be kept, override ``train(mode)`` to do ``super().train(False)``. Parameters
-    without ``requires_grad`` stay as they are.
+    Training puts the whole module into training mode, even the parts that were in ``eval()``.
+    If a part is to stay in ``eval()``, such as a batch norm whose statistics are to be kept,
+    override its method ``train(mode)`` to call ``super().train(False)``. Parameters without
+    ``requires_grad`` are not trained.
 
     Examples
     --------
@@ -66,7 +68,11 @@ class ModuleEncoder(BaseEncoder):
     }
 
     def __init__(
-        self, module: Any, *, input_kind: str = "array", learning_rate: float | None = None
+        self,
+        module: nn.Module | Callable[[], nn.Module],
+        *,
+        input_kind: Literal["array", "tokens"] = "array",
+        learning_rate: float | None = None,
     ) -> None:
         self.module = module
         self.input_kind = input_kind
@@ -74,7 +80,7 @@ class ModuleEncoder(BaseEncoder):
 
     def build(self, X: NDArray[Any], *, dtype: torch.dtype, seed: int) -> nn.Module:
         """Make the network; see :meth:`BaseEncoder.build`."""
-        module = self.module
+        module: Any = self.module
         if not isinstance(module, nn.Module):
             with seeded(seed):
                 try:
@@ -89,7 +95,7 @@ class ModuleEncoder(BaseEncoder):
                     f"the encoder {self.module!r} must return a torch.nn.Module, "
                     f"got {type(module).__name__}"
                 )
-        # What a function returns need not be new: it may be, or hold, a module of the user's.
+        # A function need not return a new module: it may be, or hold, a module of the user's.
         return _copy(module).to(dtype)
 
 
@@ -105,22 +111,22 @@ def _copy(module: nn.Module) -> nn.Module:
 
 
 def as_encoder(encoder: Any) -> BaseEncoder | None:
-    """Return what a user gives as ``encoder`` as an encoder.
+    """Make an encoder of what a user gives as ``encoder``.
 
     Parameters
     ----------
     encoder : BaseEncoder, torch.nn.Module, callable or None
-        None is no encoder: the network reads the features themselves.
+        None is no encoder: the network reads the features.
 
     Returns
     -------
     BaseEncoder or None
-        Its parameters are valid.
+        An encoder whose parameters are valid.
 
     Raises
     ------
     TypeError, ValueError
-        If it is none of these, or a parameter of it is out of its range.
+        If it is none of these, or one of its parameters is not as documented.
     """
     if encoder is None:
         return None

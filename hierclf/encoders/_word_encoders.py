@@ -1,9 +1,10 @@
-"""Encoders that learn a vector for each word, and read a text as a sequence of them."""
+"""Encoders that learn a vector for each word and read a text as a sequence of vectors."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 
 from hierclf._utils.blocks import row_blocks
 from hierclf._utils.sklearn_private import StrOptions
-from hierclf.encoders._base import LEARNING_RATE, PRECISION, PROBABILITY, SIZE, BaseEncoder
+from hierclf.encoders._base_encoder import LEARNING_RATE, PRECISION, PROBABILITY, SIZE, BaseEncoder
 from hierclf.nn.text import (
     CELLS,
     EMBEDDING_BOUND,
@@ -27,7 +28,7 @@ from hierclf.nn.text import (
 class _WordEncoder(BaseEncoder):
     """An encoder that learns a vector for each token id."""
 
-    input_kind = "tokens"
+    input_kind: Literal["tokens"] = "tokens"
     embedding_dim: int
     word_vectors: Any
     freeze: bool
@@ -70,7 +71,7 @@ class _WordEncoder(BaseEncoder):
 
 
 def _occurring(X: NDArray[Any], n_ids: int) -> torch.Tensor | None:
-    """Return which ids occur, the two that are no words included; None if all do."""
+    """Return which ids occur, with the two that are no words; None if all occur."""
     occurs = np.zeros(n_ids, dtype=bool)
     occurs[[PADDING, UNKNOWN]] = True
     for rows in row_blocks(*X.shape):  # numpy makes a wider copy of ids that it indexes with
@@ -81,8 +82,8 @@ def _occurring(X: NDArray[Any], n_ids: int) -> torch.Tensor | None:
 class LSTMEncoder(_WordEncoder):
     """The last states of a recurrent network over word vectors.
 
-    With its defaults this is the text encoder of [1]_: what a bidirectional LSTM has
-    read at both ends of a text, side by side. Its input is what
+    With its defaults this is the text encoder of [1]_: a bidirectional LSTM, whose states at
+    the two ends of a text are put side by side. It reads the token ids that
     :class:`~hierclf.text.SequenceVectorizer` returns.
 
     Parameters
@@ -90,26 +91,26 @@ class LSTMEncoder(_WordEncoder):
     hidden_size : int, default=100
         Size of the state of each direction.
     bidirectional : bool, default=True
-        Whether to read from the end to the beginning as well.
+        Whether a second direction reads from the end to the beginning.
     num_layers : int, default=1
         Number of layers.
     embedding_dim : int, default=300
         Size of the word vectors. Not used with ``word_vectors``.
     word_vectors : ndarray of shape (n_ids, dimension), optional
-        The word vectors at the start, row i for the token id i, as
-        :meth:`WordVectors.matrix` returns them. None draws them.
+        The word vectors at the start: row i belongs to the token id i, as in what
+        :meth:`~hierclf.text.WordVectors.matrix` returns. None draws them at random.
     freeze : bool, default=False
-        Keep ``word_vectors`` as they are.
+        Whether to keep ``word_vectors`` as they are.
     dropout : float, default=0.0
-        Probability with which each unit of the output, and of the states that go from a
-        layer to the next, is dropped in training; in [0, 1).
+        Probability of dropping a unit in training, in the output and in the states between
+        two layers; in [0, 1).
     cell : {"lstm", "gru"}, default="lstm"
         Kind of cell.
     learning_rate : float, optional
         Learning rate of the encoder at the start. None is that of the classifier.
     precision : {"float32", "bfloat16"}, default="float32"
-        What the recurrent layer computes in. "bfloat16" is faster where the processor has
-        instructions for it; weights and their updates stay as they are.
+        Type that the recurrent layer computes in. "bfloat16" is faster if the processor has
+        instructions for it. The weights and their updates keep their type.
 
     See Also
     --------
@@ -117,15 +118,14 @@ class LSTMEncoder(_WordEncoder):
 
     Notes
     -----
-    Token ids that ``fit`` has not seen are read as the unknown word, 1; with
-    ``word_vectors``, only those that have no row in it. The vector of the unknown word is
-    learnt like any other where rows hold the id 1, as from
-    ``SequenceVectorizer(min_df=2)``; otherwise it stays as it was drawn or given, save
-    for the weight decay. A later fit with ``warm_start`` learns ids that are new to it up
-    to the largest of the first; larger ones stay unknown.
+    A token id that ``fit`` has not seen is read as the unknown word, 1. With ``word_vectors``,
+    only ids without a row are unknown. The vector of the unknown word is trained if samples
+    hold the id 1, as with ``SequenceVectorizer(min_df=2)``. Otherwise only the weight decay
+    changes it. A later fit with ``warm_start`` can learn new ids up to the largest id of the
+    first fit. Larger ids stay unknown.
 
-    Word vectors that are drawn come from the uniform distribution in plus or minus 0.245,
-    all other weights as torch draws them.
+    Random word vectors are drawn from the uniform distribution between plus and minus 0.245.
+    All other weights are drawn as torch does.
 
     References
     ----------
@@ -170,12 +170,12 @@ class LSTMEncoder(_WordEncoder):
         bidirectional: bool = True,
         num_layers: int = 1,
         embedding_dim: int = 300,
-        word_vectors: Any = None,
+        word_vectors: NDArray[np.floating[Any]] | None = None,
         freeze: bool = False,
         dropout: float = 0.0,
-        cell: str = "lstm",
+        cell: Literal["lstm", "gru"] = "lstm",
         learning_rate: float | None = None,
-        precision: str = "float32",
+        precision: Literal["float32", "bfloat16"] = "float32",
     ) -> None:
         self.hidden_size = hidden_size
         self.bidirectional = bidirectional
@@ -205,10 +205,10 @@ class LSTMEncoder(_WordEncoder):
 
 
 class ConvGRUEncoder(_WordEncoder):
-    """Convolutions over the states of a bidirectional GRU, the largest value of each kept.
+    """Convolutions over the states of a bidirectional GRU, and the largest value of each filter.
 
-    The text encoder of HiAGM [1]_, with its sizes as defaults. Its input is what
-    :class:`~hierclf.text.SequenceVectorizer` returns.
+    This is the text encoder of HiAGM [1]_, with its sizes as defaults. It reads the token ids
+    that :class:`~hierclf.text.SequenceVectorizer` returns.
 
     Parameters
     ----------
@@ -221,14 +221,14 @@ class ConvGRUEncoder(_WordEncoder):
     embedding_dim, word_vectors, freeze
         See :class:`LSTMEncoder`.
     embedding_dropout : float, default=0.5
-        Probability with which each unit of the word vectors is dropped in training.
+        Probability of dropping a unit of the word vectors in training; in [0, 1).
     dropout : float, default=0.1
-        The same for the states of the GRU.
+        Probability of dropping a unit of the states of the GRU in training; in [0, 1).
     learning_rate : float, optional
         Learning rate of the encoder at the start. None is that of the classifier.
     precision : {"float32", "bfloat16"}, default="float32"
-        What the recurrent layer computes in. "bfloat16" is faster where the processor has
-        instructions for it; weights and their updates stay as they are.
+        Type that the recurrent layer computes in. "bfloat16" is faster if the processor has
+        instructions for it. The weights and their updates keep their type.
 
     See Also
     --------
@@ -271,14 +271,14 @@ class ConvGRUEncoder(_WordEncoder):
         hidden_size: int = 64,
         *,
         n_filters: int = 100,
-        kernel_sizes: Any = (2, 3, 4),
+        kernel_sizes: Sequence[int] = (2, 3, 4),
         embedding_dim: int = 300,
-        word_vectors: Any = None,
+        word_vectors: NDArray[np.floating[Any]] | None = None,
         freeze: bool = False,
         embedding_dropout: float = 0.5,
         dropout: float = 0.1,
         learning_rate: float | None = None,
-        precision: str = "float32",
+        precision: Literal["float32", "bfloat16"] = "float32",
     ) -> None:
         self.hidden_size = hidden_size
         self.n_filters = n_filters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +24,9 @@ from hierclf.plotting._common import (
 from hierclf.plotting._rings import draw_rings
 from hierclf.plotting._tree import draw_tree
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 KINDS = ("tree", "sunburst")
 STATISTICS = ("accuracy", "support")
 
@@ -31,50 +34,51 @@ STATISTICS = ("accuracy", "support")
 class HierarchyDisplay:
     """A drawing of a hierarchy whose nodes are coloured by a value.
 
-    Use :meth:`from_estimator` for the probabilities that a classifier gives to one row, and
-    :meth:`from_predictions` for where a classifier is right.
+    Use :meth:`from_estimator` for the probabilities that a classifier gives one sample, and
+    :meth:`from_predictions` for the accuracy of a classifier at each node.
 
     Parameters
     ----------
     hierarchy : Hierarchy, dict, edges or graph
-        What to draw.
+        The hierarchy.
     values : array-like of shape (n_nodes,) or dict of node to value, optional
-        A number for each node: in the order of ``hierarchy.nodes``, or by node. A node that
-        has none, or NaN, is grey. None draws all nodes alike.
+        A number for each node, in the order of ``hierarchy.nodes`` or by node. A node without
+        a value, or with NaN, is grey. None draws all nodes alike.
     label : str, optional
-        What the values are, for the colour bar.
+        What the values mean, for the colour bar.
 
     Attributes
     ----------
     hierarchy : Hierarchy
-        What is drawn.
+        The hierarchy.
     values : ndarray of shape (n_nodes,) or None
-        The values in the order of ``hierarchy.nodes``, NaN where there is none.
+        The values in the order of ``hierarchy.nodes``, NaN for a node without one.
     ax_ : matplotlib Axes
         The axes.
     figure_ : matplotlib Figure
         The figure.
     positions_ : ndarray of shape (n_nodes + 1, 2) or None
-        In a tree, x (the depth) and y of each node, and of the root last. Leaves are 1 apart and
-        a parent is at the mean of its children; y grows downwards.
+        In a tree, x (the depth) and y of each node, and of the root last. Leaves are 1 apart,
+        and a parent is at the mean of its children. y grows downwards.
     angles_ : ndarray of shape (n_nodes, 2) or None
-        In a sunburst, the angles at which each node's wedge ends, in degrees, anticlockwise from
-        the right.
+        In a sunburst, the first and the last angle of the wedge of each node, in degrees,
+        anticlockwise from the right.
     nodes_ : matplotlib PathCollection or PatchCollection
-        The nodes in node order: dots of a tree or wedges of a sunburst.
+        The nodes in the order of ``hierarchy.nodes``: dots of a tree or wedges of a sunburst.
     edges_ : matplotlib LineCollection or None
         The edges of a tree, in the order of ``hierarchy.edges``.
     branches_ : matplotlib LineCollection or None
-        The last stretch of the edge to each node of a tree, in node order and in its colour.
+        The last part of the edge to each node of a tree, in the order of ``hierarchy.nodes``
+        and in the colour of the node.
     texts_ : dict of node to matplotlib Text
-        The names there was room for.
+        The names for which there was room.
     colorbar_ : matplotlib Colorbar or None
         The colour bar.
 
     Raises
     ------
     ValueError
-        If there are not as many values as nodes, or a key of `values` is not a node.
+        If the numbers of values and nodes differ, or a key of `values` is not a node.
 
     See Also
     --------
@@ -109,22 +113,21 @@ class HierarchyDisplay:
         hierarchy: Any = None,
         ax: Any = None,
         **plot_params: Any,
-    ) -> HierarchyDisplay:
-        """Draw the probability of every node for one row.
+    ) -> Self:
+        """Draw the probability of every node for one sample.
 
         Parameters
         ----------
         estimator : estimator
             A fitted classifier with ``predict_proba``, or a pipeline or search that ends in one.
         X_row : {array-like, sparse matrix} of shape (1, n_features)
-            One row, such as ``X[:1]``; or a list of one text.
+            One sample, such as ``X[:1]``, or a list of one text.
         hierarchy : Hierarchy, dict, edges or graph, optional
-            The hierarchy of the classes, where the estimator has no ``hierarchy_``.
+            The hierarchy of the classes. Needed if the estimator has no ``hierarchy_``.
         ax : matplotlib Axes, optional
             Where to draw. None makes a new figure.
         **plot_params
-            Parameters of :meth:`plot`. Colours are from 0 to 1 unless `vmin` and `vmax` say
-            otherwise.
+            Parameters of :meth:`plot`. Here `vmin` and `vmax` are 0 and 1 by default.
 
         Returns
         -------
@@ -134,7 +137,7 @@ class HierarchyDisplay:
         Raises
         ------
         ValueError
-            If `X_row` is not one row, or no hierarchy is known.
+            If `X_row` is not one sample, or no hierarchy is known.
 
         Examples
         --------
@@ -160,12 +163,12 @@ class HierarchyDisplay:
         y_pred: ArrayLike,
         *,
         hierarchy: Any,
-        statistic: str = "accuracy",
+        statistic: Literal["accuracy", "support"] = "accuracy",
         sample_weight: ArrayLike | None = None,
         ax: Any = None,
         **plot_params: Any,
-    ) -> HierarchyDisplay:
-        """Draw how often the rows of each node are predicted to belong to it.
+    ) -> Self:
+        """Draw how often the samples of each node are predicted right.
 
         Parameters
         ----------
@@ -174,11 +177,11 @@ class HierarchyDisplay:
         hierarchy : Hierarchy, dict, edges or graph
             The hierarchy.
         statistic : {"accuracy", "support"}, default="accuracy"
-            "accuracy": of the rows truly at or below a node, the share whose prediction is at
-            or below it (the recall of the node). "support": how many rows are truly at or below
-            it, in colours by logarithm. A node without rows is grey.
+            "accuracy" is the recall of a node: the share of the samples truly at or below it
+            whose prediction is at or below it, too. "support" is the number of samples truly
+            at or below it, on a logarithmic scale of colours. A node without samples is grey.
         sample_weight : array-like of shape (n_samples,), optional
-            How much each row counts.
+            Weights of the samples.
         ax : matplotlib Axes, optional
             Where to draw. None makes a new figure.
         **plot_params
@@ -192,8 +195,8 @@ class HierarchyDisplay:
         Raises
         ------
         ValueError
-            If there is no such statistic, a label is not in the hierarchy, or there are not as
-            many labels of the one sort as of the other.
+            If there is no such statistic, a label is not in the hierarchy, or the numbers of
+            true and predicted labels differ.
 
         Examples
         --------
@@ -211,7 +214,7 @@ class HierarchyDisplay:
         _check_plot(hierarchy, plot_params)
         support, hits = _count_hits(read_nodes(y_true, y_pred, hierarchy, sample_weight))
         if statistic == "support":
-            display = cls(hierarchy, support, label="Number of rows")
+            display = cls(hierarchy, support, label="Number of samples")
             scale: dict[str, Any] = {"norm": "log"}
         else:
             display = cls(hierarchy, hits / support, label="Accuracy")
@@ -222,35 +225,36 @@ class HierarchyDisplay:
         self,
         ax: Any = None,
         *,
-        kind: str = "tree",
+        kind: Literal["tree", "sunburst"] = "tree",
         cmap: Any = "viridis",
         norm: Any = None,
         vmin: float | None = None,
         vmax: float | None = None,
         colorbar: bool = True,
         max_labels: int | None = None,
-    ) -> HierarchyDisplay:
+    ) -> Self:
         """Draw the hierarchy.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw. None makes a new figure, of a size that suits the hierarchy.
+            Where to draw. None makes a new figure whose size suits the hierarchy.
         kind : {"tree", "sunburst"}, default="tree"
-            "tree": the root at the left and the leaves in rows; a DAG has each node once, with
-            dotted lines from its further parents. "sunburst": a ring for each level, a node as
-            wide as its share of the leaves; for trees only.
+            "tree" has the root at the left and a line for each leaf. A DAG has each node once,
+            with dotted lines from its other parents. "sunburst" has a ring for each level, in
+            which a node is as wide as its share of the leaves. It is for trees only.
         cmap : str or matplotlib Colormap, default="viridis"
             The colours.
         norm : str or matplotlib Normalize, optional
-            How values become colours, such as "log". None is linear.
+            The scale of the colours, such as "log". None is linear.
         vmin, vmax : float, optional
-            The values of the first and the last colour. None is the least and the greatest.
+            The values of the first and the last colour. None is the least and the greatest
+            value.
         colorbar : bool, default=True
-            Whether to draw a colour bar, where there are values.
+            Whether to draw a colour bar, if there are values.
         max_labels : int, optional
-            The most names to write. Names are left out anyway where there is no room: leaves of
-            a tree are all named or none, inner nodes by how many leaves they have.
+            Maximum number of names. Names for which there is no room are left out in any case:
+            in a tree, all leaves are named or none. Inner nodes with more leaves come first.
 
         Returns
         -------
@@ -260,7 +264,7 @@ class HierarchyDisplay:
         Raises
         ------
         ValueError
-            If there is no such kind, or a sunburst is asked of a DAG.
+            If there is no such kind, or a DAG is to be drawn as a sunburst.
         ImportError
             If matplotlib is not installed.
         """
@@ -338,9 +342,9 @@ def _check_plot(hierarchy: Hierarchy, params: dict[str, Any]) -> None:
 
 
 def _count_hits(rows: Nodes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the weight of the rows truly at or below each node, and of those predicted so too.
+    """Return the weight of the samples truly at or below each node, and of the hits among them.
 
-    The first is NaN where it would be 0.
+    A hit is predicted at or below the node, too. The first weight is NaN instead of 0.
     """
     n = len(rows.hierarchy)
     items, nodes = rows.hierarchy.ancestor_pairs(rows.true)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,42 +25,46 @@ from hierclf.plotting._common import (
 )
 from hierclf.plotting._layout import drawn_parents
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 FEW = 20  # the most nodes whose values are written into the cells
 LONGEST = 130.0  # of the name of a node, in points
 LABELS = {
-    None: "Number of rows",
-    "true": "Share of the rows of the true node",
-    "pred": "Share of the rows of the predicted node",
-    "all": "Share of all rows",
+    None: "Number of samples",
+    "true": "Share of the samples of the true node",
+    "pred": "Share of the samples of the predicted node",
+    "all": "Share of all samples",
 }
 
 
 class LevelConfusionMatrixDisplay:
     """A confusion matrix at a level of a hierarchy.
 
-    Siblings are side by side, and a frame on the diagonal holds the mistakes that stay among
-    them: what is left outside the frames are the severe mistakes. Use :meth:`from_estimator` or
+    Siblings are side by side. A frame on the diagonal holds the mistakes between siblings. The
+    mistakes outside the frames are the severe ones. Use :meth:`from_estimator` or
     :meth:`from_predictions`.
 
     Parameters
     ----------
     confusion_matrix : ndarray of shape (n_labels, n_labels)
-        True nodes in rows, predicted ones in columns.
+        The matrix: true nodes in rows, predicted nodes in columns.
     hierarchy : Hierarchy, dict, edges or graph
         The hierarchy.
     level : int, "leaf" or "parent", default="leaf"
         The level of the labels.
     labels : sequence of nodes, optional
-        The nodes of the rows and columns, in node order. None is all nodes of the level.
+        The nodes of the rows and columns, in the order of ``hierarchy.nodes``. None is all
+        nodes of the level.
     label : str, optional
-        What the values are, for the colour bar.
+        What the values mean, for the colour bar.
 
     Attributes
     ----------
     confusion_matrix : ndarray of shape (n_labels, n_labels)
         The matrix.
     labels : tuple of nodes
-        What rows and columns stand for.
+        The nodes of the rows and columns.
     ax_ : matplotlib Axes
         The axes.
     figure_ : matplotlib Figure
@@ -79,12 +83,13 @@ class LevelConfusionMatrixDisplay:
     Raises
     ------
     ValueError
-        If the labels are not nodes of the level in node order, or the shape does not fit them.
+        If the labels are not nodes of the level in the order of ``hierarchy.nodes``, or the
+        shape does not fit them.
 
     See Also
     --------
     sklearn.metrics.ConfusionMatrixDisplay : Without a hierarchy.
-    hierclf.metrics.level_accuracy_score : The share of the diagonal.
+    hierclf.metrics.level_accuracy_score : The share of the samples on the diagonal.
 
     Examples
     --------
@@ -139,12 +144,12 @@ class LevelConfusionMatrixDisplay:
         *,
         level: int | str = "leaf",
         hierarchy: Any = None,
-        normalize: str | None = None,
+        normalize: Literal["true", "pred", "all"] | None = None,
         sample_weight: ArrayLike | None = None,
         include_absent: bool = True,
         ax: Any = None,
         **plot_params: Any,
-    ) -> LevelConfusionMatrixDisplay:
+    ) -> Self:
         """Draw the mistakes that an estimator makes.
 
         Parameters
@@ -152,14 +157,15 @@ class LevelConfusionMatrixDisplay:
         estimator : estimator
             A fitted classifier, or a pipeline or search that ends in one.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
+            The samples.
         y : array-like of shape (n_samples,) or (n_samples, n_levels)
             Their true labels or paths.
         level : int, "leaf" or "parent", default="leaf"
-            A level of the hierarchy, 0 the top. What ``predict`` returns is carried up to it.
+            A level of the hierarchy, 0 the top. Labels and predictions below it count as their
+            ancestors.
         hierarchy : Hierarchy, dict, edges or graph, optional
-            The hierarchy, where the estimator has no ``hierarchy_`` or `y` has labels it was
-            not fitted on.
+            The hierarchy. Needed if the estimator has no ``hierarchy_``, or if `y` has labels
+            that the estimator was not fitted on.
         normalize, sample_weight, include_absent, ax, **plot_params
             As in :meth:`from_predictions`.
 
@@ -208,28 +214,29 @@ class LevelConfusionMatrixDisplay:
         *,
         hierarchy: Any,
         level: int | str = "leaf",
-        normalize: str | None = None,
+        normalize: Literal["true", "pred", "all"] | None = None,
         sample_weight: ArrayLike | None = None,
         include_absent: bool = True,
         ax: Any = None,
         **plot_params: Any,
-    ) -> LevelConfusionMatrixDisplay:
-        """Draw the mistakes in some predictions.
+    ) -> Self:
+        """Draw the mistakes in predictions.
 
         Parameters
         ----------
         y_true, y_pred : array-like of shape (n_samples,) or (n_samples, n_levels)
-            True and predicted labels or paths, each of which ends on the level or below it.
+            True and predicted labels or paths. Each must end on the level or below it.
         hierarchy : Hierarchy, dict, edges or graph
             The hierarchy.
         level : int, "leaf" or "parent", default="leaf"
             A level of the hierarchy, 0 the top. Labels below it count as their ancestors.
         normalize : {"true", "pred", "all"}, optional
-            Divide by the sums of rows, of columns, or of all. None is counts.
+            Divide the counts by the sums of the rows of the matrix ("true"), of its columns
+            ("pred"), or by the sum of all ("all"). None shows the counts.
         sample_weight : array-like of shape (n_samples,), optional
-            How much each row counts.
+            Weights of the samples.
         include_absent : bool, default=True
-            Whether to show the nodes of the level that neither `y_true` nor `y_pred` reaches.
+            Whether to show the nodes of the level that are in neither `y_true` nor `y_pred`.
         ax : matplotlib Axes, optional
             Where to draw. None makes a new figure.
         **plot_params
@@ -244,7 +251,7 @@ class LevelConfusionMatrixDisplay:
         ------
         ValueError
             If there is no such level, a label is not in the hierarchy or stops above the level,
-            or there are not as many labels of the one sort as of the other.
+            or the numbers of true and predicted labels differ.
 
         Examples
         --------
@@ -295,17 +302,18 @@ class LevelConfusionMatrixDisplay:
         values_format: str | None = None,
         cmap: Any = "Blues",
         colorbar: bool = True,
-    ) -> LevelConfusionMatrixDisplay:
+    ) -> Self:
         """Draw the matrix.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw. None makes a new figure, of a size that suits the matrix.
+            Where to draw. None makes a new figure whose size suits the matrix.
         include_values : bool, optional
-            Whether to write values into the cells. None is up to 20 nodes.
+            Whether to write the values into the cells. None does so for up to 20 nodes.
         values_format : str, optional
-            How to write them. None is "d" for counts, ".2f" for shares and ".3g" otherwise.
+            The format of the values. None is "d" for counts, ".2f" for shares and ".3g" for
+            other values.
         cmap : str or matplotlib Colormap, default="Blues"
             The colours.
         colorbar : bool, default=True
@@ -338,7 +346,7 @@ class LevelConfusionMatrixDisplay:
         return self
 
     def _groups(self) -> dict[int, tuple[int, int]]:
-        """Return the first row of the siblings below each parent, and the one after the last."""
+        """Return the first row of the siblings below each parent, and the row after the last."""
         starts = np.flatnonzero(np.diff(self._parents, prepend=-2)).tolist()
         ends = [*starts[1:], len(self._parents)]
         parents = self._parents[starts].tolist()
@@ -361,7 +369,7 @@ class LevelConfusionMatrixDisplay:
             self.outlines_[self.hierarchy.nodes[parent]] = ax.add_patch(frame)
 
     def _name(self, ax: Any, groups: dict[int, tuple[int, int]]) -> None:
-        """Name the nodes at the axes and the parents at the right, or else only the parents."""
+        """Name the nodes at the axes and the parents at the right, or only the parents."""
         n = len(self.labels)
         # The names take their room from the axes, and their size depends on it.
         for _ in range(2):
@@ -391,7 +399,7 @@ class LevelConfusionMatrixDisplay:
         return min(axes_size(ax)) / len(self.labels)
 
     def _make_room(self, ax: Any) -> None:
-        """Move the colour bar from the names of parents, where no layout engine does."""
+        """Move the colour bar away from the names of parents, if no layout engine does."""
         widths = [text_width(t.get_text(), t.get_fontsize()) for t in self.parent_texts_.values()]
         engine = ax.figure.canvas.figure.get_layout_engine()
         if engine is not None or self.colorbar_ is None or not widths:

@@ -1,4 +1,4 @@
-"""The encoder that is a pretrained transformer; the only file that imports transformers."""
+"""An encoder that is a pretrained transformer; no other file imports transformers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -16,42 +16,43 @@ from torch import nn
 
 from hierclf._utils.rng import seeded
 from hierclf._utils.sklearn_private import StrOptions
-from hierclf.encoders._base import LEARNING_RATE, PRECISION, SIZE, BaseEncoder
+from hierclf.encoders._base_encoder import LEARNING_RATE, PRECISION, SIZE, BaseEncoder
 from hierclf.nn.transformer import POOLINGS, TransformerText
 from hierclf.text._sequences import pad
 
 
 class TransformerEncoder(BaseEncoder):
-    """A pretrained transformer; X is raw texts.
+    """A pretrained transformer that reads raw texts.
 
-    It needs the package ``transformers``, which comes with the extra ``text``.
+    It needs the package ``transformers`` (the extra ``text``).
 
     Parameters
     ----------
     model : str, path or transformers.PreTrainedModel
-        Folder or name of a model, as ``AutoModel.from_pretrained`` takes it, or a model
-        without a head, which is copied. Of one with a decoder, such as T5, give the
-        encoder alone: ``T5EncoderModel.from_pretrained(name)``.
+        The folder or the name of a model, as ``AutoModel.from_pretrained`` takes it; or a
+        model without a head, of which ``fit`` trains a copy. If a model has a decoder, such as
+        T5, give its encoder alone: ``T5EncoderModel.from_pretrained(name)``.
     max_length : int, default=256
-        Texts are cut after that many tokens, the special ones included. None is the
-        most that the model takes.
+        Maximum number of tokens of a text, special tokens included. Longer texts are cut. None
+        is the maximum of the model.
     pooling : {"mean", "cls"}, default="mean"
-        The mean of the last states of all tokens, or the state of the first.
+        How a text becomes one vector: "mean" is the mean of the last states of all tokens,
+        "cls" the last state of the first token.
     freeze : bool, default=False
-        Keep the model as it is. ``fit`` then runs each text through it once, and trains
-        on the result, which is many times as fast.
+        Whether to keep the model as it is. ``fit`` then runs each text through it once, and
+        trains on the result. This is many times as fast.
     learning_rate : float, default=5e-5
-        Learning rate of the model at the start; that of the classifier is for all other
-        layers. A skorch ``LRScheduler`` changes both in proportion.
+        Learning rate of the model at the start. All other layers have the learning rate of the
+        classifier. A skorch ``LRScheduler`` changes both in proportion.
     precision : {"float32", "bfloat16"}, default="float32"
-        What matrix products are computed in. Where the processor has instructions for it,
-        "bfloat16" takes less than half the time; weights and their updates stay float32.
+        Type that matrix products are computed in. "bfloat16" takes less than half the time if
+        the processor has instructions for it. The weights and their updates stay float32.
     tokenizer : transformers.PreTrainedTokenizerBase, optional
-        None loads the one that belongs to the model.
+        The tokenizer. None loads the one that belongs to the model.
 
     Examples
     --------
-    A model in a folder of its own is fine-tuned on raw texts::
+    Fine-tune a model, here from the folder ``all-MiniLM-L6-v2``, on raw texts::
 
         classifier = HierarchicalSoftmaxClassifier(
             hierarchy,
@@ -61,7 +62,7 @@ class TransformerEncoder(BaseEncoder):
         classifier.fit(texts, y)
     """
 
-    input_kind = "texts"
+    input_kind: Literal["texts"] = "texts"
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "model": [str, os.PathLike, nn.Module],
@@ -75,13 +76,13 @@ class TransformerEncoder(BaseEncoder):
 
     def __init__(
         self,
-        model: Any,
+        model: str | os.PathLike[str] | nn.Module,
         *,
         max_length: int | None = 256,
-        pooling: str = "mean",
+        pooling: Literal["mean", "cls"] = "mean",
         freeze: bool = False,
         learning_rate: float | None = 5e-5,
-        precision: str = "float32",
+        precision: Literal["float32", "bfloat16"] = "float32",
         tokenizer: Any = None,
     ) -> None:
         self.model = model
@@ -103,13 +104,13 @@ class TransformerEncoder(BaseEncoder):
         Raises
         ------
         TypeError
-            If ``model`` is a module of another kind.
+            If ``model`` is a module, but not a model of transformers.
         ValueError
-            If ``model`` is a path and no folder is there, or another parameter is not as
+            If ``model`` is a path to which there is no folder, or another parameter is not as
             documented.
         """
         super().check()
-        model = self.model
+        model: Any = self.model
         if isinstance(model, nn.Module) and not (
             hasattr(model, "config") and hasattr(model, "get_input_embeddings")
         ):
@@ -137,7 +138,7 @@ class TransformerEncoder(BaseEncoder):
         return TransformerText(model.to(dtype), self.pooling, self.precision)
 
     def build_tokenizer(self) -> Callable[[list[str]], NDArray[np.int32]]:
-        """Return the function from texts to token ids; see :class:`BaseEncoder`."""
+        """Make the tokenizer; see :meth:`BaseEncoder.build_tokenizer`."""
         model, tokenizer = self.model, self.tokenizer
         is_model = isinstance(model, nn.Module)
         with _quiet() as transformers:
@@ -166,7 +167,7 @@ class TransformerEncoder(BaseEncoder):
 
 @contextmanager
 def _quiet() -> Iterator[Any]:
-    """Import transformers, and keep it from printing how it loads a model."""
+    """Import transformers, and keep it from printing while it loads a model."""
     try:
         import transformers
     except ImportError as error:
@@ -188,7 +189,7 @@ def _quiet() -> Iterator[Any]:
 
 
 def _length_limits(model: Any) -> Iterator[int | None]:
-    """Yield what limits the number of tokens that a model takes."""
+    """Yield the limits of the number of tokens that a model takes."""
     yield getattr(model.config, "max_position_embeddings", None)
     for name, module in model.named_modules():
         padding = getattr(module, "padding_idx", None)
@@ -198,7 +199,7 @@ def _length_limits(model: Any) -> Iterator[int | None]:
 
 
 def _tokenize(tokenizer: Any, max_length: int | None, texts: list[str]) -> NDArray[np.int32]:
-    """Return ids plus 1, padded with 0, of texts."""
+    """Return the ids of texts plus 1, padded with 0."""
     ids = tokenizer(
         list(texts),
         truncation=max_length is not None,

@@ -1,9 +1,9 @@
-"""One prediction, step by step, beside what it was preferred to."""
+"""One prediction, step by step, beside its rivals."""
 
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +22,9 @@ from hierclf.plotting._common import (
     node_probabilities,
 )
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 LONGEST = 150.0  # of the name of a node, in points
 
 
@@ -31,17 +34,17 @@ class PathStep(NamedTuple):
     Attributes
     ----------
     parent : node
-        Where the step starts: the root, or the node chosen before.
+        The node where the step starts: the root, or the node chosen before.
     nodes : tuple of nodes
-        The child that was chosen and its likeliest rivals, the likeliest first.
+        The chosen child and its likeliest siblings, the likeliest first.
     proba : ndarray of shape (n_nodes,)
         Their probabilities, given the parent.
     chosen : int
-        Which of them was chosen.
+        The position of the chosen child in `nodes`.
     path_proba : float
         The probability of the chosen node: the product of all steps so far.
     n_others : int
-        How many more children the parent has.
+        The number of children of the parent that are not in `nodes`.
     """
 
     parent: Any
@@ -53,7 +56,7 @@ class PathStep(NamedTuple):
 
 
 class PredictionPathDisplay:
-    """The steps that lead to one prediction, and how likely the alternatives were at each.
+    """The steps to one prediction, with the probabilities of the alternatives at each step.
 
     Use :meth:`from_estimator` or :meth:`from_predictions`.
 
@@ -66,14 +69,14 @@ class PredictionPathDisplay:
     prediction : node, optional
         Where the path ends. None is the likeliest leaf.
     n_rivals : int, default=3
-        How many siblings of each chosen node to show, the likeliest.
+        Number of siblings of each chosen node to show, the likeliest first.
 
     Attributes
     ----------
     path : tuple of nodes
         The path, from the top level to the prediction.
     steps : list of PathStep
-        What is shown of each step.
+        The steps of the path.
     ax_ : matplotlib Axes
         The axes.
     figure_ : matplotlib Figure
@@ -81,8 +84,8 @@ class PredictionPathDisplay:
     bars_ : list of matplotlib BarContainer
         The bars of each step, in the order of its ``nodes``.
     titles_ : list of matplotlib Text
-        What stands above each step: at the left where it starts, at the right the probability
-        of the path so far.
+        The texts above each step: at the left its parent, at the right the probability of the
+        path so far.
 
     Raises
     ------
@@ -154,19 +157,19 @@ class PredictionPathDisplay:
         n_rivals: int = 3,
         ax: Any = None,
         **plot_params: Any,
-    ) -> PredictionPathDisplay:
-        """Draw the path to the prediction for one row.
+    ) -> Self:
+        """Draw the path to the prediction for one sample.
 
         Parameters
         ----------
         estimator : estimator
             A fitted classifier with ``predict_proba``, or a pipeline or search that ends in one.
         X_row : {array-like, sparse matrix} of shape (1, n_features)
-            One row, such as ``X[:1]``; or a list of one text.
+            One sample, such as ``X[:1]``, or a list of one text.
         hierarchy : Hierarchy, dict or edges, optional
-            The hierarchy of the classes, where the estimator has no ``hierarchy_``.
+            The hierarchy of the classes. Needed if the estimator has no ``hierarchy_``.
         n_rivals : int, default=3
-            How many siblings of each chosen node to show, the likeliest.
+            Number of siblings of each chosen node to show, the likeliest first.
         ax : matplotlib Axes, optional
             Where to draw. None makes a new figure.
         **plot_params
@@ -175,12 +178,12 @@ class PredictionPathDisplay:
         Returns
         -------
         PredictionPathDisplay
-            The display, drawn. Its path ends in what ``predict`` returns.
+            The display, drawn. Its path ends at what ``predict`` returns.
 
         Raises
         ------
         ValueError
-            If `X_row` is not one row, no hierarchy is known, or it is a DAG.
+            If `X_row` is not one sample, no hierarchy is known, or it is a DAG.
 
         Examples
         --------
@@ -212,20 +215,20 @@ class PredictionPathDisplay:
         n_rivals: int = 3,
         ax: Any = None,
         **plot_params: Any,
-    ) -> PredictionPathDisplay:
-        """Draw a path through some probabilities.
+    ) -> Self:
+        """Draw the path to a prediction, given the probability of every node.
 
         Parameters
         ----------
         node_proba : array-like of shape (n_nodes,)
-            The probability of every node, in the order of ``hierarchy.nodes``, as
-            :meth:`hierclf.Hierarchy.aggregate` gives them.
+            The probability of every node, in the order of ``hierarchy.nodes``, as from
+            :meth:`hierclf.Hierarchy.aggregate`.
         hierarchy : Hierarchy, dict or edges
             The hierarchy, a tree.
         prediction : node, optional
             Where the path ends. None is the likeliest leaf.
         n_rivals : int, default=3
-            How many siblings of each chosen node to show, the likeliest.
+            Number of siblings of each chosen node to show, the likeliest first.
         ax : matplotlib Axes, optional
             Where to draw. None makes a new figure.
         **plot_params
@@ -246,20 +249,18 @@ class PredictionPathDisplay:
         display = cls(node_proba, hierarchy, prediction, n_rivals=n_rivals)
         return display.plot(ax=ax, **plot_params)
 
-    def plot(
-        self, ax: Any = None, *, color: Any = "C0", rival_color: Any = GREY
-    ) -> PredictionPathDisplay:
+    def plot(self, ax: Any = None, *, color: Any = "C0", rival_color: Any = GREY) -> Self:
         """Draw the steps from the top down.
 
-        A bar is the probability of a child, given its parent. Above each step stand its parent
-        and the probability of the way so far, the chosen child included.
+        A bar is the probability of a child, given its parent. Above each step are its parent and
+        the probability of the path so far, up to the chosen child.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw. None makes a new figure, of a height that suits the path.
+            Where to draw. None makes a new figure whose height suits the path.
         color, rival_color : matplotlib color, default="C0" and grey
-            The colours of what was chosen and of its rivals.
+            The colours of the chosen children and of their rivals.
 
         Returns
         -------
@@ -296,7 +297,7 @@ class PredictionPathDisplay:
         return self
 
     def _write_title(self, ax: Any, step: PathStep, y: float) -> list[Any]:
-        """Write what a step chooses from, and at the right how likely the way is with it."""
+        """Write the parent of a step, and at the right the probability of the path so far."""
         where = (
             "top level"
             if step.parent == self.hierarchy.root
