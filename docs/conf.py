@@ -21,12 +21,16 @@ extensions = [
     "myst_parser",
     "sphinx_gallery.gen_gallery",
     "sphinx_copybutton",
+    "inventories",
     "mathml",
     "results",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "gallery", "auto_examples/**/*.ipynb"]
 default_role = "py:obj"
+# A reference that leads nowhere is an error; names of parameters in `backticks` need not lead.
+nitpicky = True
+nitpick_ignore_regex = [("py:obj", ".*")]
 toc_object_entries_show_parents = "hide"
 
 autodoc_member_order = "groupwise"

@@ -28,10 +28,33 @@ __all__ = [
 
 
 class BaseLoss(ParamObject):
-    """Describes what training minimises; :meth:`build` makes the torch module.
+    """Describes what training minimises.
 
-    For a loss of your own, subclass it and define :meth:`build`; parameters are those of
-    ``__init__``, as in any scikit-learn estimator.
+    For a loss of your own, subclass it and define :meth:`build`, which makes the torch
+    module. Its parameters are those of ``__init__``, as in any scikit-learn estimator.
+
+    Examples
+    --------
+    A cross-entropy whose steps count more the deeper they are. It leaves the work to the loss
+    that has weights, and hands on what :meth:`build` is given.
+
+    >>> import numpy as np
+    >>> from hierclf import HierarchicalSoftmaxClassifier
+    >>> from hierclf.losses import BaseLoss, PathCrossEntropy
+    >>> class DeepCrossEntropy(BaseLoss):
+    ...     def __init__(self, factor=2.0):
+    ...         self.factor = factor
+    ...
+    ...     def build(self, hierarchy, **given):
+    ...         weights = self.factor ** np.arange(hierarchy.n_levels)
+    ...         return PathCrossEntropy(weights).build(hierarchy, **given)
+    >>> clf = HierarchicalSoftmaxClassifier(
+    ...     {"animal": ["cat", "dog"], "plant": ["oak"]}, loss=DeepCrossEntropy(),
+    ...     learning_rate_init=0.1, max_iter=20, n_iter_no_change=20, random_state=0,
+    ... )
+    >>> clf = clf.set_params(loss__factor=1.5).fit(np.eye(3), ["cat", "dog", "oak"])
+    >>> clf.predict(np.eye(3)).tolist()
+    ['cat', 'dog', 'oak']
     """
 
     def check_hierarchy(self, hierarchy: Hierarchy) -> None:

@@ -23,8 +23,38 @@ Rule = Callable[[NDArray[Any]], NDArray[np.intp]]
 class BaseDecision(ParamObject):
     """Chooses a node for each row, given the probabilities of the classes.
 
-    For a decision of your own, subclass it and define :meth:`build`; parameters are those
-    of ``__init__``, as in any scikit-learn estimator.
+    For a decision of your own, subclass it and define :meth:`build`. Its parameters are
+    those of ``__init__``, as in any scikit-learn estimator.
+
+    Examples
+    --------
+    The likeliest class where it leads by a margin, and else its parent:
+
+    >>> import numpy as np
+    >>> from hierclf.decisions import BaseDecision
+    >>> class Margin(BaseDecision):
+    ...     def __init__(self, margin=0.2):
+    ...         self.margin = margin
+    ...
+    ...     def build(self, classes, hierarchy, level=None):
+    ...         if level is not None:
+    ...             raise ValueError("Margin cannot promise a node of a level")
+    ...         paths = [hierarchy.path(hierarchy.nodes[i]) for i in classes]
+    ...         above = hierarchy.node_indices([path[-2:][0] for path in paths])
+    ...
+    ...         def rule(proba):
+    ...             second, first = np.sort(proba, axis=1)[:, -2:].T
+    ...             likeliest = proba.argmax(axis=1)
+    ...             leads = first - second >= self.margin
+    ...             return np.where(leads, classes[likeliest], above[likeliest])
+    ...
+    ...         return rule
+    >>> tree = {"animal": ["cat", "dog"], "plant": ["oak"]}
+    >>> proba = [[0.7, 0.2, 0.1], [0.45, 0.4, 0.15]]
+    >>> Margin(0.2).decide(proba, ["cat", "dog", "oak"], tree)
+    array(['cat', 'animal'], dtype='<U6')
+
+    An object of it is a ``decision=`` of a classifier, and ``decision__margin`` can be searched.
     """
 
     def build(

@@ -26,6 +26,10 @@ LEARNING_RATE = [Interval(Real, 0, None, closed="neither"), None]
 class BaseEncoder(ParamObject):
     """What every encoder has.
 
+    A torch module needs none: give it as ``encoder=``, or wrap it in :class:`ModuleEncoder`. For
+    an encoder with parameters of its own, which can be searched, subclass this one, and define
+    ``input_kind`` and :meth:`build`.
+
     Attributes
     ----------
     input_kind : {"tokens", "texts", "array"}
@@ -35,6 +39,36 @@ class BaseEncoder(ParamObject):
         once, not once per epoch.
     learning_rate : float or None
         Learning rate of the encoder; None is that of the classifier.
+
+    Examples
+    --------
+    A convolution over series, which are given as an array of shape (n_samples, n_channels,
+    n_steps). The weights are drawn from the seed that :meth:`build` is given.
+
+    >>> import torch
+    >>> from hierclf import HierarchicalSoftmaxClassifier
+    >>> from hierclf.datasets import load_digits_hierarchy
+    >>> from hierclf.encoders import BaseEncoder
+    >>> class SeriesEncoder(BaseEncoder):
+    ...     input_kind = "array"
+    ...
+    ...     def __init__(self, n_filters=8):
+    ...         self.n_filters = n_filters
+    ...
+    ...     def build(self, X, *, dtype, seed):
+    ...         with torch.random.fork_rng():
+    ...             torch.manual_seed(seed)
+    ...             filters = torch.nn.Conv1d(X.shape[1], self.n_filters, 3, dtype=dtype)
+    ...         return torch.nn.Sequential(filters, torch.nn.ReLU(), torch.nn.Flatten())
+    >>> digits = load_digits_hierarchy()
+    >>> X, y = digits.data.reshape(-1, 8, 8) / 16, digits.target  # each row of an image a channel
+    >>> clf = HierarchicalSoftmaxClassifier(
+    ...     digits.hierarchy, encoder=SeriesEncoder(), learning_rate_init=0.01, max_iter=5,
+    ...     n_iter_no_change=5, random_state=0,
+    ... )
+    >>> clf = clf.set_params(encoder__n_filters=16).fit(X[:1000], y[:1000])
+    >>> clf.score(X[1000:], y[1000:]) > 0.8
+    True
     """
 
     input_kind: str

@@ -97,7 +97,7 @@ class LSTMEncoder(_WordEncoder):
         Size of the word vectors. Not used with ``word_vectors``.
     word_vectors : ndarray of shape (n_ids, dimension), optional
         The word vectors at the start, row i for the token id i, as
-        :meth:`WordVectors.matrix` returns them. None draws them.
+        :meth:`hierclf.text.WordVectors.matrix` returns them. None draws them.
     freeze : bool, default=False
         Keep ``word_vectors`` as they are.
     dropout : float, default=0.0
