@@ -4,7 +4,7 @@
 #   make demo      train the flat and the hierarchical classifier, print how they compare
 #   make test      run the tests and the examples of the documentation
 #   make docs      build the documentation into docs/_build/html
-#   make lint      check format, style and types
+#   make lint      check format, style, types and imports
 #   make clean     delete what the other targets made
 #
 # Without a GPU, the CPU build of torch is a much smaller download:
@@ -35,6 +35,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 clean:
 	rm -rf $(VENV) build dist docs/_build docs/generated docs/auto_examples demo.png

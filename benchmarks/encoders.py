@@ -21,7 +21,7 @@ from overhead import in_turn, ratio
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from hierclf._batches import Batches, Rows
+from hierclf.classifiers._batches import Batches, Rows
 from hierclf.nn import LazyAdamW, RecurrentEncoder, WordEmbedding
 from hierclf.nn.text import token_lengths
 

@@ -25,7 +25,7 @@ from skorch.callbacks import Callback
 from threadpoolctl import threadpool_limits
 
 from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierarchy
-from hierclf.nn import FlatSoftmax, HierarchicalSoftmax, PathCrossEntropy
+from hierclf.nn import FlatSoftmax, HierarchicalSoftmax, PathLoss
 
 N_ROWS, N_FEATURES, HIDDEN, BATCH, LEARNING_RATE = 10_000, 64, 100, 128, 1e-3
 N_PREDICTED = 100_000
@@ -155,7 +155,7 @@ def heads(hierarchy: Hierarchy) -> dict[str, Callable[[], object]]:
     torch.manual_seed(0)
     hidden = torch.randn(BATCH, HIDDEN)
     target = torch.from_numpy(np.random.default_rng(0).choice(hierarchy.leaf_indices, BATCH))
-    loss = PathCrossEntropy()
+    loss = PathLoss()
 
     def steps(head: torch.nn.Module) -> Callable[[], object]:
         def run() -> None:

@@ -15,7 +15,7 @@ import torch
 from _data import FETCHERS, load
 from _report import print_table, write_json
 
-from hierclf._batches import Batches, Rows
+from hierclf.classifiers._batches import Batches, Rows
 from hierclf.text import SequenceVectorizer
 
 BATCH_SIZES = (10, 32, 64, 128)

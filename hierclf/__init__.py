@@ -1,8 +1,65 @@
-"""Hierarchical softmax classification for scikit-learn, on torch and skorch."""
+"""Hierarchical softmax classification for scikit-learn, on torch and skorch.
 
-from hierclf.classifiers import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier
-from hierclf.hierarchy import Hierarchy
+Names and modules are loaded when they are first used, so that `hierclf.Hierarchy`,
+`hierclf.metrics` and `hierclf.decisions` need no torch.
+"""
 
-__all__ = ["FlatSoftmaxClassifier", "HierarchicalSoftmaxClassifier", "Hierarchy"]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hierclf import (
+        calibration,
+        datasets,
+        decisions,
+        encoders,
+        induction,
+        losses,
+        metrics,
+        nn,
+        plotting,
+        tables,
+        text,
+    )
+    from hierclf.classifiers import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier
+    from hierclf.hierarchy import Hierarchy
+
+__all__ = [
+    "FlatSoftmaxClassifier",
+    "HierarchicalSoftmaxClassifier",
+    "Hierarchy",
+    "calibration",
+    "datasets",
+    "decisions",
+    "encoders",
+    "induction",
+    "losses",
+    "metrics",
+    "nn",
+    "plotting",
+    "tables",
+    "text",
+]
 
 __version__ = "0.1.0.dev0"
+
+_MODULE_OF = {
+    "FlatSoftmaxClassifier": "classifiers",
+    "HierarchicalSoftmaxClassifier": "classifiers",
+    "Hierarchy": "hierarchy",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"{__name__}.{_MODULE_OF.get(name, name)}")
+    value = getattr(module, name) if name in _MODULE_OF else module
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from sklearn.utils.validation import check_is_fitted
 
-from hierclf._blocks import by_blocks, row_blocks
-from hierclf._compat import StrOptions
-from hierclf._held_out import BaseHeldOutClassifier, Fold, class_proba
+from hierclf._utils.blocks import by_blocks, row_blocks
+from hierclf._utils.held_out import BaseHeldOutClassifier, Fold, class_proba
+from hierclf._utils.sklearn_private import StrOptions
 from hierclf.decisions._base import by_depth, covering
 from hierclf.hierarchy import Hierarchy
 from hierclf.hierarchy._graph import gather

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import column_or_1d
 
-from hierclf._compat import Interval, fit_context
+from hierclf._utils.sklearn_private import Interval, fit_context
 from hierclf.hierarchy import Hierarchy
 
 __all__ = ["BalancedHierarchy"]

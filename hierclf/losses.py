@@ -14,10 +14,11 @@ import torch
 from numpy.typing import NDArray
 
 from hierclf import nn
-from hierclf._compat import Interval
-from hierclf._params import ParamObject
+from hierclf._utils.param_object import ParamObject
+from hierclf._utils.sklearn_private import Interval
 from hierclf.hierarchy import Hierarchy
 from hierclf.nn.groups import PathSteps
+from hierclf.nn.head import Head
 
 __all__ = [
     "BaseLoss",
@@ -71,15 +72,18 @@ class BaseLoss(ParamObject):
             If one does not; the message names it.
         """
 
-    def build(self, hierarchy: Hierarchy, *, head: str, counts: NDArray[Any]) -> torch.nn.Module:
+    def build(
+        self, hierarchy: Hierarchy, *, head: type[Head], counts: NDArray[Any]
+    ) -> torch.nn.Module:
         """Make the loss.
 
         Parameters
         ----------
         hierarchy : Hierarchy
             The classes that are trained.
-        head : {"hierarchical", "flat"}
-            The softmax.
+        head : type
+            The class of the head, a subclass of :class:`hierclf.nn.Head`. Its attributes
+            say what it can do: ``gives_steps``, ``smooths_labels``.
         counts : ndarray of shape (n_nodes,)
             Number of training rows labelled with each node or one below it; with
             ``sample_weight`` their weight, if the mean weight is 1.
@@ -87,7 +91,7 @@ class BaseLoss(ParamObject):
         Returns
         -------
         torch.nn.Module
-            Called as :meth:`hierclf.nn.PathCrossEntropy.forward` is.
+            Called as :meth:`hierclf.nn.PathLoss.forward` is.
         """
         raise NotImplementedError
 
@@ -166,24 +170,21 @@ class PathCrossEntropy(BaseLoss):
             )
 
     def build(  # noqa: D102, inherited
-        self, hierarchy: Hierarchy, *, head: str, counts: NDArray[Any]
+        self, hierarchy: Hierarchy, *, head: type[Head], counts: NDArray[Any]
     ) -> torch.nn.Module:
-        if not hierarchy.is_tree and (
-            self.level_weights is not None or (self.label_smoothing and head == "hierarchical")
-        ):
-            name = "label_smoothing" if self.level_weights is None else "level_weights"
-            raise ValueError(
-                f"{name} needs a tree, in which a label has one path; this hierarchy is a DAG"
-            )
+        if self.level_weights is not None:
+            _refuse_dag(hierarchy, "level_weights")
+        if self.label_smoothing and not head.smooths_labels:
+            _refuse_dag(hierarchy, "label_smoothing")
         weights = log_prior = steps = None
         if self.level_weights is not None:
             # Rows that go no deeper than some level have left the levels below out.
             weights = torch.tensor(self.level_weights[: hierarchy.n_levels], dtype=torch.float64)
-            steps = PathSteps(hierarchy) if head == "flat" else None
+            steps = None if head.gives_steps else PathSteps(hierarchy)
         if self.logit_adjustment:
             log_counts = np.log(np.where(counts > 0, counts, 1.0))
             log_prior = torch.from_numpy(self.logit_adjustment * log_counts)
-        return nn.PathCrossEntropy(
+        return nn.PathLoss(
             level_weights=weights,
             steps=steps,
             label_smoothing=self.label_smoothing,
@@ -232,13 +233,9 @@ class HierarchicalCrossEntropy(BaseLoss):
         self.alpha = alpha
 
     def build(  # noqa: D102, inherited
-        self, hierarchy: Hierarchy, *, head: str, counts: NDArray[Any]
+        self, hierarchy: Hierarchy, *, head: type[Head], counts: NDArray[Any]
     ) -> torch.nn.Module:
-        if not hierarchy.is_tree:
-            raise ValueError(
-                "HierarchicalCrossEntropy needs a tree, in which a label has one path; this "
-                "hierarchy is a DAG"
-            )
+        _refuse_dag(hierarchy, "HierarchicalCrossEntropy")
         weights = np.exp(-self.alpha * np.arange(hierarchy.n_levels))
         return PathCrossEntropy(weights).build(hierarchy, head=head, counts=counts)
 
@@ -281,9 +278,17 @@ class SoftLabelCrossEntropy(BaseLoss):
         self.beta = beta
 
     def build(  # noqa: D102, inherited
-        self, hierarchy: Hierarchy, *, head: str, counts: NDArray[Any]
+        self, hierarchy: Hierarchy, *, head: type[Head], counts: NDArray[Any]
     ) -> torch.nn.Module:
-        return nn.SoftLabelCrossEntropy(hierarchy, self.beta)
+        _refuse_dag(hierarchy, "SoftLabelCrossEntropy")
+        return nn.SoftLabelLoss(hierarchy, self.beta)
+
+
+def _refuse_dag(hierarchy: Hierarchy, what: str) -> None:
+    if not hierarchy.is_tree:
+        raise ValueError(
+            f"{what} needs a tree, in which a label has one path; this hierarchy is a DAG"
+        )
 
 
 def as_loss(loss: Any) -> BaseLoss:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hierclf._batches import Batches, Rows
+from hierclf.classifiers._batches import Batches, Rows
 
 lengths_and_size = st.tuples(
     st.lists(st.integers(0, 9), min_size=1, max_size=80), st.integers(1, 30)

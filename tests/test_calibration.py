@@ -16,7 +16,8 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.naive_bayes import BernoulliNB
 from strategies import trees
 
-from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierarchy, _blocks
+from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierarchy
+from hierclf._utils import blocks as _blocks
 from hierclf.calibration import TemperatureScalingClassifier
 from hierclf.datasets import load_digits_hierarchy
 

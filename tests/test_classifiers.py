@@ -285,6 +285,7 @@ import sys
 import sklearn.base, sklearn.utils.validation, skorch, torch  # may load what they like
 before = set(sys.modules)
 import hierclf
+hierclf.HierarchicalSoftmaxClassifier, hierclf.FlatSoftmaxClassifier  # loaded when used
 loaded = {"matplotlib", "pandas", "transformers", "networkx"} & (set(sys.modules) - before)
 import numpy as np
 X = np.random.default_rng(0).normal(size=(40, 3))
@@ -314,6 +315,16 @@ def test_hash_seed_changes_nothing_and_import_is_quiet_and_light():
     assert err == ""
     assert out.startswith("[] ")
     assert out.count("\n") == 1
+
+
+def test_hierarchies_metrics_and_decisions_need_no_torch():
+    script = (
+        "import sys, hierclf; hierclf.Hierarchy, hierclf.metrics, hierclf.decisions; "
+        "print('torch' in sys.modules, 'skorch' in sys.modules); "
+        "hierclf.HierarchicalSoftmaxClassifier; print('torch' in sys.modules)"
+    )
+    out = subprocess.check_output([sys.executable, "-c", script], text=True)
+    assert out.split() == ["False", "False", "True"]
 
 
 # -- the optimum

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from strategies import dags, trees
 
-from hierclf import Hierarchy, _blocks
+from hierclf import Hierarchy
+from hierclf._utils import blocks as _blocks
 from hierclf.decisions import (
     Argmax,
     BaseDecision,

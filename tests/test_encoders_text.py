@@ -31,7 +31,7 @@ from sklearn.base import clone
 from skorch.callbacks import GradientNormClipping
 from torch import nn
 
-from hierclf._inputs import _check_tokens
+from hierclf.classifiers._features import _check_tokens
 from hierclf.encoders import ConvGRUEncoder, LSTMEncoder, ModuleEncoder, TransformerEncoder
 from hierclf.encoders._base import output_size
 from hierclf.nn import ConvGRU, LazyAdamW, RecurrentEncoder
@@ -156,7 +156,7 @@ def test_word_vectors_beyond_the_words_of_the_rows_are_used():
     "encoder", [LSTM, ConvGRUEncoder(4, embedding_dim=6, n_filters=5)], ids=["lstm", "conv"]
 )
 def test_ids_that_fit_has_not_seen_are_unknown(encoder, monkeypatch):
-    monkeypatch.setattr("hierclf._blocks.BLOCK", 3 * IDS.shape[1])  # several, in a few rows
+    monkeypatch.setattr("hierclf._utils.blocks.BLOCK", 3 * IDS.shape[1])  # several, in a few rows
     X = np.where(IDS < 4, IDS, IDS + 3)  # 4, 5 and 6 do not occur, nor does 1
     absent = [i for i in range(1, X.max() + 4) if i not in X]
     assert absent == [1, 4, 5, 6, *range(N_IDS + 3, N_IDS + 6)]
@@ -199,7 +199,7 @@ def test_padding_is_at_the_end(rows, block):
 
     bad = next((number for number, row in enumerate(rows) if goes_on(row)), None)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hierclf._blocks.BLOCK", block)
+        patch.setattr("hierclf._utils.blocks.BLOCK", block)
         if bad is None:
             assert _check_tokens(rows).tolist() == rows
         else:

@@ -14,7 +14,8 @@ from sklearn.model_selection import KFold
 from sklearn.svm import LinearSVC
 from strategies import dags, trees
 
-from hierclf import Hierarchy, _blocks
+from hierclf import Hierarchy
+from hierclf._utils import blocks as _blocks
 from hierclf.decisions._information_gain_classifier import (
     InformationGain,
     InformationGainClassifier,

@@ -15,7 +15,7 @@ from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierar
 from hierclf.decisions import Threshold
 from hierclf.encoders import BaseEncoder, LSTMEncoder
 from hierclf.induction import BalancedHierarchy
-from hierclf.nn import DAGSoftmax, FlatSoftmax, HierarchicalSoftmax, PathCrossEntropy
+from hierclf.nn import DAGSoftmax, FlatSoftmax, HierarchicalSoftmax, PathLoss
 
 HEADS = {"hierarchical": HierarchicalSoftmax, "flat": FlatSoftmax}
 BOTH = pytest.mark.parametrize("head", HEADS)
@@ -51,7 +51,7 @@ class Case:
         ]
 
     def loss(self, loss, weight=None):
-        module = loss.build(self.tree, head=self.head_name, counts=self.counts)
+        module = loss.build(self.tree, head=type(self.head), counts=self.counts)
         weight = None if weight is None else torch.from_numpy(weight)
         return module(self.head, self.hidden, torch.from_numpy(self.target), weight).item()
 
@@ -258,7 +258,7 @@ def test_each_loss_trains_what_it_says(cls):
         for name, loss in {None: None, **SOME}.items()
     }
     for name, loss in SOME.items():
-        tree, head = fitted[name].hierarchy_, fitted[name]._head
+        tree, head = fitted[name].hierarchy_, type(fitted[name].net_.module_.head)
         target = torch.from_numpy(tree.node_indices(y))
         counts = np.bincount(tree.ancestor_pairs(target)[1], minlength=len(tree)).astype(float)
         module = loss.build(tree, head=head, counts=counts).double()
@@ -334,7 +334,7 @@ class HalvedCrossEntropy(losses.BaseLoss):
         return Halved()
 
 
-class Halved(PathCrossEntropy):
+class Halved(PathLoss):
     def forward(self, *args):
         return super().forward(*args) / 2
 
@@ -392,7 +392,7 @@ def test_nested_parameters_need_an_object(params, message):
 )
 def test_losses_that_need_a_tree(loss, message):
     with pytest.raises(ValueError, match=message):
-        loss.build(DAG, head="hierarchical", counts=np.ones(len(DAG)))
+        loss.build(DAG, head=DAGSoftmax, counts=np.ones(len(DAG)))
 
 
 def test_logit_adjustment_of_a_dag():
@@ -401,7 +401,7 @@ def test_logit_adjustment_of_a_dag():
     head, hidden = by_hand.build(DAGSoftmax, DAG, rng), by_hand.rows(rng, 2, 3)
     target = torch.tensor([2, 3])
     module = losses.PathCrossEntropy(logit_adjustment=1.0).build(
-        DAG, head="hierarchical", counts=counts
+        DAG, head=DAGSoftmax, counts=counts
     )
     found = module(head, hidden, target)
     with torch.no_grad():

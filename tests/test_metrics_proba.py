@@ -53,7 +53,7 @@ def test_distance_in_blocks(monkeypatch):
     true, scores = rng.choice(ANIMALS.leaves, size=10), rng.random((10, 4))
     score = partial(hierarchical_distance_at_k, true, scores, hierarchy=ANIMALS, k=2)
     expected = score()
-    monkeypatch.setattr("hierclf._blocks.BLOCK", 12)
+    monkeypatch.setattr("hierclf._utils.blocks.BLOCK", 12)
     assert score() == expected
 
 

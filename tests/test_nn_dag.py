@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from strategies import dags, trees
 
 from hierclf.hierarchy import Hierarchy
-from hierclf.nn import DAGSoftmax, FlatSoftmax, HierarchicalSoftmax, PathCrossEntropy
+from hierclf.nn import DAGSoftmax, FlatSoftmax, HierarchicalSoftmax, PathLoss
 
 HEADS = [HierarchicalSoftmax, FlatSoftmax, DAGSoftmax]
 
@@ -83,7 +83,7 @@ def test_of_a_tree_it_is_the_hierarchical_softmax(tree, seed):
     prior = torch.from_numpy(rng.standard_normal(len(tree)))
     torch.testing.assert_close(dag_softmax(hidden), softmax(hidden))
     for log_prior in (None, prior):
-        loss = PathCrossEntropy(log_prior=log_prior)
+        loss = PathLoss(log_prior=log_prior)
         grads = []
         for head in (softmax, dag_softmax):
             head.zero_grad()

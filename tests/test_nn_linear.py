@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from hierclf._batches import _csr_rows
+from hierclf.classifiers._batches import _csr_rows
 from hierclf.nn import CSRRows, FeatureLinear, FlatSoftmax, HierarchicalSoftmax, Linear
 
 quick = settings(max_examples=40, deadline=None)

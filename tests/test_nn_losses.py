@@ -15,9 +15,9 @@ from hierclf.nn import (
     DAGSoftmax,
     FlatSoftmax,
     HierarchicalSoftmax,
-    PathCrossEntropy,
+    PathLoss,
     PathSteps,
-    SoftLabelCrossEntropy,
+    SoftLabelLoss,
 )
 
 HEADS = [HierarchicalSoftmax, FlatSoftmax]
@@ -29,7 +29,7 @@ routes = st.sampled_from([*by_hand.ROUTES])
 
 
 def loss_of(softmax, hidden, target, weight=None):
-    return PathCrossEntropy()(softmax, hidden, target, weight)
+    return PathLoss()(softmax, hidden, target, weight)
 
 
 # -- the loss
@@ -44,7 +44,7 @@ class Steps(torch.nn.Module):
 
 def test_path_cross_entropy_by_hand():
     steps = torch.tensor([[0.5, 0.25, 1.0], [0.125, 1.0, 0.5]], dtype=torch.float64)
-    loss, target = PathCrossEntropy(), torch.zeros(2, dtype=torch.long)
+    loss, target = PathLoss(), torch.zeros(2, dtype=torch.long)
     # Row 0 is 3 bits, row 1 is 4.
     assert loss(Steps(), steps, target).item() == pytest.approx(3.5 * math.log(2), rel=1e-15)
     for weight, bits in (([1, 1], 3.5), ([2, 0], 3), ([0, 2], 4), ([3, 0.5], 5.5), ([0, 0], 0)):
@@ -86,19 +86,19 @@ def test_weights_of_levels_need_steps(head):
     softmax, hidden = by_hand.build(head, tree, rng), by_hand.rows(rng, 2, 3)
     weights, target = torch.rand(tree.n_levels, dtype=torch.float64), torch.tensor([0, 1])
     with pytest.raises(ValueError, match=rf"{head.__name__} gives the target in one.*PathSteps"):
-        PathCrossEntropy(level_weights=weights)(softmax, hidden, target)
+        PathLoss(level_weights=weights)(softmax, hidden, target)
     # Whichever head it is, `steps` divide its probabilities.
-    loss = PathCrossEntropy(level_weights=torch.ones_like(weights), steps=PathSteps(tree))
+    loss = PathLoss(level_weights=torch.ones_like(weights), steps=PathSteps(tree))
     torch.testing.assert_close(loss(softmax, hidden, target), loss_of(softmax, hidden, target))
     with pytest.raises(ValueError, match="`steps` are what `level_weights` weigh"):
-        PathCrossEntropy(steps=PathSteps(tree))
+        PathLoss(steps=PathSteps(tree))
 
 
 def test_steps_and_soft_labels_need_a_tree():
     dag = Hierarchy([("r", "a"), ("r", "b"), ("a", "c"), ("b", "c")])
     for make, name in (
         (PathSteps, "PathSteps"),
-        (lambda h: SoftLabelCrossEntropy(h, 1.0), "SoftLabelCrossEntropy"),
+        (lambda h: SoftLabelLoss(h, 1.0), "SoftLabelLoss"),
     ):
         with pytest.raises(ValueError, match=f"^{name} needs a tree, .*this hierarchy is a DAG"):
             make(dag)

@@ -9,12 +9,12 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from hierclf._batches import _csr_rows
+from hierclf.classifiers._batches import _csr_rows
 from hierclf.hierarchy import Hierarchy
-from hierclf.nn import SoftmaxNetwork
+from hierclf.nn import FlatSoftmax, HierarchicalSoftmax, HierarchyNetwork
 from hierclf.nn.network import ACTIVATIONS
 
-HEADS = ["hierarchical", "flat"]
+HEADS = [HierarchicalSoftmax, FlatSoftmax]
 TREE = by_hand.RAGGED
 
 
@@ -38,15 +38,13 @@ def weights(network):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"head": "flatt"}, "head must be 'hierarchical' or 'flat', got 'flatt'"),
-        ({"head": None}, "head must be .*, got None"),
         ({"activation": "step"}, "activation must be 'identity', .* or 'gelu', got 'step'"),
     ],
 )
 def test_options_are_one_of_a_few_words(option, message):
     for sizes in ((), (4,)):
         with pytest.raises(ValueError, match=message):
-            SoftmaxNetwork(3, TREE, hidden_layer_sizes=sizes, **option)
+            HierarchyNetwork(3, TREE, hidden_layer_sizes=sizes, **option)
 
 
 # -- what it computes
@@ -57,7 +55,7 @@ def test_options_are_one_of_a_few_words(option, message):
 @pytest.mark.parametrize("sizes", [(), (6,), (6, 4)], ids=str)
 def test_hidden_layers_then_a_softmax(head, activation, sizes):
     rng = np.random.default_rng(0)
-    network = SoftmaxNetwork(
+    network = HierarchyNetwork(
         5, TREE, head=head, hidden_layer_sizes=sizes, activation=activation, dtype=torch.float64
     )
     by_hand.fill(network, rng)
@@ -71,8 +69,8 @@ def test_hidden_layers_then_a_softmax(head, activation, sizes):
         if i < len(sizes):
             state = NUMPY_ACTIVATIONS[activation](state)
     names, work_out = {
-        "hierarchical": (TREE.nodes, by_hand.node_log_proba),
-        "flat": (TREE.leaves, by_hand.flat_log_proba),
+        HierarchicalSoftmax: (TREE.nodes, by_hand.node_log_proba),
+        FlatSoftmax: (TREE.leaves, by_hand.flat_log_proba),
     }[head]
     expected = [work_out(TREE, dict(zip(names, row, strict=True))) for row in state.tolist()]
 
@@ -99,7 +97,7 @@ def test_hidden_layers_then_a_softmax(head, activation, sizes):
 def test_whichever_layer_comes_first_reads_sparse_rows(head, sizes):
     rng = np.random.default_rng(0)
     dense = rng.standard_normal((4, 5)) * (rng.random((4, 5)) < 0.4)
-    network = SoftmaxNetwork(5, TREE, head=head, hidden_layer_sizes=sizes, dtype=torch.float64)
+    network = HierarchyNetwork(5, TREE, head=head, hidden_layer_sizes=sizes, dtype=torch.float64)
     sparse = _csr_rows(sp.csr_array(dense), with_transpose=True)
     target = torch.from_numpy(rng.choice(TREE.leaf_indices, 4))
     torch.testing.assert_close(network(sparse), network(torch.from_numpy(dense)))
@@ -122,7 +120,7 @@ def test_whichever_layer_comes_first_reads_sparse_rows(head, sizes):
 
 def test_heads_share_the_hidden_layers():
     one, other = (
-        SoftmaxNetwork(5, TREE, head=head, hidden_layer_sizes=(6, 4), seed=3) for head in HEADS
+        HierarchyNetwork(5, TREE, head=head, hidden_layer_sizes=(6, 4), seed=3) for head in HEADS
     )
     hidden = weights(one.hidden)
     assert len(hidden) == 4
@@ -133,7 +131,7 @@ def test_heads_share_the_hidden_layers():
 @pytest.mark.parametrize("head", HEADS)
 def test_the_seed_alone_decides_the_weights(head):
     def build(seed):
-        return weights(SoftmaxNetwork(5, TREE, head=head, hidden_layer_sizes=(6,), seed=seed))
+        return weights(HierarchyNetwork(5, TREE, head=head, hidden_layer_sizes=(6,), seed=seed))
 
     torch.manual_seed(0)
     before = torch.random.get_rng_state()
@@ -149,7 +147,7 @@ def test_the_seed_alone_decides_the_weights(head):
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_first_weights_fill_the_range_of_the_fan_in(head, dtype):
-    network = SoftmaxNetwork(
+    network = HierarchyNetwork(
         400, TREE, head=head, hidden_layer_sizes=(100, 25), dtype=dtype, seed=0
     )
     parameters = list(network.parameters())
@@ -162,7 +160,7 @@ def test_first_weights_fill_the_range_of_the_fan_in(head, dtype):
 @pytest.mark.parametrize("head", HEADS)
 def test_layers_of_one_shape_get_weights_of_their_own(head):
     tree = Hierarchy.flat(range(5))
-    network = SoftmaxNetwork(5, tree, head=head, hidden_layer_sizes=(5, 5))
+    network = HierarchyNetwork(5, tree, head=head, hidden_layer_sizes=(5, 5))
     first, second, third = list(network.parameters())[::2]
     for one, other in ((first, second), (first, third), (second, third)):
         assert not set(one.flatten().tolist()) & set(other.flatten().tolist())
@@ -173,7 +171,7 @@ def test_layers_of_one_shape_get_weights_of_their_own(head):
 
 @pytest.mark.parametrize("head", HEADS)
 def test_a_state_dict_holds_the_weights_alone(head):
-    network = SoftmaxNetwork(5, TREE, head=head, hidden_layer_sizes=(6,))
+    network = HierarchyNetwork(5, TREE, head=head, hidden_layer_sizes=(6,))
     assert set(network.state_dict()) == {
         "hidden.0.weight",
         "hidden.0.bias",
@@ -183,7 +181,7 @@ def test_a_state_dict_holds_the_weights_alone(head):
     file = io.BytesIO()
     torch.save(network.state_dict(), file)
     file.seek(0)
-    other = SoftmaxNetwork(5, TREE, head=head, hidden_layer_sizes=(6,), seed=9)
+    other = HierarchyNetwork(5, TREE, head=head, hidden_layer_sizes=(6,), seed=9)
     x = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
     assert not torch.equal(other(x), network(x))
     other.load_state_dict(torch.load(file, weights_only=True))
@@ -192,7 +190,7 @@ def test_a_state_dict_holds_the_weights_alone(head):
 
 @pytest.mark.parametrize("head", HEADS)
 def test_all_that_the_forward_pass_needs_moves_with_it(head):
-    network = SoftmaxNetwork(5, TREE, head=head, hidden_layer_sizes=(6,)).to(device="meta")
+    network = HierarchyNetwork(5, TREE, head=head, hidden_layer_sizes=(6,)).to(device="meta")
     x = torch.empty(3, 5, device="meta")
     assert network(x).device.type == "meta"
     assert network.leaf_log_proba(x).device.type == "meta"
@@ -205,7 +203,7 @@ def test_all_that_the_forward_pass_needs_moves_with_it(head):
 @pytest.mark.parametrize("sizes", [(500,), (8, 500)], ids=str)
 def test_dropout_is_for_training_alone(sizes):
     def build(dropout):
-        return SoftmaxNetwork(
+        return HierarchyNetwork(
             5, TREE, hidden_layer_sizes=sizes, activation="logistic", dropout=dropout
         )
 

@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 from strategies import trees
 
 from hierclf.hierarchy import Hierarchy
-from hierclf.nn import FlatSoftmax, HierarchicalSoftmax, PathCrossEntropy
+from hierclf.nn import FlatSoftmax, HierarchicalSoftmax, PathLoss
 
 HEADS = [HierarchicalSoftmax, FlatSoftmax]
 TIGHT = {torch.float32: 1e-6, torch.float64: 1e-12}
@@ -302,7 +302,7 @@ def test_wordnet(data_home):
         for i in target
     ]
     np.testing.assert_allclose(-steps.detach().sum(dim=1), expected, rtol=1e-5)
-    PathCrossEntropy()(softmax, hidden, torch.from_numpy(target)).backward()
+    PathLoss()(softmax, hidden, torch.from_numpy(target)).backward()
     # Equation 8 for the biases: 16 rows pull at the top level, so many at the target.
     top = len(tree.children(tree.root))
     at_top = [tree.nodes.index(tree.path(tree.nodes[i])[0]) for i in target]

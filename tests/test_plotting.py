@@ -642,7 +642,7 @@ def test_curves_of_several_estimators_share_axes_and_a_legend(monkeypatch):
     legend = [text.get_text() for text in first.ax_.get_legend().get_texts()]
     assert legend == ["Fixed", "backwards"]
     # Blocks of rows give the same.
-    monkeypatch.setattr("hierclf._blocks.BLOCK", 14)
+    monkeypatch.setattr("hierclf._utils.blocks.BLOCK", 14)
     blocks = AccuracySpecificityDisplay.from_estimator(clf, X, y, thresholds=thresholds)
     assert_array_equal(blocks.accuracy, first.accuracy)
     assert_array_equal(blocks.specificity, first.specificity)

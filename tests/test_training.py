@@ -24,7 +24,7 @@ from skorch.callbacks import (
 )
 
 from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier
-from hierclf._batches import Batches, Rows, stratified_holdout
+from hierclf.classifiers._batches import Batches, Rows, stratified_holdout
 from hierclf.encoders import LSTMEncoder, ModuleEncoder
 from hierclf.nn import CSRRows
 
@@ -772,9 +772,9 @@ def armed(request, monkeypatch):
         elif error is not None:
             calls = iter(range(100))
             name = {"module": "last_hidden", "gradient": "path_log_proba"}[request.param]
-            from hierclf.nn import HierarchicalSoftmax, SoftmaxNetwork
+            from hierclf.nn import HierarchicalSoftmax, HierarchyNetwork
 
-            owner = {"module": SoftmaxNetwork, "gradient": HierarchicalSoftmax}[request.param]
+            owner = {"module": HierarchyNetwork, "gradient": HierarchicalSoftmax}[request.param]
             original = getattr(owner, name)
 
             def breaks(self, *args, **kwargs):

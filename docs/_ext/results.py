@@ -1,8 +1,9 @@
 """The tables of figures in ``benchmarks/results`` as tables of the page: ``.. results:: FILE``.
 
-A benchmark prints the name of a data set and a table in columns of fixed widths, which a page cuts
-where it ends. Here it becomes a table with the spread below the mean, which scrolls beside its first
-column where it is still too wide. What is neither a name nor a table stays as it was printed.
+A benchmark prints the name of a data set and a table in columns of fixed widths, which a page
+cuts where it ends. Here it becomes a table with the spread below the mean, which scrolls beside
+its first column where it is still too wide. What is neither a name nor a table stays as it was
+printed.
 """
 
 import re

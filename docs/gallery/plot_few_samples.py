@@ -12,9 +12,9 @@ is known.
 # The data
 # --------
 #
-# First paragraphs of docstrings. Half of them are for training. ``y_few`` has the module of five
-# texts per module, and ``y_mixed`` the library of all others beside it: a label that is an inner node
-# of the hierarchy needs nothing more.
+# First paragraphs of docstrings, half of them for training. Five texts of each module keep it as
+# their label. All others have their library instead: a label may be an inner node of the hierarchy,
+# and nothing has to be set for it.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -52,12 +52,12 @@ def split(seed):
 # Five ways to learn from them
 # ----------------------------
 #
-# Three classifiers see the labelled texts alone: a linear support vector machine, a flat softmax and
-# a hierarchical one. The two softmaxes have the same settings.
+# Three classifiers see only the texts whose module is known: a linear support vector machine, a
+# flat softmax and a hierarchical one. The two softmaxes have the same settings.
 #
-# Two more use the libraries of the other texts. The hierarchical softmax learns from both kinds of
-# label at once. The other is what one would build without this package: a support vector machine for
-# the library, trained on all texts, and one for each library that chooses among its modules.
+# Two more use all texts. The hierarchical softmax learns from both kinds of label at once. The
+# other is what one would build without this package: a support vector machine for the library,
+# trained on all texts, and one for each library that chooses among its modules.
 
 settings = {
     "hidden_layer_sizes": (),
@@ -132,10 +132,10 @@ for name in ("LinearSVC", "flat softmax"):
     print(f"library, hierarchical softmax minus {name}: {gain.mean():.3f} ± {gain.std():.3f}")
 
 # %%
-# The libraries of the other texts add the most, and they cost one argument. The machines in two steps
-# come near it: they, too, learn the library from all texts. But they give no probabilities, and their
-# first step cannot be put right by the second. With two labelled texts per module in place of five the
-# two are level.
+# The libraries of the other texts add the most, and they take no other code. The support vector
+# machines in two steps come near it: they, too, learn the library from all texts. But they give no
+# probabilities, and their second step cannot put right what the first got wrong. With two labelled
+# texts per module in place of five, the two ways are level.
 #
 # Where all texts have their modules, the differences all but vanish
 # (:ref:`sphx_glr_auto_examples_plot_docstrings.py`): a tree helps where labels are few.

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
-from hierclf._blocks import by_blocks
-from hierclf._params import ParamObject
-from hierclf._probabilities import read_proba
+from hierclf._utils.blocks import by_blocks
+from hierclf._utils.param_object import ParamObject
+from hierclf._utils.proba import read_proba
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.hierarchy._nodes import plain_array
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hierclf._compat import Interval
+from hierclf._utils.sklearn_private import Interval
 from hierclf.decisions._base import BaseDecision, Rule, covering
 from hierclf.hierarchy import Hierarchy
 

@@ -13,10 +13,10 @@ from scipy.stats import beta
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from hierclf._blocks import by_blocks, row_blocks
-from hierclf._compat import Interval
-from hierclf._held_out import BaseHeldOutClassifier, Fold, class_proba
-from hierclf._probabilities import read_proba
+from hierclf._utils.blocks import by_blocks, row_blocks
+from hierclf._utils.held_out import BaseHeldOutClassifier, Fold, class_proba
+from hierclf._utils.proba import read_proba
+from hierclf._utils.sklearn_private import Interval
 from hierclf.decisions._base import name_nodes
 from hierclf.decisions._information_gain import Candidates, InformationGain
 from hierclf.hierarchy import Hierarchy

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hierclf._compat import StrOptions
+from hierclf._utils.sklearn_private import StrOptions
 from hierclf.decisions._base import BaseDecision, Rule, by_depth, covering, nodes_of_level
 from hierclf.hierarchy import Hierarchy
 

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hierclf._compat import Interval, StrOptions
-from hierclf._params import ParamObject
-from hierclf._random import seeded
+from hierclf._utils.param_object import ParamObject
+from hierclf._utils.rng import seeded
+from hierclf._utils.sklearn_private import Interval, StrOptions
 from hierclf.nn.text import PRECISIONS
 
 # What parameters may be, for scikit-learn's validation.

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from hierclf._compat import StrOptions
-from hierclf._random import seeded
+from hierclf._utils.rng import seeded
+from hierclf._utils.sklearn_private import StrOptions
 from hierclf.encoders._base import LEARNING_RATE, PRECISION, SIZE, BaseEncoder
 from hierclf.nn.transformer import POOLINGS, TransformerText
 from hierclf.text._sequences import pad

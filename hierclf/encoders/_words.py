@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from hierclf._blocks import row_blocks
-from hierclf._compat import StrOptions
+from hierclf._utils.blocks import row_blocks
+from hierclf._utils.sklearn_private import StrOptions
 from hierclf.encoders._base import LEARNING_RATE, PRECISION, PROBABILITY, SIZE, BaseEncoder
 from hierclf.nn.text import (
     CELLS,

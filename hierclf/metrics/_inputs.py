@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from hierclf._compat import check_sample_weight
+from hierclf._utils.sklearn_private import check_sample_weight
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.hierarchy._indicators import read_indicator
 from hierclf.hierarchy._nodes import (

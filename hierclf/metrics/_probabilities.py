@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hierclf._blocks import by_blocks
-from hierclf._compat import Interval, StrOptions, validate_parameter_constraints
+from hierclf._utils.blocks import by_blocks
+from hierclf._utils.sklearn_private import Interval, StrOptions, validate_parameter_constraints
 from hierclf.hierarchy import as_hierarchy
 from hierclf.metrics._distances import lca_heights
 from hierclf.metrics._inputs import check_lengths, read_columns, read_positions, read_weight

@@ -9,8 +9,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from hierclf._compat import StrOptions, validate_parameter_constraints
-from hierclf._hierarchies import given_hierarchy
+from hierclf._utils.find_hierarchy import given_hierarchy
+from hierclf._utils.sklearn_private import StrOptions, validate_parameter_constraints
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.metrics._consistency import consistency_score
 from hierclf.metrics._distances import lca_height, mistake_severity, tree_distance

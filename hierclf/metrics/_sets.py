@@ -10,7 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import UndefinedMetricWarning
 
-from hierclf._compat import Interval, Options, StrOptions, validate_parameter_constraints
+from hierclf._utils.sklearn_private import (
+    Interval,
+    Options,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from hierclf.hierarchy import as_hierarchy
 from hierclf.hierarchy._nodes import shorten
 from hierclf.metrics._inputs import check_lengths, read_sets, read_weight

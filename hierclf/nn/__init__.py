@@ -1,21 +1,23 @@
 """The torch floor: tensors in, tensors out; usable without scikit-learn.
 
-``softmax``      hidden state -> log-probability of every node of a hierarchy
-``dag``          the same where a node may have several parents
+``head``         what every head has: hidden state -> log-probability of every node
+``softmax``      the hierarchical softmax of a tree, and the flat one
+``dag``          the hierarchical softmax where a node may have several parents
 ``losses``       the probabilities that a head gives to targets -> a scalar
 ``groups``       ragged groups of nodes as padded blocks
 ``linear``       affine maps over dense and over sparse rows
 ``text``         token ids -> a vector for each text
 ``transformer``  the same with a pretrained transformer
-``network``      encoder and hidden layers joined to a softmax
+``network``      encoder and hidden layers joined to a head
 ``optim``        optimisers for sparse gradients
 """
 
 from hierclf.nn.dag import DAGSoftmax
 from hierclf.nn.groups import PathSteps
+from hierclf.nn.head import Head
 from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
-from hierclf.nn.losses import PathCrossEntropy, SoftLabelCrossEntropy
-from hierclf.nn.network import SoftmaxNetwork
+from hierclf.nn.losses import PathLoss, SoftLabelLoss
+from hierclf.nn.network import HierarchyNetwork
 from hierclf.nn.optim import LazyAdamW, LazyNovoGrad
 from hierclf.nn.softmax import FlatSoftmax, HierarchicalSoftmax
 from hierclf.nn.text import ConvGRU, RaggedRNN, RecurrentEncoder, WordEmbedding
@@ -27,16 +29,17 @@ __all__ = [
     "DAGSoftmax",
     "FeatureLinear",
     "FlatSoftmax",
+    "Head",
     "HierarchicalSoftmax",
+    "HierarchyNetwork",
     "LazyAdamW",
     "LazyNovoGrad",
     "Linear",
-    "PathCrossEntropy",
+    "PathLoss",
     "PathSteps",
     "RaggedRNN",
     "RecurrentEncoder",
-    "SoftLabelCrossEntropy",
-    "SoftmaxNetwork",
+    "SoftLabelLoss",
     "TransformerText",
     "WordEmbedding",
 ]

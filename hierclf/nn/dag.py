@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from hierclf.nn.groups import PaddedGroups, RaggedGroups, register_derived
+from hierclf.nn.head import Head
 from hierclf.nn.linear import CSRRows, Linear
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from hierclf.hierarchy import Hierarchy
 
 
-class DAGSoftmax(nn.Module):
+class DAGSoftmax(Head):
     r"""One softmax at every inner node of a directed acyclic graph.
 
     A walk starts at the root and chooses a child at every inner node, until it ends in
@@ -63,6 +64,8 @@ class DAGSoftmax(nn.Module):
     {'a': 0.5, 'b': 0.5, 'c': 0.75, 'd': 0.25}
     """
 
+    smooths_labels: ClassVar[bool] = False
+
     leaf_indices: Tensor
     edge_children: Tensor
 
@@ -83,19 +86,13 @@ class DAGSoftmax(nn.Module):
         register_derived(self, "leaf_indices", hierarchy.leaf_indices)
         register_derived(self, "edge_children", hierarchy.edge_children)
 
-    def forward(self, hidden: Tensor | CSRRows, *, log_prior: Tensor | None = None) -> Tensor:
-        """Compute the log-probability of every node; see :class:`HierarchicalSoftmax`."""
+    def forward(self, hidden: Tensor | CSRRows, *, log_prior: Tensor | None = None) -> Tensor:  # noqa: D102, inherited
         return self.ways.add_up(self._steps(hidden, log_prior)).t()
 
-    def leaf_log_proba(self, hidden: Tensor | CSRRows) -> Tensor:
-        """Compute the log-probability of every leaf; see :class:`HierarchicalSoftmax`."""
+    def leaf_log_proba(self, hidden: Tensor | CSRRows) -> Tensor:  # noqa: D102, inherited
         return self.forward(hidden).index_select(1, self.leaf_indices)
 
-    def leaf_scores(self, hidden: Tensor | CSRRows) -> Tensor:
-        """Rank the leaves of each row; see :class:`HierarchicalSoftmax`."""
-        return self.leaf_log_proba(hidden)
-
-    def path_log_proba(
+    def path_log_proba(  # noqa: D102, inherited
         self,
         hidden: Tensor | CSRRows,
         target: Tensor,
@@ -103,29 +100,6 @@ class DAGSoftmax(nn.Module):
         label_smoothing: float = 0.0,
         log_prior: Tensor | None = None,
     ) -> Tensor:
-        """Compute the log-probability of a target, by all its paths together.
-
-        Parameters
-        ----------
-        hidden : Tensor of shape (batch, in_features) or CSRRows
-            Hidden states.
-        target : Tensor of shape (batch,), int64
-            Node of each row, as a position in ``hierarchy.nodes``.
-        label_smoothing : float
-            Only 0: it is for the steps of one path, and a node here may have several.
-        log_prior : Tensor of shape (nodes,), optional
-            Added to the logits of the edges into each node.
-
-        Returns
-        -------
-        Tensor of shape (batch, 1)
-            ``log P(target)``.
-
-        Raises
-        ------
-        ValueError
-            If asked for label smoothing.
-        """
         if label_smoothing:
             raise ValueError(
                 "label_smoothing needs the steps of one path, and a DAGSoftmax adds up several: "
@@ -133,21 +107,7 @@ class DAGSoftmax(nn.Module):
             )
         return self.forward(hidden, log_prior=log_prior).gather(1, target.unsqueeze(1))
 
-    def likeliest_path(self, hidden: Tensor | CSRRows, target: Tensor) -> Tensor:
-        """Find the likeliest of the paths to a target.
-
-        Parameters
-        ----------
-        hidden : Tensor of shape (batch, in_features) or CSRRows
-            Hidden states.
-        target : Tensor of shape (batch,), int64
-            Node of each row, as a position in ``hierarchy.nodes``.
-
-        Returns
-        -------
-        Tensor of shape (batch, depth), int64
-            Positions from the top to the target, then -1.
-        """
+    def likeliest_path(self, hidden: Tensor | CSRRows, target: Tensor) -> Tensor:  # noqa: D102, inherited
         return self.ways.climb(self.ways.likeliest(self._steps(hidden)), target)
 
     def _steps(self, hidden: Tensor | CSRRows, log_prior: Tensor | None = None) -> Tensor:

@@ -9,18 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hierclf.nn.dag import DAGSoftmax
 from hierclf.nn.groups import PathSteps, ancestors_by_level, register_derived
+from hierclf.nn.head import Head
 from hierclf.nn.linear import CSRRows
-from hierclf.nn.softmax import FlatSoftmax, HierarchicalSoftmax
 
 if TYPE_CHECKING:
     from hierclf.hierarchy import Hierarchy
 
-Head = HierarchicalSoftmax | FlatSoftmax | DAGSoftmax
 
-
-class PathCrossEntropy(nn.Module):
+class PathLoss(nn.Module):
     r"""Cross-entropy summed over the softmaxes on the path to the target.
 
     .. math:: L = -\frac{1}{B} \sum_{b=1}^{B} w_b \sum_{q} v_q \log P(m_q \mid q),
@@ -36,8 +33,8 @@ class PathCrossEntropy(nn.Module):
     level_weights : Tensor of shape (n_levels,), optional
         Weight of the step into each level, the top level first.
     steps : PathSteps, optional
-        With ``level_weights`` and a flat softmax: what divides its probabilities into
-        steps, P(child | parent). A hierarchical softmax has its own.
+        What divides the probabilities of nodes into steps, P(child | parent): for
+        ``level_weights`` over a head that gives no steps of its own.
     label_smoothing : float
         Share of each step that is spread evenly over the group that the target is
         chosen from: its siblings and itself, or all leaves of a flat softmax.
@@ -64,9 +61,9 @@ class PathCrossEntropy(nn.Module):
     >>> for parameter in head.parameters():
     ...     _ = torch.nn.init.zeros_(parameter)
     >>> hidden, target = torch.zeros(1, 4), torch.tensor(tree.node_indices(["d"]))
-    >>> print(round(PathCrossEntropy()(head, hidden, target).item(), 4))  # log 2 + log 3
+    >>> print(round(PathLoss()(head, hidden, target).item(), 4))  # log 2 + log 3
     1.7918
-    >>> loss = PathCrossEntropy(level_weights=torch.tensor([1.0, 0.0]))
+    >>> loss = PathLoss(level_weights=torch.tensor([1.0, 0.0]))
     >>> print(round(loss(head, hidden, target).item(), 4))  # log 2
     0.6931
     """
@@ -102,7 +99,7 @@ class PathCrossEntropy(nn.Module):
 
         Parameters
         ----------
-        head : HierarchicalSoftmax, FlatSoftmax or DAGSoftmax
+        head : Head
             The softmax.
         hidden : Tensor of shape (batch, in_features) or CSRRows
             What it reads.
@@ -141,15 +138,15 @@ class PathCrossEntropy(nn.Module):
         )
         if self.level_weights is None:
             return steps
-        if not isinstance(head, HierarchicalSoftmax):
+        if head.step_levels is None:
             raise ValueError(
                 f"level_weights weigh the steps of a path, and {type(head).__name__} gives the "
                 "target in one: give `steps`, which PathSteps(hierarchy) makes of a tree"
             )
-        return steps * self.level_weights.index_select(0, head.steps.levels)
+        return steps * self.level_weights.index_select(0, head.step_levels)
 
 
-class SoftLabelCrossEntropy(nn.Module):
+class SoftLabelLoss(nn.Module):
     r"""Cross-entropy to labels that are spread over the leaves near the target.
 
     .. math::
@@ -183,7 +180,7 @@ class SoftLabelCrossEntropy(nn.Module):
     >>> for parameter in head.parameters():
     ...     _ = torch.nn.init.zeros_(parameter)
     >>> hidden, target = torch.zeros(1, 1), torch.tensor(tree.node_indices(["d"]))
-    >>> loss = SoftLabelCrossEntropy(tree, beta=1.0)
+    >>> loss = SoftLabelLoss(tree, beta=1.0)
     >>> print(round(loss(head, hidden, target).item(), 4))  # log 3, however it is spread
     1.0986
     """
@@ -199,8 +196,7 @@ class SoftLabelCrossEntropy(nn.Module):
         super().__init__()
         if not hierarchy.is_tree:
             raise ValueError(
-                "SoftLabelCrossEntropy needs a tree, in which a label has one path; this "
-                "hierarchy is a DAG"
+                "SoftLabelLoss needs a tree, in which a label has one path; this hierarchy is a DAG"
             )
         ancestors = ancestors_by_level(hierarchy)
         heights, depths = hierarchy.heights, hierarchy.depths
@@ -231,7 +227,7 @@ class SoftLabelCrossEntropy(nn.Module):
         target: Tensor,
         sample_weight: Tensor | None = None,
     ) -> Tensor:
-        """Compute the loss of a batch; see :meth:`PathCrossEntropy.forward`."""
+        """Compute the loss of a batch; see :meth:`PathLoss.forward`."""
         log_proba: Tensor = head(hidden).t()
         sums, total = self._sums_over_leaves(log_proba)
         index = self.ancestors.index_select(1, target)

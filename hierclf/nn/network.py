@@ -1,4 +1,4 @@
-"""The network that joins an encoder, hidden layers and a softmax over a hierarchy."""
+"""The network that joins an encoder, hidden layers and a head over a hierarchy."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from hierclf.nn._options import check_option
-from hierclf.nn.dag import DAGSoftmax
+from hierclf.nn.head import Head
 from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
-from hierclf.nn.softmax import FlatSoftmax, HierarchicalSoftmax
+from hierclf.nn.softmax import HierarchicalSoftmax
 
 if TYPE_CHECKING:
     from hierclf.hierarchy import Hierarchy
@@ -25,18 +25,8 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def head_class(
-    head: str, hierarchy: Hierarchy
-) -> type[HierarchicalSoftmax] | type[DAGSoftmax] | type[FlatSoftmax]:
-    """Return the softmax of a name, "hierarchical" or "flat", for a hierarchy."""
-    check_option("head", head, ("hierarchical", "flat"))
-    if head == "flat":
-        return FlatSoftmax
-    return HierarchicalSoftmax if hierarchy.is_tree else DAGSoftmax
-
-
-class SoftmaxNetwork(nn.Module):
-    """Encoder, hidden layers and a softmax over a hierarchy: rows in, log-probabilities out.
+class HierarchyNetwork(nn.Module):
+    """Encoder, hidden layers and a head over a hierarchy: samples in, log-probabilities out.
 
     Parameters
     ----------
@@ -47,8 +37,9 @@ class SoftmaxNetwork(nn.Module):
     encoder : torch.nn.Module, optional
         Turns each row into a vector, which the hidden layers read. None: rows are
         vectors already.
-    head : {"hierarchical", "flat"}
-        Which softmax turns the last hidden state into probabilities.
+    head : type
+        Class of the head, a subclass of :class:`Head`, which turns the last hidden state
+        into probabilities.
     hidden_layer_sizes : sequence of int
         Sizes of the hidden layers; empty for a linear model.
     activation : {"identity", "logistic", "tanh", "relu", "gelu"}
@@ -67,13 +58,13 @@ class SoftmaxNetwork(nn.Module):
         The encoder.
     hidden : torch.nn.Sequential
         The hidden layers.
-    head : HierarchicalSoftmax, DAGSoftmax or FlatSoftmax
-        The softmax.
+    head : Head
+        The head.
 
     Raises
     ------
     ValueError
-        If ``head`` or ``activation`` is none of these.
+        If ``activation`` is none of these.
     """
 
     def __init__(
@@ -82,7 +73,7 @@ class SoftmaxNetwork(nn.Module):
         hierarchy: Hierarchy,
         *,
         encoder: nn.Module | None = None,
-        head: str = "hierarchical",
+        head: Callable[..., Head] = HierarchicalSoftmax,
         hidden_layer_sizes: Sequence[int] = (),
         activation: str = "relu",
         dropout: float = 0.0,
@@ -90,8 +81,8 @@ class SoftmaxNetwork(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        check_option("activation", activation, ACTIVATIONS)
-        head_kind = head_class(head, hierarchy)
+        if activation not in ACTIVATIONS:
+            check_option("activation", activation, ACTIVATIONS)
         self.encoder = encoder
         generator = torch.Generator().manual_seed(seed)
         # Without an encoder, whichever layer comes first reads the features.
@@ -104,7 +95,7 @@ class SoftmaxNetwork(nn.Module):
                 layers.append(nn.Dropout(dropout))
             linear, in_features = Linear, size
         self.hidden = nn.Sequential(*layers)
-        self.head = head_kind(
+        self.head: Head = head(
             in_features, hierarchy, linear=linear, generator=generator, dtype=dtype
         )
 

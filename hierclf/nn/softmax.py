@@ -1,31 +1,29 @@
-"""Softmaxes over a hierarchy: hidden state -> log-probability of every node.
+"""Two heads: a softmax at every inner node of a tree, and one softmax over all leaves.
 
-Two heads with the same methods, which :class:`DAGSoftmax` has too: ``forward`` gives
-every node, ``leaf_log_proba`` the leaves, ``leaf_scores`` no more than it takes to
-choose among them, and ``path_log_proba`` the steps to a target, which is what training
-needs. All arithmetic is in log space and runs over real children only. The hierarchical
-one holds logits node by row: a group of siblings is then a block of contiguous rows, and
+All arithmetic is in log space and runs over real children only. The hierarchical head
+holds logits node by sample: a group of siblings is then a block of contiguous rows, and
 a softmax over the first axis runs at the full width of the processor however small the
 group.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hierclf.nn.dag import WaysUp
 from hierclf.nn.groups import PathSteps, RaggedGroups, leaves_under, register_derived
+from hierclf.nn.head import Head
 from hierclf.nn.linear import CSRRows, Linear
 
 if TYPE_CHECKING:
     from hierclf.hierarchy import Hierarchy
 
 
-class HierarchicalSoftmax(nn.Module):
+class HierarchicalSoftmax(Head):
     r"""One softmax at every inner node, trained together.
 
     .. math::
@@ -80,6 +78,8 @@ class HierarchicalSoftmax(nn.Module):
     {'a': 0.5, 'b': 0.5, 'c': 0.16..., 'd': 0.16..., 'e': 0.16...}
     """
 
+    gives_steps: ClassVar[bool] = True
+
     leaf_indices: Tensor
     parents: Tensor
 
@@ -92,7 +92,10 @@ class HierarchicalSoftmax(nn.Module):
         **kwargs: Any,
     ) -> None:
         super().__init__()
-        _check_tree(hierarchy)
+        if not hierarchy.is_tree:
+            raise ValueError(
+                "this hierarchy is a DAG, in which a node has several parents: use DAGSoftmax"
+            )
         self.linear = linear(in_features, len(hierarchy), **kwargs)
         nodes = np.arange(len(hierarchy))
         self.siblings = RaggedGroups(np.split(nodes, hierarchy.group_offsets[1:-1]))
@@ -102,54 +105,13 @@ class HierarchicalSoftmax(nn.Module):
         register_derived(self, "leaf_indices", hierarchy.leaf_indices)
         register_derived(self, "parents", hierarchy.edge_parents)
 
-    def forward(self, hidden: Tensor | CSRRows, *, log_prior: Tensor | None = None) -> Tensor:
-        """Compute the log-probability of every node.
-
-        Parameters
-        ----------
-        hidden : Tensor of shape (batch, in_features) or CSRRows
-            Hidden states.
-        log_prior : Tensor of shape (nodes,), optional
-            Added to the logits.
-
-        Returns
-        -------
-        Tensor of shape (batch, nodes)
-            Columns in the order of ``hierarchy.nodes``.
-        """
+    def forward(self, hidden: Tensor | CSRRows, *, log_prior: Tensor | None = None) -> Tensor:  # noqa: D102, inherited
         return self._node_log_proba(hidden, log_prior).t()
 
-    def leaf_log_proba(self, hidden: Tensor | CSRRows) -> Tensor:
-        """Compute the log-probability of every leaf.
-
-        Parameters
-        ----------
-        hidden : Tensor of shape (batch, in_features) or CSRRows
-            Hidden states.
-
-        Returns
-        -------
-        Tensor of shape (batch, leaves)
-            Columns in the order of ``hierarchy.leaves``.
-        """
+    def leaf_log_proba(self, hidden: Tensor | CSRRows) -> Tensor:  # noqa: D102, inherited
         return self._node_log_proba(hidden).index_select(0, self.leaf_indices).t()
 
-    def leaf_scores(self, hidden: Tensor | CSRRows) -> Tensor:
-        """Rank the leaves of each row: :meth:`leaf_log_proba`, up to a constant per row.
-
-        Parameters
-        ----------
-        hidden : Tensor of shape (batch, in_features) or CSRRows
-            Hidden states.
-
-        Returns
-        -------
-        Tensor of shape (batch, leaves)
-            Columns in the order of ``hierarchy.leaves``.
-        """
-        return self.leaf_log_proba(hidden)
-
-    def path_log_proba(
+    def path_log_proba(  # noqa: D102, inherited
         self,
         hidden: Tensor | CSRRows,
         target: Tensor,
@@ -157,31 +119,12 @@ class HierarchicalSoftmax(nn.Module):
         label_smoothing: float = 0.0,
         log_prior: Tensor | None = None,
     ) -> Tensor:
-        """Compute the log-probability of each step on the path to a target.
-
-        Only the groups on the path of each row are normalised.
-
-        Parameters
-        ----------
-        hidden : Tensor of shape (batch, in_features) or CSRRows
-            Hidden states.
-        target : Tensor of shape (batch,), int64
-            Node of each row, as a position in ``hierarchy.nodes``.
-        label_smoothing : float
-            Share of the mean over all siblings in each step.
-        log_prior : Tensor of shape (nodes,), optional
-            Added to the logits.
-
-        Returns
-        -------
-        Tensor of shape (batch, depth)
-            ``log P(child | parent)`` for each step, 0 below the target; its sum over
-            a row is ``log P(target)``. The order of the columns is the same for all
-            rows and follows the widths of the groups, not the depth: column i is the
-            step into level ``steps.levels[i]``.
-        """
         steps: Tensor = self.steps(self._logits(hidden, log_prior), target, label_smoothing)
         return steps
+
+    @property
+    def step_levels(self) -> Tensor:  # noqa: D102, inherited
+        return self.steps.levels
 
     def _logits(self, hidden: Tensor | CSRRows, log_prior: Tensor | None) -> Tensor:
         logits: Tensor = self.linear(hidden).t()
@@ -197,7 +140,7 @@ class HierarchicalSoftmax(nn.Module):
         return torch.cat(levels) if len(levels) > 1 else levels[0]
 
 
-class FlatSoftmax(nn.Module):
+class FlatSoftmax(Head):
     """One softmax over all leaves; an inner node is the sum of its leaves.
 
     The baseline of :class:`HierarchicalSoftmax`, with the same methods: it knows the
@@ -249,55 +192,17 @@ class FlatSoftmax(nn.Module):
         register_derived(self, "leaf_column", leaf_column)
         register_derived(self, "node_order", np.argsort(np.concatenate([leaves, inner])))
 
-    def forward(self, hidden: Tensor | CSRRows, *, log_prior: Tensor | None = None) -> Tensor:
-        """Compute the log-probability of every node.
-
-        Parameters
-        ----------
-        hidden : Tensor of shape (batch, in_features) or CSRRows
-            Hidden states.
-        log_prior : Tensor of shape (nodes,), optional
-            Added to the logits, of its leaves.
-
-        Returns
-        -------
-        Tensor of shape (batch, nodes)
-            Columns in the order of ``hierarchy.nodes``.
-        """
+    def forward(self, hidden: Tensor | CSRRows, *, log_prior: Tensor | None = None) -> Tensor:  # noqa: D102, inherited
         return self._nodes(self._log_softmax(hidden, log_prior))
 
-    def leaf_log_proba(self, hidden: Tensor | CSRRows) -> Tensor:
-        """Compute the log-probability of every leaf.
-
-        Parameters
-        ----------
-        hidden : Tensor of shape (batch, in_features) or CSRRows
-            Hidden states.
-
-        Returns
-        -------
-        Tensor of shape (batch, leaves)
-            Columns in the order of ``hierarchy.leaves``.
-        """
+    def leaf_log_proba(self, hidden: Tensor | CSRRows) -> Tensor:  # noqa: D102, inherited
         return self._log_softmax(hidden)
 
-    def leaf_scores(self, hidden: Tensor | CSRRows) -> Tensor:
-        """Rank the leaves of each row: :meth:`leaf_log_proba`, up to a constant per row.
-
-        Parameters
-        ----------
-        hidden : Tensor of shape (batch, in_features) or CSRRows
-            Hidden states.
-
-        Returns
-        -------
-        Tensor of shape (batch, leaves)
-            The logits; columns in the order of ``hierarchy.leaves``.
-        """
+    def leaf_scores(self, hidden: Tensor | CSRRows) -> Tensor:  # noqa: D102, inherited
         logits: Tensor = self.linear(hidden)
         return logits
 
-    def path_log_proba(
+    def path_log_proba(  # noqa: D102, inherited
         self,
         hidden: Tensor | CSRRows,
         target: Tensor,
@@ -305,24 +210,6 @@ class FlatSoftmax(nn.Module):
         label_smoothing: float = 0.0,
         log_prior: Tensor | None = None,
     ) -> Tensor:
-        """Compute the log-probability of a target, which the one softmax gives in one step.
-
-        Parameters
-        ----------
-        hidden : Tensor of shape (batch, in_features) or CSRRows
-            Hidden states.
-        target : Tensor of shape (batch,), int64
-            Node of each row, as a position in ``hierarchy.nodes``.
-        label_smoothing : float
-            Share of the mean over all leaves in the result.
-        log_prior : Tensor of shape (nodes,), optional
-            Added to the logits, of its leaves.
-
-        Returns
-        -------
-        Tensor of shape (batch, 1)
-            ``log P(target)``.
-        """
         log_proba = self._log_softmax(hidden, log_prior)
         leaf = self.leaf_column.index_select(0, target)
         inner = (leaf < 0).nonzero().flatten()
@@ -335,31 +222,9 @@ class FlatSoftmax(nn.Module):
             step = torch.lerp(step, log_proba.mean(1, keepdim=True), label_smoothing)
         return step
 
-    def likeliest_path(self, hidden: Tensor | CSRRows, target: Tensor) -> Tensor:
-        """Find the path to a target in a DAG that comes from the likeliest parent at each step.
-
-        Parameters
-        ----------
-        hidden : Tensor of shape (batch, in_features) or CSRRows
-            Hidden states.
-        target : Tensor of shape (batch,), int64
-            Node of each row, as a position in ``hierarchy.nodes``.
-
-        Returns
-        -------
-        Tensor of shape (batch, depth), int64
-            Positions from the top to the target, then -1.
-
-        Raises
-        ------
-        ValueError
-            If the hierarchy is a tree.
-        """
+    def likeliest_path(self, hidden: Tensor | CSRRows, target: Tensor) -> Tensor:  # noqa: D102, inherited
         if self.ways is None:
-            raise ValueError(
-                "in a tree there is one path to a node, whatever its probability: "
-                "see Hierarchy.path_indices"
-            )
+            return super().likeliest_path(hidden, target)
         edges = self.ways.from_likeliest_parents(self.forward(hidden).t())
         return self.ways.climb(edges, target)
 
@@ -374,10 +239,3 @@ class FlatSoftmax(nn.Module):
         by_row = leaves.t()
         nodes = torch.cat([by_row, self.leaves_under.logsumexp(by_row)])
         return nodes.index_select(0, self.node_order).t()
-
-
-def _check_tree(hierarchy: Hierarchy) -> None:
-    if not hierarchy.is_tree:
-        raise ValueError(
-            "this hierarchy is a DAG, in which a node has several parents: use DAGSoftmax"
-        )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from hierclf._probabilities import read_proba
+from hierclf._utils.proba import read_proba
 from hierclf.hierarchy import Hierarchy
 
 GREY = "0.75"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import confusion_matrix as count_pairs
 
-from hierclf._hierarchies import fitted_hierarchy
+from hierclf._utils.find_hierarchy import fitted_hierarchy
 from hierclf.hierarchy import as_hierarchy
 from hierclf.hierarchy._drawing import printable
 from hierclf.hierarchy._nodes import shorten

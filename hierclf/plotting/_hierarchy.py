@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hierclf._hierarchies import fitted_hierarchy
+from hierclf._utils.find_hierarchy import fitted_hierarchy
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.hierarchy._nodes import shorten
 from hierclf.metrics._inputs import Nodes, read_nodes

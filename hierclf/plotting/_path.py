@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hierclf._hierarchies import fitted_hierarchy
+from hierclf._utils.find_hierarchy import fitted_hierarchy
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.hierarchy._drawing import printable
 from hierclf.hierarchy._nodes import plain_array

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hierclf._blocks import row_blocks
-from hierclf._hierarchies import fitted_hierarchy
-from hierclf._probabilities import read_proba
+from hierclf._utils.blocks import row_blocks
+from hierclf._utils.find_hierarchy import fitted_hierarchy
+from hierclf._utils.proba import read_proba
 from hierclf.decisions._base import by_depth, covering
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.metrics._inputs import check_lengths, read_positions, read_weight

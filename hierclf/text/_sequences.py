@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from hierclf._compat import Interval, RealNotInt, fit_context
+from hierclf._utils.sklearn_private import Interval, RealNotInt, fit_context
 from hierclf.nn.text import PADDING, UNKNOWN
 from hierclf.text._vocabulary import FIRST_WORD, SPECIAL_NAMES, count_words, number_words
 

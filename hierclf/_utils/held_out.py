@@ -23,7 +23,10 @@ from sklearn.utils.validation import (
     indexable,
 )
 
-from hierclf._compat import (
+from hierclf._utils.find_hierarchy import fitted_hierarchy
+from hierclf._utils.labels import accuracy, objects_of
+from hierclf._utils.proba import check_proba
+from hierclf._utils.sklearn_private import (
     HasMethods,
     Interval,
     RealNotInt,
@@ -32,9 +35,6 @@ from hierclf._compat import (
     fit_context,
     safe_indexing,
 )
-from hierclf._hierarchies import fitted_hierarchy
-from hierclf._probabilities import check_proba
-from hierclf._targets import accuracy, objects_of
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.hierarchy._nodes import as_labels, plain_array
 

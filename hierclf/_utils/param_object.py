@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from sklearn.base import BaseEstimator
 
-from hierclf._compat import validate_parameter_constraints
+from hierclf._utils.sklearn_private import validate_parameter_constraints
 
 
 class ParamObject(BaseEstimator):  # type: ignore[misc]

@@ -12,8 +12,8 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import validate_data
 from torch import nn
 
-from hierclf._batches import ENCODER_BLOCK, Batches, Rows
-from hierclf._blocks import row_blocks
+from hierclf._utils.blocks import row_blocks
+from hierclf.classifiers._batches import ENCODER_BLOCK, Batches, Rows
 from hierclf.encoders import BaseEncoder
 from hierclf.encoders._base import output_size
 from hierclf.nn.text import PADDING

@@ -37,7 +37,7 @@ def fitted_hierarchy(estimator: Any, hierarchy: Any = None) -> Hierarchy:
     if hierarchy is not None:
         return as_hierarchy(hierarchy)
     check_is_fitted(estimator)
-    found = _search(estimator, lambda inner: getattr(inner, "hierarchy_", None))
+    found = look_inside(estimator, lambda inner: getattr(inner, "hierarchy_", None))
     if found is None:
         raise ValueError(
             f"{type(estimator).__name__} knows no hierarchy (it has no attribute hierarchy_): "
@@ -63,7 +63,7 @@ def given_hierarchy(estimator: Any) -> Hierarchy:
     ValueError
         If there is none, or it is learnt from the data.
     """
-    found = _search(estimator, lambda inner: getattr(inner, "hierarchy", None))
+    found = look_inside(estimator, lambda inner: getattr(inner, "hierarchy", None))
     if hasattr(found, "fit"):
         raise ValueError(
             f"the hierarchy of {type(estimator).__name__} is learnt from the data by {found!r}, "
@@ -74,7 +74,7 @@ def given_hierarchy(estimator: Any) -> Hierarchy:
     return as_hierarchy(found)
 
 
-def _search(estimator: Any, look: Callable[[Any], Any]) -> Any:
+def look_inside(estimator: Any, look: Callable[[Any], Any]) -> Any:
     """Look at an estimator and then at what it wraps until something is found."""
     while estimator is not None:
         found = look(estimator)

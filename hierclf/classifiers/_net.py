@@ -23,10 +23,10 @@ from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 from skorch.dataset import Dataset
 from torch import Tensor
 
-from hierclf._batches import ENCODER_BLOCK, Batch, Batches, Rows
-from hierclf._optimizers import choose_optimizer
-from hierclf._random import restored, seed_global
-from hierclf.nn import LazyAdamW, SoftmaxNetwork
+from hierclf._utils.rng import restored, seed_global
+from hierclf.classifiers._batches import ENCODER_BLOCK, Batch, Batches, Rows
+from hierclf.classifiers._optimizer import choose_optimizer
+from hierclf.nn import HierarchyNetwork, LazyAdamW
 from hierclf.nn.optim import shown_dense
 
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
@@ -47,8 +47,8 @@ class _StopTraining(Exception):  # noqa: N818, a request, not an error
     """A callback asked for the end of training."""
 
 
-class SoftmaxNet(NeuralNet):  # type: ignore[misc]
-    """A skorch net that trains a ``SoftmaxNetwork`` on :class:`LabelledRows`.
+class HierarchyNet(NeuralNet):  # type: ignore[misc]
+    """A skorch net that trains a ``HierarchyNetwork`` on :class:`LabelledRows`.
 
     ``predict_proba`` gives the probability of every node, ``forward`` its logarithm, and
     ``predict`` the likeliest leaf; nodes are positions in ``hierarchy.nodes``. With
@@ -76,13 +76,13 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
         return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
 
-    def initialize(self) -> SoftmaxNet:
+    def initialize(self) -> HierarchyNet:
         """Draw new weights and start a new order of the rows."""
         self.generator_: Any = torch.Generator().manual_seed(self.batch_seed)
         super().initialize()
         return self
 
-    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> SoftmaxNet:
+    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> HierarchyNet:
         """Build the optimiser, and let it see sparse gradients only if it takes them."""
         super().initialize_optimizer(*args, **kwargs)
         for module in self.module_.modules():
@@ -314,7 +314,7 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
         positions: NDArray[np.intp] = self.module__hierarchy.leaf_indices[leaves]
         return positions
 
-    def collect(self, X: Any, function: Callable[[SoftmaxNetwork, Any], Tensor]) -> NDArray[Any]:
+    def collect(self, X: Any, function: Callable[[HierarchyNetwork, Any], Tensor]) -> NDArray[Any]:
         """Apply a function of the network and some rows to all rows, block by block.
 
         Parameters
@@ -377,13 +377,13 @@ def build_net(
     callbacks: Sequence[Any],
     device: str,
     **params: Any,
-) -> SoftmaxNet:
+) -> HierarchyNet:
     """Put together a net that is ready to be trained.
 
     Parameters
     ----------
     network : dict
-        Parameters of :class:`hierclf.nn.SoftmaxNetwork`.
+        Parameters of :class:`hierclf.nn.HierarchyNetwork`.
     criterion : torch.nn.Module
         A loss of :mod:`hierclf.nn`.
     is_sparse : bool
@@ -395,11 +395,11 @@ def build_net(
     callbacks : list
         Callbacks that the net may change.
     **params
-        Further parameters of :class:`SoftmaxNet`.
+        Further parameters of :class:`HierarchyNet`.
 
     Returns
     -------
-    SoftmaxNet
+    HierarchyNet
         Not yet initialised.
     """
     chosen, settings = choose_optimizer(
@@ -411,8 +411,8 @@ def build_net(
     )
     options = {f"module__{name}": value for name, value in network.items()}
     options |= {f"optimizer__{name}": value for name, value in settings.items()}
-    return SoftmaxNet(
-        module=SoftmaxNetwork,
+    return HierarchyNet(
+        module=HierarchyNetwork,
         criterion=criterion.to(network["dtype"]),
         optimizer=chosen,
         optimizer__weight_decay=weight_decay,

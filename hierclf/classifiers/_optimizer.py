@@ -31,7 +31,7 @@ def choose_optimizer(
     optimizer : str or class
         One of ``OPTIMIZERS``, or the user's own, which is left as it is.
     network : dict
-        Parameters of :class:`hierclf.nn.SoftmaxNetwork`.
+        Parameters of :class:`hierclf.nn.HierarchyNetwork`.
     is_sparse : bool
         Whether the features are, and so the gradient of the layer that reads them can be.
     device : str

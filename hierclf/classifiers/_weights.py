@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hierclf._compat import check_sample_weight
-from hierclf._targets import Targets
+from hierclf._utils.sklearn_private import check_sample_weight
+from hierclf.classifiers._targets import Targets
 from hierclf.hierarchy import Hierarchy
 
 

@@ -1,4 +1,4 @@
-"""What a user passes as y: labels or paths, read as nodes, and predictions in the same form."""
+"""What a user passes as y, labels or paths, read as nodes of a hierarchy."""
 
 from __future__ import annotations
 
@@ -6,20 +6,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score
-from sklearn.utils import check_consistent_length
 
+from hierclf._utils.labels import SEQUENCES, objects_of
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.hierarchy._nodes import (
-    as_labels,
     is_hashable,
     is_missing,
     plain_array,
     sort_if_possible,
 )
-from hierclf.hierarchy._readers import clean_path, iter_rows
-
-_SEQUENCES = (list, tuple, np.ndarray)
 
 
 class Targets(NamedTuple):
@@ -111,26 +106,19 @@ def locate(y: Any, hierarchy: Any) -> Located | None:
     return Located(found, found.node_indices(found.leaves_from_paths(y)), longest_path)
 
 
-def objects_of(y: Any) -> Any:
-    """Return y if its items may be of any type, else nothing."""
-    kind = getattr(getattr(y, "dtype", None), "kind", "")
-    is_flat = getattr(y, "ndim", 1) == 1
-    return y if is_flat and (isinstance(y, (list, tuple)) or kind == "O") else ()
-
-
 def _path_length(y: Any) -> int | None:
     """Return the length of the longest path, or None for single labels or a single column."""
     if getattr(y, "ndim", 1) == 2:
         n_columns = int(y.shape[1])
         return n_columns if n_columns > 1 else None
-    lengths = {len(row) if isinstance(row, _SEQUENCES) else -1 for row in objects_of(y)}
+    lengths = {len(row) if isinstance(row, SEQUENCES) else -1 for row in objects_of(y)}
     return None if not lengths or -1 in lengths or lengths == {1} else max(lengths)
 
 
 def _are_mixed(rows: Any) -> bool:
     """Tell whether single labels, none of them missing, are of types that have no order."""
     is_text = [isinstance(row, str) for row in rows]
-    if all(isinstance(row, _SEQUENCES) for row in rows) or any(map(is_missing, rows)):
+    if all(isinstance(row, SEQUENCES) for row in rows) or any(map(is_missing, rows)):
         return False
     return any(type(row) is tuple for row in rows) or (any(is_text) and not all(is_text))
 
@@ -181,41 +169,3 @@ def _in_dtype(labels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         return labels
     cast = labels.astype(dtype)
     return cast if np.array_equal(cast, labels) else labels
-
-
-def accuracy(y: Any, predicted: NDArray[Any], sample_weight: Any) -> float:
-    """Return the share of rows whose label, or whole path, is right.
-
-    Parameters
-    ----------
-    y : array-like of shape (n_rows,) or (n_rows, n_levels), or list of lists
-        True labels or paths, as they may be given to ``fit``.
-    predicted : ndarray of shape (n_rows,) or (n_rows, n_levels)
-        What ``predict`` returned.
-    sample_weight : array-like of shape (n_rows,) or None
-        Weights.
-
-    Returns
-    -------
-    float
-        In [0, 1].
-    """
-    if predicted.ndim == 2:
-        true, found = (
-            [tuple(clean_path(row, i)) for i, row in iter_rows(rows)] for rows in (y, predicted)
-        )
-    elif not _are_comparable(y, predicted):
-        true, found = as_labels(y), as_labels(predicted)
-    else:
-        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
-    check_consistent_length(true, found)
-    right = [label == other for label, other in zip(true, found, strict=True)]
-    return float(accuracy_score(np.ones(len(right)), right, sample_weight=sample_weight))
-
-
-def _are_comparable(y: Any, predicted: NDArray[Any]) -> bool:
-    """Tell whether scikit-learn would compare two lists of labels: it wants one type."""
-    rows = objects_of(y)
-    kinds = {plain_array(rows).dtype.kind if len(rows) else np.asarray(y).dtype.kind}
-    kinds.add(predicted.dtype.kind)
-    return "O" not in kinds and len({"text" if kind in "US" else "other" for kind in kinds}) == 1

@@ -1,7 +1,8 @@
-"""What the softmax classifiers share: parameters, validation, fitting and prediction."""
+"""A network trained over a hierarchy, whatever its targets are: parameters, X, and training."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from copy import deepcopy
 from numbers import Integral, Real
@@ -12,31 +13,26 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
 
-from hierclf._batches import stratified_holdout
-from hierclf._compat import Interval, StrOptions, fit_context
-from hierclf._inputs import InputReader
-from hierclf._optimizers import OPTIMIZERS
-from hierclf._prediction import SoftmaxPredictions
-from hierclf._targets import Targets, locate, read_targets
-from hierclf._training import LabelledRows, build_net, watch_loss
-from hierclf._validation import (
+from hierclf._utils.sklearn_private import Interval, StrOptions
+from hierclf.classifiers._batches import stratified_holdout
+from hierclf.classifiers._checks import (
     check_callbacks,
     check_hidden_layer_sizes,
     resolve_device,
-    unchanged_on_failure,
 )
-from hierclf._warm_start import check_same_classes, check_same_network, describe_encoder
-from hierclf._weights import combine_weights, drop_zero_weights
-from hierclf.decisions import BaseDecision, as_decision
+from hierclf.classifiers._features import InputReader
+from hierclf.classifiers._net import HierarchyNet, LabelledRows, build_net, watch_loss
+from hierclf.classifiers._optimizer import OPTIMIZERS
+from hierclf.classifiers._warm_start import check_same_network, describe_encoder
 from hierclf.encoders import BaseEncoder
 from hierclf.encoders._modules import as_encoder
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.losses import BaseLoss, as_loss
+from hierclf.nn.head import Head
 from hierclf.nn.network import ACTIVATIONS
 
 _MAX_SEED = np.iinfo(np.int32).max
@@ -49,40 +45,64 @@ _PARAM_OBJECTS = {
 }
 
 
-class _Settings(NamedTuple):
+class Settings(NamedTuple):
     """What the parameters stand for, once they are known to be valid.
 
-    ``hierarchy`` is None or an inducer where only the rows can tell; ``network`` has the
-    parameters of the network that do not depend on the rows; ``goes_on`` is whether this
-    fit goes on from the last.
+    Attributes
+    ----------
+    goes_on : bool
+        Whether this fit goes on from the last.
+    hierarchy : Hierarchy, inducer or None
+        None or an inducer where only the samples can tell.
+    encoder, loss, callbacks, device
+        As the parameters, resolved.
+    network : dict
+        Parameters of the network that do not depend on the samples.
     """
 
     goes_on: bool
     hierarchy: Any
     encoder: BaseEncoder | None
     loss: BaseLoss
-    decision: BaseDecision
     callbacks: list[Any]
     device: str
     network: dict[str, Any]
 
 
-class _Rows(NamedTuple):
-    """What there is to know of the rows besides X: nodes, weights and what to minimise.
+class TrainingTargets(NamedTuple):
+    """What the samples are to teach.
 
-    ``longest_path`` is None where y held single labels.
+    Attributes
+    ----------
+    hierarchy : Hierarchy
+        The hierarchy that is trained.
+    target : ndarray of shape (n_samples, ...)
+        What the head takes as the target of each sample.
+    weight : ndarray of shape (n_samples,) or None
+        Weights of a mean of 1; None where all are equal.
+    counts : ndarray of shape (n_nodes,)
+        Number of samples at or below each node, or their weight.
+    attributes : dict
+        Fitted attributes of the estimator, set once training has succeeded.
     """
 
-    targets: Targets
+    hierarchy: Hierarchy
+    target: NDArray[Any]
     weight: NDArray[Any] | None
-    criterion: torch.nn.Module
-    longest_path: int | None
+    counts: NDArray[Any]
+    attributes: dict[str, Any]
 
 
-class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A network trained by skorch whose head gives every node a probability."""
+class BaseHierarchyEstimator(BaseEstimator, ABC):  # type: ignore[misc]
+    """A network trained by skorch whose head gives every node of a hierarchy a probability.
 
-    _head: ClassVar[str]
+    It knows parameters, X, training and warm starts. What y means is for its subclasses,
+    which define :meth:`_head` and :meth:`_read_targets`.
+    """
+
+    hierarchy_: Hierarchy
+    net_: HierarchyNet
+    _reader: InputReader
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "hierarchy": "no_validation",
@@ -91,7 +111,6 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
         "activation": [StrOptions(set(ACTIVATIONS))],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "loss": "no_validation",
-        "decision": "no_validation",
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
@@ -101,7 +120,6 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "class_weight": [StrOptions({"balanced"}), dict, None],
         "warm_start": ["boolean"],
         "callbacks": [list, tuple, None],
         "device": [str],
@@ -111,29 +129,27 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        hierarchy: Any = None,
+        hierarchy: Any,
         *,
-        encoder: Any = None,
-        hidden_layer_sizes: Any = None,
-        activation: str = "relu",
-        dropout: float = 0.0,
-        loss: Any = None,
-        decision: Any = "argmax",
-        optimizer: Any = "auto",
-        learning_rate_init: float = 1e-3,
-        weight_decay: float = 1e-4,
-        batch_size: int = 128,
-        max_iter: int = 200,
-        tol: float = 1e-4,
-        n_iter_no_change: int = 10,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        class_weight: Any = None,
-        warm_start: bool = False,
-        callbacks: Any = None,
-        device: str = "cpu",
-        random_state: Any = None,
-        verbose: int = 0,
+        encoder: Any,
+        hidden_layer_sizes: Any,
+        activation: str,
+        dropout: float,
+        loss: Any,
+        optimizer: Any,
+        learning_rate_init: float,
+        weight_decay: float,
+        batch_size: int,
+        max_iter: int,
+        tol: float,
+        n_iter_no_change: int,
+        early_stopping: bool,
+        validation_fraction: float,
+        warm_start: bool,
+        callbacks: Any,
+        device: str,
+        random_state: Any,
+        verbose: int,
     ) -> None:
         self.hierarchy = hierarchy
         self.encoder = encoder
@@ -141,7 +157,6 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
         self.activation = activation
         self.dropout = dropout
         self.loss = loss
-        self.decision = decision
         self.optimizer = optimizer
         self.learning_rate_init = learning_rate_init
         self.weight_decay = weight_decay
@@ -151,7 +166,6 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
-        self.class_weight = class_weight
         self.warm_start = warm_start
         self.callbacks = callbacks
         self.device = device
@@ -182,7 +196,7 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
         Returns
         -------
         object
-            The classifier.
+            The estimator.
 
         Raises
         ------
@@ -190,6 +204,8 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
             If there is no such parameter, or no object to set a nested one on.
         """
         for name, example in _PARAM_OBJECTS.items():
+            if not hasattr(self, name):
+                continue
             given = params.get(name, getattr(self, name))
             nested = next((key for key in params if key.startswith(f"{name}__")), None)
             if nested is None or (hasattr(given, "set_params") and not isinstance(given, type)):
@@ -202,59 +218,44 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
             )
         return super().set_params(**params)
 
-    @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
-        """Train on rows and their labels.
+    @abstractmethod
+    def _head(self, hierarchy: Hierarchy) -> type[Head]:
+        """Return the class of the head for a hierarchy."""
 
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The features; with an encoder, what it reads. float32 and float64 train a
-            network of that type; other types become float64. A sparse matrix is never
-            made dense.
-        y : array-like of shape (n_samples,) or (n_samples, n_levels)
-            Labels, each a node of the hierarchy. A row that is labelled with an inner
-            node is known only that far: the loss is minus the log-probability of that
-            node. Or paths, the top level first, as an array, data frame or lists; they
-            may end early, with "", None or NaN as padding.
-        sample_weight : array-like of shape (n_samples,), optional
-            Weights, not negative. Only their ratios count; a row of weight 0 is left
-            out.
-
-        Returns
-        -------
-        object
-            The fitted classifier.
-
-        Raises
-        ------
-        ValueError
-            If a parameter, X, y or a weight is not as described; the message names
-            it. The classifier is then as it was before.
-        """
-        with unchanged_on_failure(self):
-            self._fit(X, y, sample_weight)
-        return self
+    @abstractmethod
+    def _read_targets(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None,
+        settings: Settings,
+        reader: InputReader,
+    ) -> tuple[Any, TrainingTargets]:
+        """Check the samples, X included, and find out what they are to teach."""
 
     def _fit(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> None:
+        """Train, and set the fitted attributes: what every ``fit`` does, in its order."""
         settings = self._check_settings()
         if settings.goes_on:
             check_same_network(self, settings.network, settings.encoder, settings.device)
         reader = self._reader if settings.goes_on else InputReader(settings.encoder)
-        X, rows = self._read(X, y, sample_weight, settings, reader)
+        X, targets = self._read_targets(X, y, sample_weight, settings, reader)
+        hierarchy = targets.hierarchy
+        head = self._head(hierarchy)
+        criterion = settings.loss.build(hierarchy, head=head, counts=targets.counts)
 
         random_state = check_random_state(self.random_state)
         seed, batch_seed = random_state.randint(_MAX_SEED, size=2).tolist()
         training = self._training_options(settings) | {"batch_seed": batch_seed}
         if settings.goes_on:
             net = self.net_
-            net.go_on(rows.criterion, **training)
+            net.go_on(criterion, **training)
         else:
-            network = settings.network | {"hierarchy": rows.targets.hierarchy, "seed": seed}
+            network = settings.network | {"hierarchy": hierarchy, "head": head, "seed": seed}
             network |= self._input_options(X, settings, reader, random_state)
             net = build_net(
                 network,
-                rows.criterion,
+                criterion,
                 is_sparse=sp.issparse(X),
                 optimizer=self.optimizer,
                 device=settings.device,
@@ -262,7 +263,7 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
                 **training,
             )
         X = reader.rows(X, net.dtype, settings.device)
-        train, valid = self._split(X, rows.targets.nodes, rows.weight, net.dtype, random_state)
+        train, valid = self._split(X, targets, net.dtype, random_state)
         stopped = net.train_on(train, valid)
         if not stopped and self.n_iter_no_change < self.max_iter and not self.early_stopping:
             warn(
@@ -273,23 +274,21 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
                 stacklevel=4,
             )
 
-        self.classes_ = rows.targets.classes
-        self.hierarchy_ = rows.targets.hierarchy
+        for name, value in targets.attributes.items():
+            setattr(self, name, value)
+        self.hierarchy_ = hierarchy
         self.net_ = net
         self.loss_curve_ = net.history[:, "train_loss"]
         self.n_iter_ = len(self.loss_curve_)
         self._reader = reader
         self._encoder = describe_encoder(settings.encoder)
         self._optimizer = self.optimizer
-        self._class_positions = rows.targets.class_positions
-        self._longest_path = rows.longest_path
 
-    def _check_settings(self) -> _Settings:
+    def _check_settings(self) -> Settings:
         """Check the parameters as far as that goes without data."""
-        encoder = as_encoder(self.encoder)
-        loss, decision = as_loss(self.loss), as_decision(self.decision)
+        encoder = None if self.encoder is None else as_encoder(self.encoder)
+        loss = as_loss(self.loss)
         loss.check()
-        decision.check()
         hierarchy = self.hierarchy
         if isinstance(hierarchy, Iterator):
             raise TypeError(
@@ -298,12 +297,11 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
         if hierarchy is not None and not hasattr(hierarchy, "fit"):
             hierarchy = as_hierarchy(hierarchy)
             loss.check_hierarchy(hierarchy)
-        return _Settings(
+        return Settings(
             goes_on=self.warm_start and hasattr(self, "net_"),
             hierarchy=hierarchy,
             encoder=encoder,
             loss=loss,
-            decision=decision,
             callbacks=check_callbacks(self.callbacks),
             device=resolve_device(self.device),
             network={
@@ -312,43 +310,10 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
                 ),
                 "activation": self.activation,
                 "dropout": self.dropout,
-                "head": self._head,
             },
         )
 
-    def _read(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: ArrayLike | None,
-        settings: _Settings,
-        reader: InputReader,
-    ) -> tuple[Any, _Rows]:
-        """Check the rows, and find out what they are to teach."""
-        located = locate(y, settings.hierarchy)
-        if located is not None:
-            y = located.positions
-        X, y = reader.check_fit(self, X, y, reset=not settings.goes_on)
-        check_classification_targets(y)
-        if sample_weight is not None:
-            X, y, sample_weight = drop_zero_weights(X, y, sample_weight)
-
-        hierarchy = located.hierarchy if located else _whole_hierarchy(settings.hierarchy, X, y)
-        settings.loss.check_hierarchy(hierarchy)  # which may come from the labels
-        targets = read_targets(y, hierarchy, are_positions=located is not None)
-        if settings.goes_on:
-            check_same_classes(self, targets.classes, targets.hierarchy)
-        settings.decision.build(targets.class_positions, targets.hierarchy)  # it may not fit them
-        return X, _Rows(
-            targets=targets,
-            weight=combine_weights(self.class_weight, sample_weight, targets, hierarchy),
-            criterion=settings.loss.build(
-                targets.hierarchy, head=self._head, counts=targets.counts(sample_weight)
-            ),
-            longest_path=located.longest_path if located else None,
-        )
-
-    def _training_options(self, settings: _Settings) -> dict[str, Any]:
+    def _training_options(self, settings: Settings) -> dict[str, Any]:
         """Return what may differ from one warm start to the next."""
         encoder = settings.encoder
         stop = watch_loss(self.early_stopping, self.tol, self.n_iter_no_change)
@@ -367,7 +332,7 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
     def _input_options(
         self,
         X: Any,
-        settings: _Settings,
+        settings: Settings,
         reader: InputReader,
         random_state: np.random.RandomState,
     ) -> dict[str, Any]:
@@ -386,12 +351,12 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
     def _split(
         self,
         X: Any,
-        target: NDArray[np.intp],
-        weight: NDArray[Any] | None,
+        targets: TrainingTargets,
         dtype: np.dtype[Any],
         random_state: np.random.RandomState,
     ) -> tuple[LabelledRows, LabelledRows | None]:
-        """Hold rows out for early stopping, if asked to."""
+        """Hold samples out for early stopping, if asked to."""
+        target, weight = targets.target, targets.weight
         weight = None if weight is None else weight.astype(dtype, copy=False)
 
         def take(rows: NDArray[np.intp]) -> LabelledRows:
@@ -408,7 +373,7 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
         return take(train), take(valid)
 
 
-def _whole_hierarchy(given: Any, X: Any, y: NDArray[Any]) -> Hierarchy:
+def whole_hierarchy(given: Any, X: Any, y: NDArray[Any]) -> Hierarchy:
     """Return the hierarchy that was given, that an inducer builds, or that has one level."""
     if given is None:
         return Hierarchy.flat(np.unique(y))

@@ -1,0 +1,11 @@
+"""What several floors use: small helpers that know nothing of networks or estimators of ours.
+
+``sklearn_private``  the underscore names of scikit-learn that we need
+``param_object``     the base class of everything that a user gives a classifier as a parameter
+``find_hierarchy``   the hierarchy that an estimator was given, or learnt
+``proba``            probabilities of classes, checked
+``labels``           labels of any kind: told apart, and compared
+``held_out``         the base class of classifiers that learn from held-out samples
+``blocks``           samples handled some at a time
+``rng``              torch's global random generators
+"""

@@ -1,0 +1,20 @@
+"""The classifiers, and what a fit is, told in the order in which it happens.
+
+``_hierarchical``  HierarchicalSoftmaxClassifier: its parameters, and its head
+``_flat``          FlatSoftmaxClassifier, the baseline
+``_estimator``     a trained network over a hierarchy, whatever y means: the steps of a fit
+``_checks``        what is refused before any work
+``_features``      X: checked, and turned into what the network reads
+``_single_label``  y: one label or path per sample; predictions
+``_targets``       labels and paths, read as nodes of the hierarchy
+``_weights``       sample weights and class weights joined
+``_batches``       samples cut into batches of tensors, and held out
+``_net``           the skorch net, the only file that imports skorch
+``_optimizer``     which optimiser moves the weights
+``_warm_start``    whether a fit may go on from the last one
+"""
+
+from hierclf.classifiers._flat import FlatSoftmaxClassifier
+from hierclf.classifiers._hierarchical import HierarchicalSoftmaxClassifier
+
+__all__ = ["FlatSoftmaxClassifier", "HierarchicalSoftmaxClassifier"]

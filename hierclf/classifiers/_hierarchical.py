@@ -1,0 +1,220 @@
+"""The classifier with a softmax at every inner node of a hierarchy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from torch.optim import Optimizer
+
+from hierclf.classifiers._single_label import BaseSoftmaxClassifier
+from hierclf.decisions import BaseDecision
+from hierclf.hierarchy import Hierarchy
+from hierclf.losses import BaseLoss
+from hierclf.nn import DAGSoftmax, Head, HierarchicalSoftmax
+
+
+class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
+    r"""Classifier with one softmax at every inner node of a hierarchy, trained end to end.
+
+    A single network computes :math:`P(\text{child} \mid \text{parent})` at every inner
+    node. The probability of a node is the product along the path from the root, and
+    training minimises minus the log-probability of the true path [1]_. Leaves sum to
+    1, and every other node is the sum of its children. Where a node has several parents
+    (in a DAG), its probability is the sum over its paths.
+
+    Parameters
+    ----------
+    hierarchy : dict, iterable of edges, graph, Hierarchy or inducer, optional
+        The classes: ``{parent: [children]}`` or nested dicts, (parent, child) pairs, a
+        networkx ``DiGraph``, a :class:`Hierarchy`, or an object of
+        :mod:`hierclf.induction`, which builds one from the data. Nodes that are neither
+        above, at nor below a label of ``y`` are left out. None is the hierarchy of the
+        paths in ``y``; if ``y`` holds single labels, all of them are directly under the
+        root, and the classifier is a flat softmax.
+    encoder : encoder, torch.nn.Module or callable, optional
+        Turns a sample into the vector that the hidden layers and the head read. It may be
+        an object of :mod:`hierclf.encoders`, a torch module, whose weights are where each
+        fit starts, or a class or function that returns a module. It also says what X is:
+        token ids, texts, or an array of two dimensions or more. None: X is the features.
+    hidden_layer_sizes : int or sequence of int, optional
+        Sizes of the hidden layers; ``()`` is a linear model. None is ``(100,)``, or ``()``
+        with an encoder.
+    activation : {"relu", "gelu", "tanh", "logistic", "identity"}, default="relu"
+        Activation function after each hidden layer.
+    dropout : float, default=0.0
+        Probability of dropping a hidden unit in training; in [0, 1).
+    loss : loss, optional
+        What training minimises: an object of :mod:`hierclf.losses`. None is
+        the cross-entropy summed over the path, ``PathCrossEntropy()``.
+    decision : str or decision, default="argmax"
+        Which node ``predict`` returns, given the probabilities: an object of
+        :mod:`hierclf.decisions`, or a short name for one with its defaults ("argmax",
+        "top_down", "threshold", "minimum_risk", "information_gain"). It does not change
+        the probabilities, and you may set another after the fit.
+    optimizer : {"auto", "adamw", "adam", "sgd"} or type, default="auto"
+        Optimiser of the weights.
+
+        - "auto" is "adamw". Only a linear model of sparse features has another:
+          :class:`hierclf.nn.LazyNovoGrad`, whose steps are in proportion to the gradient.
+        - "adamw" is :class:`torch.optim.AdamW`. For a sparse X, and with an encoder that
+          looks up token ids, it is :class:`hierclf.nn.LazyAdamW`: in the layer that reads
+          them a step moves only the weights of the features or tokens in the batch. Pass
+          ``torch.optim.AdamW`` itself to move all weights at each step.
+        - "adam" is :class:`torch.optim.Adam`.
+        - "sgd" is :class:`torch.optim.SGD` with Nesterov momentum of 0.9.
+        - A subclass of :class:`torch.optim.Optimizer` is called with ``lr`` and
+          ``weight_decay``.
+    learning_rate_init : float, default=1e-3
+        Learning rate at the start. A skorch ``LRScheduler`` among the callbacks changes it
+        during training.
+    weight_decay : float, default=1e-4
+        Strength of the weight decay. It is decoupled from the gradient with "adamw", and an
+        L2 penalty with the other optimisers.
+    batch_size : int, default=128
+        Samples per step.
+    max_iter : int, default=200
+        Maximum number of epochs (passes over the data) of a fit.
+    tol : float, default=1e-4
+        An epoch is an improvement if it lowers the loss by more than this, in nats per
+        sample.
+    n_iter_no_change : int, default=10
+        Training stops after this number of epochs without an improvement.
+    early_stopping : bool, default=False
+        Whether to hold samples out, to stop when their loss no longer improves, and to keep
+        the weights of the best epoch. If False, the training loss decides when to stop.
+    validation_fraction : float, default=0.1
+        Share of the samples to hold out if ``early_stopping``. They are stratified, and a
+        class always keeps a sample for training.
+    class_weight : dict or "balanced", optional
+        Weights of the samples by their label: ``{label: weight}``. A label without a key
+        has the weight of the nearest key above it, or 1 if there is none. "balanced" gives
+        every leaf in ``y`` the same total weight; a sample that is labelled with an inner
+        node then has the mean weight of the samples below it.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the last fit, with up to ``max_iter`` more epochs. It
+        keeps the weights, the optimiser and the order of the samples. Classes, features,
+        network, optimizer and device must be those of the last fit.
+    callbacks : list, optional
+        skorch callbacks, as objects or (name, object) pairs. Each fit uses copies of them.
+        Callbacks with a method for each batch make training slower. For
+        ``on_grad_computed`` the gradients of lazy optimisers are shown as dense arrays; a
+        change to entries that have no gradient is lost.
+    device : {"cpu", "cuda", "mps", "auto"}, default="cpu"
+        Where to train. "auto" is an accelerator if there is one. An accelerator always
+        computes in float32.
+    random_state : int, RandomState instance or None, default=None
+        Determines the initial weights, the order of the samples, dropout and the samples
+        held out. The same integer gives the same result on the same machine.
+    verbose : int, default=0
+        If not 0, print losses and seconds after each epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The leaves of ``hierarchy_``, sorted: the labels of ``y``, and, where a label is
+        an inner node, all leaves below it.
+    hierarchy_ : Hierarchy
+        The hierarchy without the nodes that are neither above, at nor below a label of
+        ``y``.
+    net_ : skorch.NeuralNet
+        The trained net. ``net_.module_`` is the torch module, and ``net_.history`` has the
+        record of each epoch.
+    loss_curve_ : list of float
+        Mean training loss of each epoch, in nats per sample.
+    n_iter_ : int
+        Number of epochs.
+    n_features_in_ : int
+        Number of features seen in fit. Texts and token ids have none.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, where X has names that are all strings.
+
+    See Also
+    --------
+    FlatSoftmaxClassifier : The same network under a single softmax.
+    sklearn.neural_network.MLPClassifier : Also a flat softmax over hidden layers.
+
+    Notes
+    -----
+    The head has one row of weights for each node but the root. That is
+    :math:`(P - 1)(d + 1)` parameters more than a flat softmax needs, for :math:`P`
+    inner nodes and a last hidden layer of :math:`d` units.
+
+    References
+    ----------
+    .. [1] J. Schuurmans and F. Frasincar, "Global Hierarchical Neural Networks using
+       Hierarchical Softmax", arXiv:2308.01210.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from hierclf import HierarchicalSoftmaxClassifier
+    >>> X, y = load_iris(return_X_y=True, as_frame=True)
+    >>> y = y.map({0: "setosa", 1: "versicolor", 2: "virginica"})
+    >>> hierarchy = {"iris": ["setosa", "others"], "others": ["versicolor", "virginica"]}
+    >>> clf = HierarchicalSoftmaxClassifier(
+    ...     hierarchy, max_iter=30, n_iter_no_change=30, learning_rate_init=0.01, random_state=0
+    ... )
+    >>> clf.fit(X, y).predict(X.iloc[[0, 149]])
+    array(['setosa', 'virginica'], dtype=object)
+    >>> clf.hierarchy_.level(0)
+    ('others', 'setosa')
+    >>> clf.predict_proba(X.iloc[[0, 149]], level=0).round(1)
+    array([[0., 1.],
+           [1., 0.]])
+    """
+
+    def __init__(
+        self,
+        hierarchy: Any = None,
+        *,
+        encoder: Any = None,
+        hidden_layer_sizes: int | Sequence[int] | None = None,
+        activation: Literal["relu", "gelu", "tanh", "logistic", "identity"] = "relu",
+        dropout: float = 0.0,
+        loss: BaseLoss | None = None,
+        decision: str | BaseDecision = "argmax",
+        optimizer: str | type[Optimizer] = "auto",
+        learning_rate_init: float = 1e-3,
+        weight_decay: float = 1e-4,
+        batch_size: int = 128,
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        n_iter_no_change: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        class_weight: dict[Any, float] | Literal["balanced"] | None = None,
+        warm_start: bool = False,
+        callbacks: Sequence[Any] | None = None,
+        device: str = "cpu",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            hierarchy,
+            encoder=encoder,
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            dropout=dropout,
+            loss=loss,
+            decision=decision,
+            optimizer=optimizer,
+            learning_rate_init=learning_rate_init,
+            weight_decay=weight_decay,
+            batch_size=batch_size,
+            max_iter=max_iter,
+            tol=tol,
+            n_iter_no_change=n_iter_no_change,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            class_weight=class_weight,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            random_state=random_state,
+            verbose=verbose,
+        )
+
+    def _head(self, hierarchy: Hierarchy) -> type[Head]:
+        return HierarchicalSoftmax if hierarchy.is_tree else DAGSoftmax

@@ -1,0 +1,373 @@
+"""Classifiers with one label per sample: what y means, and what is predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from hierclf._utils.labels import accuracy
+from hierclf._utils.sklearn_private import StrOptions, fit_context
+from hierclf.classifiers._checks import unchanged_on_failure
+from hierclf.classifiers._estimator import (
+    BaseHierarchyEstimator,
+    Settings,
+    TrainingTargets,
+    whole_hierarchy,
+)
+from hierclf.classifiers._features import InputReader
+from hierclf.classifiers._net import argmax
+from hierclf.classifiers._targets import locate, read_targets
+from hierclf.classifiers._warm_start import check_same_classes
+from hierclf.classifiers._weights import combine_weights, drop_zero_weights
+from hierclf.decisions import Argmax, as_decision
+from hierclf.decisions._base import name_nodes
+from hierclf.hierarchy._nodes import plain_array
+from hierclf.nn.network import HierarchyNetwork
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_Function = Callable[[HierarchyNetwork, Any], torch.Tensor]
+
+
+class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: ignore[misc]
+    """A network over a hierarchy that learns and predicts one label, or path, per sample."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseHierarchyEstimator._parameter_constraints,
+        "decision": "no_validation",
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+    }
+
+    classes_: NDArray[Any]
+    _class_positions: NDArray[np.intp]
+    _longest_path: int | None
+    _level_names: tuple[str, ...]
+
+    def __init__(
+        self, hierarchy: Any, *, decision: Any, class_weight: Any, **network_and_training: Any
+    ) -> None:
+        super().__init__(hierarchy, **network_and_training)
+        self.decision = decision
+        self.class_weight = class_weight
+
+    @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Train on samples and their labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The features; with an encoder, what it reads. float32 and float64 train a
+            network of that type; other types become float64. A sparse matrix is never
+            made dense.
+        y : array-like of shape (n_samples,) or (n_samples, n_levels)
+            Labels, each a node of the hierarchy. A sample that is labelled with an inner
+            node is known only that far: the loss is minus the log-probability of that
+            node. Or paths, the top level first, as an array, data frame or lists; they
+            may end early, with "", None or NaN as padding.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights, not negative. Only their ratios count; a sample of weight 0 is left
+            out.
+
+        Returns
+        -------
+        object
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X, y or a weight is not as described; the message names
+            it. The classifier is then as it was before.
+        """
+        with unchanged_on_failure(self):
+            self._fit(X, y, sample_weight)
+        return self
+
+    def _check_settings(self) -> Settings:
+        as_decision(self.decision).check()
+        return super()._check_settings()
+
+    def _read_targets(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None,
+        settings: Settings,
+        reader: InputReader,
+    ) -> tuple[Any, TrainingTargets]:
+        level_names = _column_names(y)
+        located = locate(y, settings.hierarchy)
+        if located is not None:
+            y = located.positions
+        X, y = reader.check_fit(self, X, y, reset=not settings.goes_on)
+        check_classification_targets(y)
+        if sample_weight is not None:
+            X, y, sample_weight = drop_zero_weights(X, y, sample_weight)
+
+        hierarchy = located.hierarchy if located else whole_hierarchy(settings.hierarchy, X, y)
+        settings.loss.check_hierarchy(hierarchy)  # which may come from the labels
+        targets = read_targets(y, hierarchy, are_positions=located is not None)
+        if settings.goes_on:
+            check_same_classes(self, targets.classes, targets.hierarchy)
+        # A decision may not fit the classes.
+        as_decision(self.decision).build(targets.class_positions, targets.hierarchy)
+        return X, TrainingTargets(
+            hierarchy=targets.hierarchy,
+            target=targets.nodes,
+            weight=combine_weights(self.class_weight, sample_weight, targets, hierarchy),
+            counts=targets.counts(sample_weight),
+            attributes={
+                "classes_": targets.classes,
+                "_class_positions": targets.class_positions,
+                "_longest_path": located.longest_path if located else None,
+                "_level_names": level_names if located else (),
+            },
+        )
+
+    def predict(self, X: Any, level: int | str | None = None) -> NDArray[Any]:
+        """Predict the class that ``decision`` chooses, the likeliest by default.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The features; with an encoder, what it reads.
+        level : int, "leaf", "parent", "path" or str, optional
+            Choose among the nodes of this level of ``hierarchy_``: 0 is the top, -1 or
+            "leaf" the leaves, -2 or "parent" the level above them, and the name of a
+            column stands for its level where y was a data frame. "path" gives what
+            :meth:`predict_path` does. None leaves it to ``decision``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_levels)
+            Labels. Where y was paths and there is no ``level``, paths. The likeliest
+            node of a level need not be the ancestor of the likeliest leaf, which
+            :meth:`predict_path` gives.
+
+        Raises
+        ------
+        ValueError
+            If there is no such level, or the decision cannot promise a node of it.
+        """
+        check_is_fitted(self)
+        if _is(level, "path") or (level is None and self._longest_path is not None):
+            return self.predict_path(X)
+        nodes = self._collect(X, self._chooser(self._number_of(level)))
+        return name_nodes(nodes, self.classes_, self._class_positions, self.hierarchy_)
+
+    def predict_log_proba(self, X: Any, level: int | str | None = None) -> NDArray[Any]:
+        """Compute the log-probability of every class, or of every node of a level.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The features; with an encoder, what it reads.
+        level : int, "leaf", "parent", "all" or str, optional
+            As in :meth:`predict_proba`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_nodes_of_the_level)
+            Natural logarithms; the names of the columns are ``level_classes(level)``.
+        """
+        log_proba = self._level(level)
+        return self._collect(X, log_proba)
+
+    def predict_proba(self, X: Any, level: int | str | None = None) -> NDArray[Any]:
+        """Compute the probability of every class, or of every node of a level.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The features; with an encoder, what it reads.
+        level : int, "leaf", "parent", "all" or str, optional
+            A level of ``hierarchy_``: 0 is the top, -1 or "leaf" the leaves, -2 or
+            "parent" the level above them, and the name of a column stands for its level
+            where y was a data frame. "all" is every node. None is "leaf".
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_nodes_of_the_level)
+            The names of the columns are ``level_classes(level)``. The nodes of a level
+            sum to 1, and a node's probability is the sum of its children's.
+        """
+        log_proba = self._level(level)
+        return self._collect(X, lambda network, x: log_proba(network, x).exp())
+
+    def level_classes(self, level: int | str | None = None) -> NDArray[Any]:
+        """Return the names of the columns of ``predict_proba(X, level)``, in their order.
+
+        Parameters
+        ----------
+        level : int, "leaf", "parent", "all" or str, optional
+            As in :meth:`predict_proba`.
+
+        Returns
+        -------
+        ndarray of shape (n_nodes_of_the_level,)
+            ``classes_`` for the leaves, else the nodes of the level in the order of
+            ``hierarchy_.nodes``. :meth:`Hierarchy.aggregate` has the same order.
+
+        Raises
+        ------
+        ValueError
+            If there is no such level.
+        """
+        check_is_fitted(self)
+        hierarchy = self.hierarchy_
+        if _is(level, "all"):
+            return plain_array(hierarchy.nodes)
+        number = self._number_of(level)
+        columns = hierarchy.level_indices("leaf" if number is None else number)
+        if np.array_equal(columns, hierarchy.leaf_indices):
+            return self.classes_
+        return plain_array([hierarchy.nodes[i] for i in columns.tolist()])
+
+    def predict_node_proba(self, X: Any) -> NDArray[Any]:
+        """Compute the probability of every node: ``predict_proba(X, level="all")``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The features; with an encoder, what it reads.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_nodes)
+            Columns in the order of ``hierarchy_.nodes``.
+        """
+        return self.predict_proba(X, level="all")
+
+    def predict_path(self, X: Any) -> NDArray[Any]:
+        """Predict the path from the top level to what ``predict`` chooses.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The features; with an encoder, what it reads.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_levels)
+            The ancestors of the node that is chosen, top first, and itself; padded as
+            :meth:`Hierarchy.paths_from_leaves` does where it is no deeper. In a DAG the
+            likeliest path to it.
+        """
+        check_is_fitted(self)
+        hierarchy, choose = self.hierarchy_, self._chooser(None)
+        if hierarchy.is_tree:
+            paths = hierarchy.path_indices(self._collect(X, choose))
+        else:
+
+            def climb(network: HierarchyNetwork, x: Any) -> torch.Tensor:
+                head: Any = network.head
+                paths: torch.Tensor = head.likeliest_path(
+                    network.last_hidden(x), choose(network, x)
+                )
+                return paths
+
+            paths = self._collect(X, climb)
+        n_missing = (self._longest_path or 0) - paths.shape[1]
+        if n_missing > 0:
+            paths = np.pad(paths, ((0, 0), (0, n_missing)), constant_values=-1)
+        return hierarchy.name_paths(paths)
+
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Return the share of rows whose label, or whole path, is predicted.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The features; with an encoder, what it reads.
+        y : array-like of shape (n_samples,) or (n_samples, n_levels)
+            True labels, in the form that was fitted.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+            In [0, 1]. For scores that know the hierarchy see :mod:`hierclf.metrics`.
+        """
+        return accuracy(y, self.predict(X), sample_weight)
+
+    def _chooser(self, level: int | str | None) -> _Function:
+        """Return what chooses nodes, as positions in ``hierarchy_.nodes``."""
+        decision = as_decision(self.decision)
+        decision.check()
+        hierarchy = self.hierarchy_
+        if isinstance(decision, Argmax):
+            # The probabilities themselves are not needed, nor those of classes on other levels.
+            columns = hierarchy.level_indices("leaf" if level is None else level)
+            if not np.array_equal(columns, hierarchy.leaf_indices):
+                return lambda network, x: take(columns, argmax(network(x)[:, columns]))
+            scores = self._level(None, of_leaves=HierarchyNetwork.leaf_scores)
+            return lambda network, x: take(self._class_positions, argmax(scores(network, x)))
+        rule = decision.build(self._class_positions, hierarchy, level)
+        log_proba = self._level(None)
+
+        def choose(network: HierarchyNetwork, x: Any) -> torch.Tensor:
+            proba = log_proba(network, x).exp().cpu().numpy()
+            return torch.from_numpy(rule(proba))
+
+        return choose
+
+    def _level(
+        self, level: int | str | None, of_leaves: _Function = HierarchyNetwork.leaf_log_proba
+    ) -> _Function:
+        """Return what gives the log-probabilities of a level."""
+        check_is_fitted(self)
+        if _is(level, "all"):
+            return HierarchyNetwork.forward
+        hierarchy, level = self.hierarchy_, self._number_of(level)
+        columns = hierarchy.level_indices("leaf" if level is None else level)
+        if not np.array_equal(columns, hierarchy.leaf_indices):
+            return lambda network, x: network(x)[:, columns]
+        columns = np.searchsorted(columns, self._class_positions)
+        if np.array_equal(columns, np.arange(len(columns))):
+            return of_leaves
+        return lambda network, x: of_leaves(network, x)[:, columns]
+
+    def _number_of(self, level: int | str | None) -> int | str | None:
+        """Return the number of a level that is named by a column of y, and others as they are."""
+        if not isinstance(level, str) or level in ("leaf", "parent"):
+            return level
+        if level in self._level_names:
+            return self._level_names.index(level)
+        columns = f" or a column of y ({', '.join(map(repr, self._level_names))})"
+        raise ValueError(
+            f'level must be an integer, "leaf", "parent"{columns if self._level_names else ""}, '
+            f"got {level!r}"
+        )
+
+    def _collect(self, X: Any, function: _Function) -> NDArray[Any]:
+        check_is_fitted(self)
+        net = self.net_
+        X = self._reader.rows(self._reader.check(self, X), net.dtype, net.device)
+        return net.collect(X, function)
+
+
+def take(columns: NDArray[np.intp], chosen: torch.Tensor) -> torch.Tensor:
+    """Return which nodes some columns stand for."""
+    return torch.as_tensor(columns, device=chosen.device)[chosen]
+
+
+def _is(level: Any, word: str) -> bool:
+    """Tell whether a level is a word: numpy compares numbers with it, and warns."""
+    return isinstance(level, str) and level == word
+
+
+def _column_names(y: Any) -> tuple[str, ...]:
+    """Return the names of the columns of a table of paths, if it has any."""
+    columns = getattr(y, "columns", None)
+    names = () if columns is None or getattr(y, "ndim", 2) != 2 else tuple(columns)
+    return names if all(isinstance(name, str) for name in names) else ()
