@@ -73,8 +73,8 @@ PROJECTS = {
         "https://docs.pytorch.org/docs/stable/",
         "generated/{name}.html#{name}",
         """
-        torch.nn.Linear torch.optim torch.optim.AdamW torch.optim.Optimizer torch.optim.SparseAdam
-        torch.set_num_threads
+        torch.nn.Linear torch.optim torch.optim.Adam torch.optim.AdamW torch.optim.Optimizer
+        torch.optim.SGD torch.optim.SparseAdam torch.set_num_threads
         """,
     ),
 }
