@@ -86,6 +86,7 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],
     "pygments_light_style": "friendly",
+    "pygments_dark_style": "monokai",
 }
 
 
