@@ -54,6 +54,7 @@ plot_apply_rcparams = True
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",
     "gallery_dirs": "auto_examples",
+    "within_subsection_order": "gallery.Order",
     "doc_module": "hierclf",
     "reference_url": {"hierclf": None},
     "backreferences_dir": "generated/backreferences",

@@ -2,9 +2,9 @@
 Few labels: what a tree of classes adds
 =======================================
 
-Fine labels are dear, coarse ones cheap: an expert has named the exact class of a few texts, and of
-the others we know the department that they came from. Here the classes are the modules of four
-Python libraries, five texts are labelled for each module, and for all other texts only the library
+Exact labels are expensive, and coarse ones are cheap: an expert has named the class of a few texts,
+and of the others only the department is known. Here the classes are the modules of four Python
+libraries. Five texts of each module have it as their label, and of all other texts only the library
 is known.
 """
 
@@ -12,9 +12,9 @@ is known.
 # The data
 # --------
 #
-# First paragraphs of docstrings, half of them for training. Five texts of each module keep it as
-# their label. All others have their library instead: a label may be an inner node of the hierarchy,
-# and nothing has to be set for it.
+# The texts are first paragraphs of docstrings, half of them for training. Five texts of each module
+# keep their label. All others get their library as label: a label may be an inner node of the
+# hierarchy, without any setting.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -103,10 +103,10 @@ for seed in range(5):
         scores.setdefault(name, []).append([by_level[1], by_level[0], distance])
 
 # %%
-# What comes of it
-# ----------------
+# The results
+# -----------
 #
-# The mean of five splits, and their standard deviation.
+# The bars are the means of five splits, with their standard deviations.
 
 means = {name: np.mean(values, axis=0) for name, values in scores.items()}
 spreads = {name: np.std(values, axis=0) for name, values in scores.items()}
