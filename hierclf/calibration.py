@@ -16,7 +16,7 @@ from hierclf._utils.held_out import BaseHeldOutClassifier, Fold, class_proba
 from hierclf._utils.sklearn_private import StrOptions
 from hierclf.decisions._base import by_depth, covering
 from hierclf.hierarchy import Hierarchy
-from hierclf.hierarchy._graph import gather
+from hierclf.hierarchy._adjacency import gather
 
 __all__ = ["TemperatureScalingClassifier"]
 
@@ -65,7 +65,7 @@ class TemperatureScalingClassifier(BaseHeldOutClassifier):
     ----------
     temperatures_ : ndarray of shape (n_inner,), float64
         The temperature of the children of each inner node, in the order of
-        ``hierarchy_.inner_indices``: the root first.
+        ``hierarchy_.arrays.inner_indices``: the root first.
     estimator_ : estimator
         The fitted estimator.
     hierarchy_ : Hierarchy
@@ -147,7 +147,9 @@ class TemperatureScalingClassifier(BaseHeldOutClassifier):
                 truth = labels[fold.rows[block]]
                 parts.append(softmaxes.steps(fold.proba[block], truth, fold.weight[block]))
         steps = _Steps(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
-        levels = np.append(hierarchy.depths, 0)[hierarchy.inner_indices]  # the last is the root's
+        levels = np.append(hierarchy.depths, 0)[
+            hierarchy.arrays.inner_indices
+        ]  # the last is the root's
         units = {
             "all": np.zeros(len(levels), dtype=np.intp),
             "level": levels,
@@ -252,7 +254,7 @@ class _Softmaxes:
 
     def __init__(self, classes: NDArray[Any], hierarchy: Hierarchy) -> None:
         if not hierarchy.is_tree:
-            parents = np.bincount(hierarchy.edge_children)
+            parents = np.bincount(hierarchy.arrays.edge_children)
             node = hierarchy.nodes[int(parents.argmax())]
             raise ValueError(
                 f"temperature scaling needs a tree: {node!r} has the parents "
@@ -271,13 +273,13 @@ class _Softmaxes:
         self.hierarchy = hierarchy
         self.nodes, self.sums = covering(positions, hierarchy)
         self.columns = np.searchsorted(self.nodes, positions)
-        parents = hierarchy.edge_parents[self.nodes]
+        parents = hierarchy.arrays.edge_parents[self.nodes]
         self.parents = np.searchsorted(self.nodes, parents)  # of no meaning on the top level
         self.below_top = by_depth(self.nodes, hierarchy)[1:]
         self.starts = np.flatnonzero(np.diff(parents, prepend=-2))
         self.sizes = np.diff(self.starts, append=len(self.nodes))
         # Which inner node each softmax belongs to.
-        self.groups = np.searchsorted(hierarchy.inner_indices, parents[self.starts])
+        self.groups = np.searchsorted(hierarchy.arrays.inner_indices, parents[self.starts])
 
     def log_proba(
         self, proba: NDArray[Any], temperatures: NDArray[np.float64]

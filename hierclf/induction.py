@@ -81,6 +81,6 @@ class BalancedHierarchy(BaseEstimator):  # type: ignore[misc]
             The fitted inducer.
         """
         classes = np.unique(column_or_1d(y)).tolist()
-        branching = self.branching or max(2, ceil(sqrt(len(classes))))
+        branching = int(self.branching or max(2, ceil(sqrt(len(classes)))))
         self.hierarchy_ = Hierarchy.balanced(classes, branching)
         return self

@@ -157,7 +157,12 @@ class PathCrossEntropy(BaseLoss):
     def check_hierarchy(self, hierarchy: Hierarchy) -> None:  # noqa: D102, inherited
         if self.level_weights is None:
             return
-        weights = np.asarray(self.level_weights, dtype=float)
+        try:
+            weights = np.asarray(self.level_weights)
+        except ValueError:  # lists of several lengths
+            weights = np.empty(0, dtype=object)
+        if weights.dtype.kind not in "biuf":
+            raise ValueError(f"level_weights must hold numbers, got {self.level_weights!r}")
         if weights.shape != (hierarchy.n_levels,):
             raise ValueError(
                 f"level_weights must have one weight for each of the {hierarchy.n_levels} levels "
@@ -179,15 +184,16 @@ class PathCrossEntropy(BaseLoss):
         weights = log_prior = steps = None
         if self.level_weights is not None:
             # Rows that go no deeper than some level have left the levels below out.
-            weights = torch.tensor(self.level_weights[: hierarchy.n_levels], dtype=torch.float64)
+            given = np.asarray(self.level_weights, dtype=np.float64)
+            weights = torch.tensor(given[: hierarchy.n_levels])
             steps = None if head.gives_steps else PathSteps(hierarchy)
         if self.logit_adjustment:
             log_counts = np.log(np.where(counts > 0, counts, 1.0))
-            log_prior = torch.from_numpy(self.logit_adjustment * log_counts)
+            log_prior = torch.from_numpy(float(self.logit_adjustment) * log_counts)
         return nn.PathLoss(
             level_weights=weights,
             steps=steps,
-            label_smoothing=self.label_smoothing,
+            label_smoothing=float(self.label_smoothing),
             log_prior=log_prior,
         )
 
@@ -236,7 +242,7 @@ class HierarchicalCrossEntropy(BaseLoss):
         self, hierarchy: Hierarchy, *, head: type[Head], counts: NDArray[Any]
     ) -> torch.nn.Module:
         _refuse_dag(hierarchy, "HierarchicalCrossEntropy")
-        weights = np.exp(-self.alpha * np.arange(hierarchy.n_levels))
+        weights = np.exp(-float(self.alpha) * np.arange(hierarchy.n_levels))
         return PathCrossEntropy(weights).build(hierarchy, head=head, counts=counts)
 
 
@@ -281,7 +287,7 @@ class SoftLabelCrossEntropy(BaseLoss):
         self, hierarchy: Hierarchy, *, head: type[Head], counts: NDArray[Any]
     ) -> torch.nn.Module:
         _refuse_dag(hierarchy, "SoftLabelCrossEntropy")
-        return nn.SoftLabelLoss(hierarchy, self.beta)
+        return nn.SoftLabelLoss(hierarchy, float(self.beta))
 
 
 def _refuse_dag(hierarchy: Hierarchy, what: str) -> None:

@@ -1,17 +1,20 @@
 """What is refused, before any work, and the message that says why."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 
 from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier
-from hierclf.decisions import Argmax, Threshold
+from hierclf.calibration import TemperatureScalingClassifier
+from hierclf.decisions import Argmax, InformationGainClassifier, Threshold
 from hierclf.encoders import BaseEncoder
-from hierclf.losses import HierarchicalCrossEntropy
+from hierclf.losses import HierarchicalCrossEntropy, PathCrossEntropy
 
 TREE = {"root": ["a", "x", "y"], "x": ["b", "c"], "y": ["d"]}
 BOTH = pytest.mark.parametrize("cls", [FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier])
@@ -109,6 +112,41 @@ CASES = {
     "dropout below 0": ({"dropout": -0.1}, {}, "'dropout' parameter"),
     # training
     "optimizer": ({"optimizer": "newton"}, {}, "'optimizer' parameter .*adamw.* Got 'newton'"),
+    "LBFGS": (
+        {"optimizer": torch.optim.LBFGS},
+        {},
+        "optimizer=.*LBFGS.* unexpected keyword argument 'weight_decay'.*such as torch.optim.AdamW",
+    ),
+    "closure": (
+        {"optimizer": lambda weights, lr, weight_decay: torch.optim.LBFGS(weights, lr)},
+        {},
+        "optimizer=.* its step needs a closure. Give the class",
+    ),
+    "bound": (
+        {"optimizer": partial(torch.optim.RMSprop, alpha=-2)},
+        {},
+        "optimizer=.*RMSprop.* Invalid alpha value: -2",
+    ),
+    "no optimizer": (
+        {"optimizer": lambda weights, lr, weight_decay: "AdamW"},
+        {},
+        "optimizer=.* it returns 'AdamW'",
+    ),
+    "text weights": (
+        {"loss": PathCrossEntropy(level_weights=["1", "2"])},
+        {},
+        r"level_weights must hold numbers, got \['1', '2'\]",
+    ),
+    "ragged weights": (
+        {"loss": PathCrossEntropy(level_weights=[[1], [2, 3]])},
+        {},
+        r"level_weights must hold numbers, got \[\[1\], \[2, 3\]\]",
+    ),
+    "None as weight": (
+        {"loss": PathCrossEntropy(level_weights=[1, None])},
+        {},
+        r"level_weights must hold numbers, got \[1, None\]",
+    ),
     "learning rate": ({"learning_rate_init": 0.0}, {}, "'learning_rate_init' parameter"),
     "weight decay": ({"weight_decay": -1e-4}, {}, "'weight_decay' parameter"),
     "batch size": ({"batch_size": 0}, {}, "'batch_size' parameter"),
@@ -184,7 +222,7 @@ def test_parameters_are_refused_before_any_work(cls, worker):
     data = (["text"] * 24 if "encoder" in worker else X), Y
     with pytest.raises(Work):
         make(cls, **worker).fit(*data)
-    names = ["callback", "named", "device", "activation", "a size of 0"]
+    names = ["callback", "named", "device", "activation", "a size of 0", "LBFGS", "closure"]
     if "encoder" in worker:
         names += ["cycle", "string", "number"]
     cases = [CASES[name] for name in names]
@@ -267,6 +305,89 @@ def test_predicting_is_refused_before_fit_and_with_other_columns(cls, method):
     ]:
         with pytest.raises(ValueError, match=message):
             getattr(clf, method)(rows)
+
+
+# scikit-learn adds the values up.
+LARGE = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
+
+
+def trained(cls, dtype, **params):
+    """A classifier with weights as training leaves them: above 1, and of both signs."""
+    clf = cls(TREE, random_state=0, max_iter=60, n_iter_no_change=60, learning_rate_init=0.3)
+    return clf.set_params(**params).fit((X * 3).astype(dtype), Y)
+
+
+@LARGE
+@BOTH
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array], ids=["dense", "sparse"])
+@pytest.mark.parametrize(("dtype", "large"), [(np.float32, 3.4e38), (np.float64, 1.7e308)])
+@pytest.mark.parametrize("decision", ["argmax", "top_down", "threshold"])
+def test_features_that_overflow_are_refused_by_row(cls, form, dtype, large, decision):
+    clf = trained(cls, dtype, decision=decision)
+    rows = np.repeat(X[:1], 40, axis=0).astype(dtype)
+    rows[33] = [large, -large, large]
+    weights = [p.detach().double().numpy() for p in clf.net_.module_.parameters()]
+    assert abs(weights[0]).max() > 1
+    message = rf"row 33 of X overflows {np.dtype(dtype)}; the row holds {large:.3g}: scale"
+    calls = [(method, {}) for method in METHODS]
+    if decision != "threshold":
+        calls += [(method, {"level": level}) for method in METHODS[:3] for level in (0, "leaf")]
+    for method, level in calls:
+        with pytest.raises(ValueError, match=message.replace("+", r"\+")):
+            getattr(clf, method)(form(rows), **level)
+    kept = np.delete(rows, 33, axis=0)
+    assert np.isfinite(clf.predict_proba(form(kept))).all()
+
+
+@LARGE
+@BOTH
+def test_large_features_are_computed_with_as_long_as_they_can_be(cls):
+    """Certainty is no error: probabilities of 1 and 0, and logarithms far below 0."""
+    clf = trained(cls, np.float64, hidden_layer_sizes=())
+    rows = np.array([[1e300, 0, 0], [0, -1e300, 0]])
+    proba, log_proba = clf.predict_proba(rows), clf.predict_log_proba(rows)
+    weight = clf.net_.module_.head.linear.weight.detach().numpy()
+    logits = np.vstack([weight[0], -weight[1]])
+    nodes = clf.hierarchy_.nodes if cls is HierarchicalSoftmaxClassifier else clf.classes_
+    logit = dict(zip(nodes, logits.T, strict=True))
+    groups = [["a", "x", "y"], ["b", "c"]] if "x" in logit else [list("abcd")]
+    for row in range(2):
+        best = [max(group, key=lambda node: logit[node][row]) for group in groups]
+        node = best[0]
+        while node in ("x", "y"):
+            node = "d" if node == "y" else best[1]
+        assert clf.predict(rows)[row] == node
+        np.testing.assert_array_equal(proba[row], clf.classes_ == node)
+    np.testing.assert_array_equal(log_proba < -1e298, proba == 0)
+
+
+@LARGE
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda clf: InformationGainClassifier(clf, 0.5, cv="prefit"),
+        lambda clf: InformationGainClassifier(clf, 0.5, cv="prefit", reject_label="none"),
+        lambda clf: TemperatureScalingClassifier(clf, cv="prefit"),
+    ],
+)
+def test_a_classifier_around_another_does_not_hide_an_overflow(around):
+    clf = around(trained(HierarchicalSoftmaxClassifier, np.float32)).fit(np.float32(X * 3), Y)
+    rows = np.float32(X[:3])
+    rows[1] = [3.4e38, -3.4e38, 3.4e38]
+    for method in ("predict", "predict_proba", "predict_log_proba"):
+        with pytest.raises(ValueError, match="row 1 of X overflows float32"):
+            getattr(clf, method)(rows)
+
+
+def test_an_encoder_whose_output_is_nan_is_named():
+    class Root(torch.nn.Module):
+        def forward(self, x):
+            return x.sqrt()
+
+    clf = make(encoder=Root, hidden_layer_sizes=()).fit(abs(X), Y)
+    for method in METHODS:
+        with pytest.raises(ValueError, match="row 2 of X overflows float64; its encoder returns"):
+            getattr(clf, method)(np.vstack([abs(X[:2]), [[1, 1, -1.0]]]))
 
 
 @BOTH

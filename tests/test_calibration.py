@@ -30,7 +30,7 @@ LEVELS = [0, 1, 1, 2]
 
 
 def inner_nodes(tree):
-    return [tree.root if i < 0 else tree.nodes[i] for i in tree.inner_indices.tolist()]
+    return [tree.root if i < 0 else tree.nodes[i] for i in tree.arrays.inner_indices.tolist()]
 
 
 def masses(tree, classes, row):
@@ -104,7 +104,7 @@ def test_temperatures_are_recovered(by, truth):
     y = sample(rng, true, leaves)
     clf = fit(*table(claimed, leaves), y, by=by)
     np.testing.assert_allclose(clf.temperatures_, truth, rtol=0.1)
-    assert TREE.inner_indices.tolist() == [-1, *TREE.node_indices(INNER[1:])]
+    assert TREE.arrays.inner_indices.tolist() == [-1, *TREE.node_indices(INNER[1:])]
     # What it predicts is nearer to the truth than what the estimator claimed.
     assert np.abs(clf.predict_proba(np.arange(n)[:, None]) - true).mean() < 0.02
     assert np.abs(claimed - true).mean() > 0.04
@@ -193,14 +193,14 @@ def test_probabilities_follow_the_definition(case, data):
         clf.predict_proba(X), [scale(tree, classes, row, fitted(clf)) for row in proba], atol=1e-12
     )
     drawn = data.draw(st.lists(st.sampled_from([0.1, 0.5, 1.0, 4.0]), min_size=len(INNER)))
-    clf.temperatures_ = np.resize(drawn, len(tree.inner_indices))
+    clf.temperatures_ = np.resize(drawn, len(tree.arrays.inner_indices))
     scaled = clf.predict_proba(X)
     expected = [scale(tree, classes, row, fitted(clf)) for row in proba]
     np.testing.assert_allclose(scaled, expected, atol=1e-12)
     np.testing.assert_allclose(scaled.sum(axis=1), 1)
     np.testing.assert_allclose(np.exp(clf.predict_log_proba(X)), scaled, atol=1e-15)
     assert clf.predict(X).tolist() == [classes[i] for i in scaled.argmax(axis=1)]
-    clf.temperatures_ = np.ones(len(tree.inner_indices))
+    clf.temperatures_ = np.ones(len(tree.arrays.inner_indices))
     np.testing.assert_allclose(clf.predict_proba(X), proba, rtol=1e-12)
 
 

@@ -234,37 +234,39 @@ def test_order_of_nodes(h, random):
 @given(graphs)
 def test_arrays_describe_the_edges(h):
     names = [*h.nodes, h.root]  # so that -1 is the root
-    pairs = list(zip(h.edge_parents.tolist(), h.edge_children.tolist(), strict=True))
+    pairs = list(zip(h.arrays.edge_parents.tolist(), h.arrays.edge_children.tolist(), strict=True))
     assert pairs == sorted(pairs)
     assert tuple((names[p], names[c]) for p, c in pairs) == h.edges
     groups = h.to_dict()
-    assert [names[i] for i in h.inner_indices] == list(groups)
+    assert [names[i] for i in h.arrays.inner_indices] == list(groups)
     for i, children in enumerate(groups.values()):
-        rows = slice(h.group_offsets[i], h.group_offsets[i + 1])
-        assert [names[c] for c in h.edge_children[rows]] == children
-        assert set(h.edge_parents[rows]) == {h.inner_indices[i]}
-    assert len(h.group_offsets) == len(groups) + 1
+        rows = slice(h.arrays.group_offsets[i], h.arrays.group_offsets[i + 1])
+        assert [names[c] for c in h.arrays.edge_children[rows]] == children
+        assert set(h.arrays.edge_parents[rows]) == {h.arrays.inner_indices[i]}
+    assert len(h.arrays.group_offsets) == len(groups) + 1
     assert [h.nodes[i] for i in h.leaf_indices] == [n for n in h.nodes if n not in groups]
     assert h.is_tree == (len(h.edges) == len(h.nodes))
     g = graph_of(h)
     for i, node in enumerate(h.nodes):
-        above = h.parent_indices[h.parent_offsets[i] : h.parent_offsets[i + 1]].tolist()
+        above = h.arrays.parent_indices[
+            h.arrays.parent_offsets[i] : h.arrays.parent_offsets[i + 1]
+        ].tolist()
         assert above == sorted(above)
         assert {names[p] for p in above} == set(g.predecessors(node))
-    assert len(h.parent_indices) == h.parent_offsets[-1] == len(h.edges)
-    by_child = np.argsort(h.edge_children, kind="stable")
-    assert h.parent_indices.tolist() == h.edge_parents[by_child].tolist()
+    assert len(h.arrays.parent_indices) == h.arrays.parent_offsets[-1] == len(h.edges)
+    by_child = np.argsort(h.arrays.edge_children, kind="stable")
+    assert h.arrays.parent_indices.tolist() == h.arrays.edge_parents[by_child].tolist()
     depths = longest_depths(g, h.root)
     for k in range(1, h.depth + 1):
-        nodes = h.nodes[h.depth_offsets[k - 1] : h.depth_offsets[k]]
+        nodes = h.nodes[h.arrays.depth_offsets[k - 1] : h.arrays.depth_offsets[k]]
         assert nodes == tuple(node for node in h.nodes if depths[node] == k)
-    assert len(h.depth_offsets) == h.depth + 1
+    assert len(h.arrays.depth_offsets) == h.depth + 1
     if h.is_tree:
-        assert h.edge_children.tolist() == list(range(len(h)))
+        assert h.arrays.edge_children.tolist() == list(range(len(h)))
     for name in ("edge_parents", "edge_children", "group_offsets", "inner_indices",
                  "leaf_indices", "depths", "depth_offsets", "parent_offsets",
                  "parent_indices"):  # fmt: skip
-        array = getattr(h, name)
+        array = getattr(h.arrays, name)
         assert array.dtype == np.intp
         with pytest.raises(ValueError, match="read-only"):
             array[:1] = 0

@@ -2,20 +2,25 @@
 
 import copy
 import csv
+import datetime
+import enum
 import gzip
 import json
 import pickle
+import re
+from decimal import Decimal
 
+import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import accuracy_score
-from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, cross_val_score
 from strategies import dags, trees
 
 from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierarchy
@@ -124,6 +129,34 @@ def test_predictions_keep_the_width_of_y(cls):
 
 
 @BOTH
+@pytest.mark.parametrize("form", ["ragged", "array"])
+def test_folds_predict_paths_as_long_as_the_hierarchy_is_deep(cls, form):
+    """The deepest row, and the deepest leaf below a coarse label, are in one fold each."""
+    paths = [["a", "b"], ["c"]] * 6 + [["a", "d", "e"], ["f", "g"]] + [["c"], ["a", "b"]] * 2
+    y = paths if form == "ragged" else np.array([[*row, "", ""][:3] for row in paths])
+    hierarchy = Hierarchy.from_paths([*paths, ["f", "g", "h", "i"]])
+    clf = make(cls, hierarchy, learning_rate_init=0.5, epochs=5)
+    X = np.eye(len(paths))
+    predicted = cross_val_predict(clf, X, y, cv=KFold(3))
+    assert predicted.shape == (len(paths), 4)
+    for train, test in KFold(3).split(X):
+        alone = clf.fit(X[train], [y[i] for i in train] if form == "ragged" else y[train])
+        np.testing.assert_array_equal(predicted[test], alone.predict(X[test]))
+    # The hierarchy of the paths themselves will do, and the paths alone will not.
+    own = clone(clf).set_params(hierarchy=Hierarchy.from_paths(y))
+    assert cross_val_predict(own, X, y, cv=KFold(3)).shape == (len(paths), 3)
+    if form == "ragged":
+        with pytest.raises(ValueError, match="array dimensions"):
+            cross_val_predict(clone(clf).set_params(hierarchy=None), X, y, cv=KFold(3))
+    assert clf.fit(X, y).score(X, y) == np.mean(
+        [
+            row == [*true, "", "", ""][:4]
+            for row, true in zip(clf.predict(X).tolist(), paths, strict=True)
+        ]
+    )
+
+
+@BOTH
 def test_a_decision_that_stops_early_gives_a_path_that_ends(cls):
     X, which = rows_of(PATHS)
     clf = make(cls, None, decision=Threshold(1.0)).fit(X, as_paths("array", which))
@@ -184,6 +217,392 @@ def test_a_column_of_tuples_is_a_column_of_labels(cls):
 def test_tuples_are_nodes_of_a_dict_too(cls):
     clf = make(cls, {"r": [("x", 1), ("y", 2)]}).fit(np.eye(2), [("x", 1), ("y", 2)])
     assert clf.predict(np.eye(2)).tolist() == [("x", 1), ("y", 2)]
+
+
+# -- labels of types that scikit-learn does not know
+
+
+class Kind(enum.Enum):
+    CAT, DOG = "cat", "dog"
+
+
+class Name(str, enum.Enum):
+    CAT, DOG = "cat", "dog"
+
+
+KINDS = {
+    "object integers": (1, 2),
+    "numpy integers": (np.int64(1), np.int64(2)),
+    "large integers": (2**70, 2**71),
+    "Enum": (Kind.CAT, Kind.DOG),
+    "Enum of strings": (Name.CAT, Name.DOG),
+    "date": (datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)),
+    "datetime": (datetime.datetime(2020, 1, 1), datetime.datetime(2021, 1, 1)),
+    "Timestamp": (pd.Timestamp(2020, 1, 1), pd.Timestamp(2021, 1, 1)),
+    "Decimal": (Decimal("0.1"), Decimal("0.2")),
+    "frozenset": (frozenset("ab"), frozenset("b")),  # these two have no order
+    "bytes": (b"cat", b"dog"),
+    "float": (0.1, 0.2),
+    "types": (int, str),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("form", ["list", "object array", "series"])
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_labels_of_types_that_scikit_learn_does_not_know(cls, kind, given, form):
+    names = KINDS[kind]
+    X, which = rows_of(names, n=12, noise=0.1)
+    labels = [names[i] for i in which]
+    y = np.empty(len(labels), dtype=object)
+    y[:] = labels
+    y = {"list": labels, "object array": y, "series": pd.Series(labels)}[form]
+    clf = make(cls, {"top": list(names)} if given else None, learning_rate_init=0.5)
+    if kind == "float" and not given:
+        with pytest.raises(ValueError, match="Unknown label type: continuous"):
+            clf.fit(X, y)
+        return
+    clf.fit(X, y)
+    assert set(clf.classes_.tolist()) == set(names)
+    assert clf.predict(X).tolist() == labels
+    assert clf.score(X, y) == 1.0
+    wrong = [names[1 - i] for i in which[:3]] + labels[3:]
+    assert clf.score(X, wrong) == 0.75
+    with pytest.raises(ValueError, match="labels that are not in the hierarchy: 'zebra'"):
+        make(cls, {"top": list(names)}).fit(X, ["zebra", *labels[1:]])
+
+
+UNREADABLE = {
+    "a label among paths": (
+        [["a", "x"], "b", ["a", "y"]],
+        "row 0 of y is the list ['a', 'x'], and row 1 is 'b', which is no list: give each row a "
+        "path, in a list, or each row a label",
+    ),
+    "a path among labels": (
+        ["b", "b", ["a", "y"]],
+        "row 2 of y is the list ['a', 'y'], and row 0 is 'b', which is no list: give each row a "
+        "path, in a list, or each row a label",
+    ),
+    "None": (["a", None, "b"], "row 1 of y has no label: it is None"),
+    "NaN": (["a", "b", np.nan], "row 2 of y has no label: it is nan"),
+    "a dict": (
+        ["a", {}, "b"],
+        "row 1 of y is {}: a label must be hashable, as strings, numbers and tuples of them are",
+    ),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_a_row_that_cannot_be_read_is_named(cls, case, given):
+    y, message = UNREADABLE[case]
+    array = np.empty(3, dtype=object)
+    array[:] = y
+    for form in (y, array):
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            make(cls, {"a": ["x", "y"], "b": ["z"]} if given else None).fit(np.eye(3), form)
+
+
+# -- tables of other libraries
+
+
+class PolarsColumn:
+    """What is used of a polars.Series."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def to_list(self):
+        return list(self.values)
+
+
+class PolarsFrame:
+    """What is used of a polars.DataFrame."""
+
+    def __init__(self, columns):
+        self.columns = columns
+
+    def get_columns(self):
+        return [PolarsColumn(values) for values in self.columns.values()]
+
+    def __len__(self):
+        return len(next(iter(self.columns.values())))
+
+
+class ArrowColumn:
+    """What is used of a pyarrow.Array or ChunkedArray."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def to_pylist(self):
+        return list(self.values)
+
+
+class ArrowTable:
+    """What is used of a pyarrow.Table or RecordBatch."""
+
+    def __init__(self, columns):
+        self.columns = columns
+
+    def itercolumns(self):
+        return map(ArrowColumn, self.columns.values())
+
+
+def table_of(library):
+    """Return what makes a table of columns, and what makes one column, in a library."""
+    if library == "polars":
+        pl = pytest.importorskip("polars")
+        return pl.DataFrame, pl.Series
+    if library == "pyarrow":
+        pa = pytest.importorskip("pyarrow")
+        return pa.table, pa.array
+    return {
+        "as polars": (PolarsFrame, PolarsColumn),
+        "as pyarrow": (ArrowTable, ArrowColumn),
+        "pandas": (pd.DataFrame, pd.Series),
+    }[library]
+
+
+LIBRARIES = pytest.mark.parametrize(
+    "library", ["polars", "pyarrow", "as polars", "as pyarrow", "pandas"]
+)
+
+
+@BOTH
+@LIBRARIES
+@pytest.mark.parametrize("given", [True, False])
+def test_tables_of_paths(cls, library, given):
+    make_table, _ = table_of(library)
+    X, which = rows_of(PATHS, n=25, noise=0.1)
+    y = as_paths("None", which)
+    table = make_table({"top": y[:, 0].tolist(), "bottom": y[:, 1].tolist()})
+    hierarchy = Hierarchy.from_paths([list(path) for path in PATHS]) if given else None
+    clf = make(cls, hierarchy, learning_rate_init=0.5).fit(X, table)
+    assert clf.hierarchy_ == Hierarchy.from_paths([list(path) for path in PATHS])
+    assert clf.predict(X).tolist() == as_paths("array", which).tolist()
+    assert clf.score(X, table) == 1.0
+    wrong = make_table({"top": y[:, 0].tolist(), "bottom": [*y[1:, 1].tolist(), "y"]})
+    right = [(a == b).all() for a, b in zip(y, np.c_[y[:, 0], [*y[1:, 1], "y"]], strict=True)]
+    assert clf.score(X, wrong) == np.mean(right) < 1
+    weight = np.arange(25)
+    assert clf.score(X, wrong, weight) == pytest.approx(np.average(right, weights=weight))
+    dropped = make(cls, None).fit(X, table, sample_weight=which != 0)  # without A, x
+    assert set(dropped.classes_) == {("A", "other"), ("B", "other"), "y", "C"}
+
+
+@BOTH
+@LIBRARIES
+@pytest.mark.parametrize("labels", [["a", "b"], [1, 2], [datetime.date(2020, 1, 1), "b"]])
+def test_columns_of_labels(cls, library, labels):
+    make_table, make_column = table_of(library)
+    if library in ("polars", "pyarrow") and "b" in labels and "a" not in labels:
+        pytest.skip("a column has one type")
+    X, which = rows_of(labels, n=12, noise=0.1)
+    y = [labels[i] for i in which]
+    clf = make(cls, {"top": labels}, learning_rate_init=0.5).fit(X, make_column(y))
+    assert clf.classes_.tolist() == labels
+    assert clf.predict(X).tolist() == y
+    assert clf.score(X, make_column(y[6:] + y[:6])) == np.mean(np.array(y) == y[6:] + y[:6])
+    with pytest.warns(DataConversionWarning, match="A column-vector y was passed"):
+        column = make(cls, {"top": labels}, learning_rate_init=0.5).fit(X, make_table({"y": y}))
+    np.testing.assert_array_equal(column.predict_proba(X), clf.predict_proba(X))
+    assert column.score(X, make_table({"y": y})) == 1.0
+
+
+@BOTH
+@LIBRARIES
+def test_tables_of_several_labels_per_row_are_refused(cls, library):
+    make_table, _ = table_of(library)
+    table = make_table({"x": [1, 0], "y": [0, 1]})
+    with pytest.raises(ValueError, match=r"^y holds several labels per row \(its 2 columns hold "):
+        make(cls, None).fit(np.eye(2), table)
+
+
+# -- score
+
+
+COLUMNS_OF_ONE = {
+    "lists": lambda y: [[label] for label in y],
+    "tuples": lambda y: [(label,) for label in y],
+    "array": lambda y: np.array(y)[:, None],
+    "objects": lambda y: np.array(y, dtype=object)[:, None],
+    "frame": lambda y: pd.DataFrame({"label": y}),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("labels", [["fruit", "bread", "car"], [1, 2, 3]])
+@pytest.mark.parametrize("form", COLUMNS_OF_ONE)
+def test_the_score_of_a_single_column_is_that_of_its_labels(cls, form, labels):
+    X, which = rows_of(labels, n=30, noise=1.0)
+    y = [labels[i] for i in which]
+    column = COLUMNS_OF_ONE[form](y)
+    tree = {"some": labels[:2], "others": labels[2:]}
+    clf = make(cls, tree).fit(X, y)
+    right = [a == b for a, b in zip(clf.predict(X).tolist(), y, strict=True)]
+    assert 0 < np.mean(right) < 1
+    assert clf.score(X, column) == np.mean(right)
+    assert clf.score(X, column, which) == pytest.approx(np.average(right, weights=which))
+    with pytest.warns(DataConversionWarning, match="A column-vector y was passed"):
+        scores = cross_val_score(make(cls, tree), X, column, cv=KFold(3), error_score="raise")
+    np.testing.assert_array_equal(scores, cross_val_score(make(cls, tree), X, y, cv=KFold(3)))
+
+
+@BOTH
+def test_names_and_tuples_beside_each_other(cls):
+    """A name that occurs in several branches makes some labels tuples, which no array sorts."""
+    paths = [list(path) for path in PATHS]
+    hierarchy = Hierarchy.from_paths(paths)
+    X, which = rows_of(PATHS, n=60)
+    y = hierarchy.leaves_from_paths([paths[i] for i in which])
+    assert {type(label) for label in y} == {str, tuple}
+    clf = make(cls, hierarchy, early_stopping=True, class_weight={("A", "other"): 2.0, "x": 3.0})
+    for form in (y, y.tolist()):
+        clf.fit(X, form)
+        right = [a == b for a, b in zip(clf.predict(X), y, strict=True)]
+        assert clf.score(X, form) == np.mean(right)
+        assert clf.score(X, form, which) == pytest.approx(np.average(right, weights=which))
+    scores = cross_val_score(make(cls, hierarchy), X, y, cv=KFold(3), error_score="raise")
+    as_strings = {("A", "other"): "A/other", ("B", "other"): "B/other"}
+    named = np.array([as_strings.get(label, label) for label in y])
+    tree = hierarchy.relabel(as_strings)
+    np.testing.assert_array_equal(scores, cross_val_score(make(cls, tree), X, named, cv=KFold(3)))
+    # Strings are all that scikit-learn needs for stratified splits and for "accuracy".
+    cross_val_score(make(cls, tree), X, named, scoring="accuracy", error_score="raise")
+
+
+@BOTH
+def test_score_says_what_it_cannot_compare(cls):
+    clf = make(cls).fit(X, Y)
+    with pytest.raises(ValueError, match=r"^y holds paths, and \w+ was fitted to single labels"):
+        clf.score(X, P)
+    with pytest.raises(ValueError, match=r"^y holds several labels per row \(row 0 is the set"):
+        clf.score(X, [{label} for label in Y])
+    codes = np.unique(Y, return_inverse=True)[1]
+    with pytest.raises(ValueError, match=r"look encoded .* hierarchy\.relabel\("):
+        clf.score(X, codes)
+    # Of other types than all nodes: not 0, but an error. A label that is merely unseen is wrong.
+    numbered = make(cls, {1: [110, 111], 2: [210, 211]}).fit(
+        X, np.array([110, 111, 210, 211])[WHICH]
+    )
+    with pytest.raises(ValueError, match="labels that are not in the hierarchy: '0110', '0111'"):
+        numbered.score(X, np.array(["0110", "0111", "0210", "0211"])[WHICH])
+    assert numbered.score(X, np.full(len(X), 999)) == 0
+    with pytest.raises(ValueError, match="labels that are not in the hierarchy: '0110', '0111'"):
+        make(cls, {1: [110, 111]}).fit(X, np.array(["0110", "0111", "110", "111"])[WHICH])
+    paths = make(cls, None).fit(X, [[int(i) // 2, int(i) + 10] for i in WHICH])
+    with pytest.raises(ValueError, match=r"^row 0, step 0: '0' is not a child of the root"):
+        paths.score(X, [[str(i // 2), str(i + 10)] for i in WHICH])
+    assert paths.score(X, np.full((len(X), 2), 999)) == 0
+
+
+# -- several labels per row
+
+FLAGS = np.array([[1, 0, 1], [0, 1, 0], [1, 1, 0]])
+COLUMNS = "its 3 columns hold nothing but 0 and 1"
+SEVERAL = {
+    "integers": (FLAGS, COLUMNS),
+    "booleans": (FLAGS.astype(bool), COLUMNS),
+    "floats": (FLAGS.astype(np.float32), COLUMNS),
+    "objects": (FLAGS.astype(object), COLUMNS),
+    "lists": (FLAGS.tolist(), COLUMNS),
+    "tuples": ([tuple(row) for row in FLAGS.tolist()], COLUMNS),
+    "a frame": (pd.DataFrame(FLAGS, columns=["x", "y", "z"]), COLUMNS),
+    "a frame of booleans": (pd.DataFrame(FLAGS == 1, columns=["x", "y", "z"]), COLUMNS),
+    "sparse": (sp.csr_array(FLAGS), "it is a sparse matrix"),
+    "a sparse column": (sp.csr_array(FLAGS[:, :1]), "it is a sparse matrix"),
+    "sets": ([{"x"}, {"y"}, {"z"}], "row 0 is the set {'x'}"),
+    "a set": (["x", {"y"}, "z"], "row 1 is the set {'y'}"),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("hierarchy", [None, {"a": ["x", "y"], "b": ["z"]}, {1: [2, 0], 3: [4]}])
+@pytest.mark.parametrize("case", SEVERAL)
+def test_several_labels_per_row_are_refused(cls, case, hierarchy):
+    y, found = SEVERAL[case]
+    cure = "; if these are paths, give hierarchy=Hierarchy.from_paths(y)"
+    message = (
+        f"y holds several labels per row ({found}), and {cls.__name__} takes one: a label, or "
+        f"the path to it{cure if hierarchy is None and found == COLUMNS else ''}"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        make(cls, hierarchy).fit(np.eye(3), y)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("y", "found"),
+    [
+        ([frozenset("x"), frozenset("yz")], "row 0 is the set frozenset({'x'})"),
+        ([["a", "x"], ["y", "z"]], "row 1 holds the leaves 'y', 'z'"),
+        ([["x"], ["y", "x", "z"]], "row 1 holds the leaves 'y', 'x', 'z'"),
+    ],
+)
+def test_several_nodes_per_row_are_refused(cls, y, found):
+    message = f"y holds several labels per row ({found}), and {cls.__name__} takes one: "
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        make(cls, {"a": ["x", "y"], "b": ["z"]}).fit(np.eye(2), y)
+
+
+@BOTH
+@pytest.mark.parametrize("form", [np.array, list, pd.DataFrame])
+def test_paths_of_numbers_are_paths(cls, form):
+    clf = make(cls, None).fit(np.eye(2), form([[1, 0], [2, 3]]))
+    assert clf.hierarchy_ == Hierarchy([(Hierarchy.ROOT, 1), (Hierarchy.ROOT, 2), (1, 0), (2, 3)])
+    assert clf.predict(np.eye(2)).tolist() == [[1, 0], [2, 3]]
+    # With a hierarchy that has them, paths of 0 and 1 are paths, too.
+    for y in ([[0, 0], [0, 1], [1, 0]], [[1, 0], [1, 0], [1, 0]]):
+        clf = make(cls, Hierarchy.from_paths(y)).fit(np.eye(3), form(y))
+        assert clf.predict(np.eye(3)).tolist() == y
+
+
+# -- rows of weight 0
+
+WITH_ZEROS = {
+    "paths": (None, [["a", ""], ["a", "b"], ["a", "c"], ["d", "e"]], ["b", "e"]),
+    "ragged paths": (None, [["a"], ["a", "b"], ["a", "c"], ["d", "e"]], ["b", "e"]),
+    "a frame": (
+        None,
+        pd.DataFrame([["a", None], ["a", "b"], ["a", "c"], ["d", "e"]]),
+        ["b", "e"],
+    ),
+    "several types": (None, [1, "b", "c", "e"], [1, "b", "e"]),
+    "strings": (None, ["a", "b", "c", "e"], ["a", "b", "e"]),
+    "paths in a tree": (
+        {"a": ["b", "c"], "d": ["e"], "f": ["g"]},
+        [["a", "b"], ["a", "b"], ["f", "g"], ["d", "e"]],
+        ["b", "e"],
+    ),
+    "no path at all": (None, [["a", "b"], ["a", "b"], ["", ""], ["d", "e"]], ["b", "e"]),
+    "no node": ({"a": ["b", "c"], "d": ["e"]}, ["b", "c", "zebra", "e"], ["b", "c", "e"]),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("case", WITH_ZEROS)
+@pytest.mark.parametrize("more", [{}, {"class_weight": "balanced"}, {"early_stopping": True}])
+def test_a_row_of_weight_0_is_as_if_it_were_not_there(cls, case, more):
+    hierarchy, y, classes = WITH_ZEROS[case]
+    times = 5  # so that some can be held out
+    X = np.tile(np.eye(4), (times, 1))
+    y = pd.concat([y] * times) if isinstance(y, pd.DataFrame) else y * times
+    weight = np.array([1.0, 2.0, 0.0, 1.0] * times)
+    clf = make(cls, hierarchy, **more).fit(X, y, sample_weight=weight)
+    assert clf.classes_.tolist() == classes
+    kept = weight > 0
+    rest = y[kept] if isinstance(y, pd.DataFrame) else [y[i] for i in np.flatnonzero(kept)]
+    without = make(cls, hierarchy, **more).fit(X[kept], rest, sample_weight=weight[kept])
+    np.testing.assert_array_equal(clf.predict_proba(X), without.predict_proba(X))
+
+
+def test_rows_are_numbered_with_those_of_weight_0():
+    y = [["food", "bread"], ["toys", "car"], ["toys", "zebra"]]
+    with pytest.raises(ValueError, match=r"^row 2, step 1: 'zebra' is not a child of 'toys'"):
+        make().fit(np.eye(3), y, sample_weight=[0, 1, 1])
 
 
 # -- inner nodes as labels
@@ -278,6 +697,72 @@ def test_class_weights_of_inner_nodes(cls):
 
 
 @BOTH
+@pytest.mark.parametrize(
+    ("hierarchy", "y", "key"),
+    [
+        (SHOP, ["fruit", "bread", "car"], "doll"),
+        (SHOP, ["fruit", "bread", "car"], "toys"),
+        (SHOP, [["food", "fruit"], ["food", "bread"], ["toys", "car"]], "doll"),
+        (None, ["fruit", "bread", "car"], "doll"),
+        (None, [["food", "fruit"], ["food", "bread"], ["toys", "car"]], "doll"),
+        (None, [["food", "fruit"], ["food", "bread"], ["toys", "car"]], ("toys", "other")),
+        (None, [1, "bread", "car"], "doll"),
+        (BalancedHierarchy(branching=2), ["fruit", "bread", "car"], "doll"),
+    ],
+)
+def test_class_weights_of_labels_that_a_fold_lacks_are_ignored(cls, hierarchy, y, key):
+    names = [row[-1] if isinstance(row, list) else row for row in y]
+    weight = {names[0]: 5.0, names[1]: 3.0, names[2]: 1.0}
+    more = make(cls, hierarchy, class_weight=weight | {key: 7.0}).fit(np.eye(3), y)
+    by_row = make(cls, hierarchy).fit(np.eye(3), y, sample_weight=[5, 3, 1])
+    np.testing.assert_allclose(more.predict_proba(np.eye(3)), by_row.predict_proba(np.eye(3)))
+
+
+def test_class_weights_in_folds():
+    X, which = rows_of(["fruit", "bread", "car"], n=31)
+    y = np.array(["fruit", "bread", "car"])[which]
+    y[-1] = "doll"
+    weight = {"fruit": 5.0, "bread": 3.0, "car": 1.0, "doll": 9.0}
+    for hierarchy in (SHOP, None):
+        clf = make(hierarchy=hierarchy, class_weight=weight, epochs=2)
+        scores = cross_val_score(clf, X, y, cv=KFold(3), error_score="raise")
+        assert (scores > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("hierarchy", "weight", "message"),
+    [
+        (
+            SHOP,
+            {"fruit": 5.0, "bread": 1.0, "car": 1.0, "bred": 2.0},
+            "class_weight has keys that are no labels: ['bred']; labels are such as ['bread', "
+            "'car', 'fruit']",
+        ),
+        (
+            None,
+            {"fruit": 5.0, "bred": 2.0},
+            "class_weight has keys that are no labels: ['bred']; labels are such as ['bread', "
+            "'car', 'fruit']. Keys of labels that y lacks are ignored where each label of y has "
+            "a weight, or where they are nodes of a given hierarchy; these have none: 'bread', "
+            "'car'",
+        ),
+    ],
+)
+def test_class_weights_that_may_be_misspelt_are_refused(hierarchy, weight, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        make(hierarchy=hierarchy, class_weight=weight).fit(np.eye(3), ["fruit", "bread", "car"])
+
+
+def test_class_weights_of_another_type_say_so():
+    """The message is that of the lookup."""
+    tree = {1: [110, 111], 2: [210]}
+    with pytest.raises(ValueError, match=r"^class_weight has keys that are no labels: .*'0110'"):
+        make(hierarchy=tree, class_weight={"0110": 2.0}).fit(np.eye(3), [110, 111, 210])
+    with pytest.raises(ValueError, match=r"^class_weight has .* look encoded .*relabel\("):
+        make(class_weight={0: 2.0, 1: 3.0}).fit(np.eye(3), ["fruit", "bread", "car"])
+
+
+@BOTH
 def test_balanced_counts_leaf_rows(cls):
     labels = ["fruit"] * 6 + ["bread"] * 2 + ["food"] * 3 + ["car"] * 4 + ["toys"] + ["other"] * 5
     X, which = rows_of(labels)
@@ -289,6 +774,60 @@ def test_balanced_counts_leaf_rows(cls):
     balanced = make(cls, class_weight="balanced").fit(X, y)
     by_row = make(cls).fit(X, y, sample_weight=[of_row[label] for label in y])
     np.testing.assert_allclose(balanced.predict_proba(X), by_row.predict_proba(X), rtol=1e-6)
+
+
+# -- edges from child to parent
+
+UPWARDS = [("cat", "animal"), ("dog", "animal"), ("oak", "plant")]
+REVERSED = {
+    "edges": UPWARDS,
+    "a dict": {child: [parent] for child, parent in UPWARDS},
+    "a graph": nx.DiGraph(UPWARDS),
+    "a hierarchy": Hierarchy(UPWARDS),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("case", REVERSED)
+def test_reversed_edges_are_named(cls, case):
+    message = (
+        "the edges of the hierarchy seem reversed: no label of y is a leaf, labels such as 'cat', "
+        "'dog', 'oak' have no parent, and the only leaves are 'animal', 'plant'. An edge is "
+        "(parent, child): if 'animal' is the parent of 'cat', give ('animal', 'cat') and not "
+        "('cat', 'animal')"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        make(cls, REVERSED[case]).fit(np.eye(3), ["cat", "dog", "oak"])
+
+
+@BOTH
+def test_reversed_edges_of_a_dag_and_of_coarse_rows_are_named(cls):
+    """An ontology in which a term has several parents, some rows known only to a term above."""
+    upwards = [("tomcat", "cat"), ("tomcat", "male"), ("queen", "cat"), ("kitten", "cat"),
+               ("cat", "animal"), ("male", "animal"), ("oak", "plant")]  # fmt: skip
+    with pytest.raises(
+        ValueError, match=r"such as 'kitten', 'tomcat' have .* \('cat', 'kitten'\) "
+    ):
+        make(cls, upwards).fit(np.eye(3), ["tomcat", "cat", "kitten"])
+    downwards = [(parent, child) for child, parent in upwards]
+    clf = make(cls, downwards).fit(np.eye(3), ["tomcat", "cat", "kitten"])
+    assert clf.classes_.tolist() == ["kitten", "queen", "tomcat"]
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("hierarchy", "y", "classes"),
+    [
+        ({"a": ["x", "y"], "b": ["z"]}, ["a", "b"], ["x", "y", "z"]),
+        ({"a": ["x"], "b": ["y"]}, ["a", "b"], ["x", "y"]),
+        ({"a": ["x", "y"], "b": ["y", "z"]}, ["a", "b"], ["x", "y", "z"]),
+        # More at the top than leaves, but a leaf is labelled, or the root has a name.
+        ({"a": ["x"], "b": ["x"], "c": ["z"]}, ["a", "x"], ["x"]),
+        ({"r": ["a", "b", "c"], "a": ["x"], "b": ["x"], "c": ["z"]}, ["a", "c"], ["x", "z"]),
+    ],
+)
+def test_coarse_labels_are_no_reversed_edges(cls, hierarchy, y, classes):
+    assert make(cls, hierarchy).fit(np.eye(2), y).classes_.tolist() == classes
 
 
 # -- hierarchies of any shape
@@ -359,6 +898,9 @@ def test_any_hierarchy_any_labels(cls, hierarchy, seed):
     rng = np.random.default_rng(seed)
     labels = rng.choice(len(hierarchy), size=min(4, len(hierarchy)), replace=False)
     labels = [hierarchy.nodes[i] for i in labels]
+    # What has more nodes at its top than leaves is taken for edges from child to parent.
+    n_top = len(hierarchy.children(hierarchy.root))
+    assume(n_top <= len(hierarchy.leaves) or not set(hierarchy.leaves).isdisjoint(labels))
     X, which = rows_of(labels, n=24)
     y = np.array(labels)[which]
     clf = make(cls, hierarchy, epochs=2).fit(X, y)
@@ -399,7 +941,7 @@ def test_a_part_of_wordnet(data_home):
     with gzip.open(file, "rt", newline="") as lines:
         edges = [(row["parent"], row["child"]) for row in csv.DictReader(lines)]
     dag = part_below(edges, "00015388")
-    n_parents = np.bincount(dag.edge_children, minlength=len(dag))
+    n_parents = np.bincount(dag.arrays.edge_children, minlength=len(dag))
     leaves = dag.leaf_indices
     several = [dag.nodes[i] for i in leaves[n_parents[leaves] > 1][:6]]
     others = [dag.nodes[i] for i in leaves[n_parents[leaves] == 1][::200]]

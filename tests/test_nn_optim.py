@@ -350,6 +350,42 @@ def test_novograd_has_one_scale_for_all_rows(saved, copies):
     np.testing.assert_allclose(weight.detach(), mean, rtol=1e-12)
 
 
+@pytest.mark.parametrize("place", range(4))
+def test_a_gradient_without_rows_is_a_step_of_novograd_in_place(place):
+    """The scale, a mean over entries, is that of the other steps; places and decay count it."""
+    start = parameter().detach().numpy()
+    touched, rates = [[0, 2], [2], [1, 2, 4]], RATES[:4]
+    grads = gradients(touched)
+    weight = parameter()
+    optimizer = LazyNovoGrad([weight], **OPTIONS)
+    steps = [(grads[i : i + 1], [touched[i]]) for i in range(3)]
+    steps.insert(place, (np.zeros((1, 5, 2)), [[]]))
+    for lr, step in zip(rates, steps, strict=True):
+        optimizer.param_groups[0]["lr"] = lr
+        take_steps(optimizer, weight, *step)
+
+    # The same without it, then its place among the others, which is the one before.
+    places = [start]
+    for n_steps in range(1, 4):
+        kept = [lr for i, lr in enumerate(rates) if i != place][:n_steps]
+        places.append(numpy_novograd(start, grads[:n_steps], touched[:n_steps], kept)[0])
+    np.testing.assert_allclose(weight.detach(), places[-1], rtol=1e-12)
+    visited = places[1:]
+    visited.insert(place, places[place])
+    mean = np.average(visited, axis=0, weights=[6, 24, 60, 120])
+    optimizer.flush()
+    decay = np.prod([1 - lr * OPTIONS["weight_decay"] for lr in rates])
+    np.testing.assert_allclose(weight.detach(), mean * decay, rtol=1e-12)
+
+
+def test_novograd_with_no_gradient_but_empty_ones_decays_alone():
+    weight, start = parameter(), parameter().detach().numpy()
+    optimizer = LazyNovoGrad([weight], **OPTIONS)
+    take_steps(optimizer, weight, gradients([[], []]), [[], []])
+    optimizer.flush()
+    np.testing.assert_allclose(weight.detach(), start * (1 - 0.05 * 0.3) ** 2, rtol=1e-14)
+
+
 def test_novograd_adds_up_a_row_that_a_gradient_holds_twice():
     once, twice = parameter(), parameter()
     once.grad = as_sparse(np.array([[0, 0], [3, 1], [0, 0], [5, -1], [0, 0.0]]), [1, 3])

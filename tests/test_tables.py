@@ -83,7 +83,7 @@ def test_levels_are_named_by_the_columns_of_y():
     with pytest.raises(ValueError, match=message):
         clf.level_classes("genus")
     # Labels have no columns, so nothing but numbers and words names a level.
-    with pytest.raises(ValueError, match=r'an integer, "leaf", "parent", got \'order\''):
+    with pytest.raises(ValueError, match=r'an integer, "leaf" or "parent", got \'order\''):
         make().fit(X, y).predict(X, level="order")
 
 

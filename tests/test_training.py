@@ -1,8 +1,12 @@
 """The bridge to skorch: batches, precision, stopping, callbacks, interruptions, pickles."""
 
 import copy
+import os
 import pickle
 import re
+import signal
+import threading
+import time
 import warnings
 
 import numpy as np
@@ -14,6 +18,7 @@ from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import f1_score
 from sklearn.utils import check_random_state
+from sklearn.utils.parallel import Parallel, delayed
 from skorch.callbacks import (
     Callback,
     Checkpoint,
@@ -179,6 +184,48 @@ def test_an_empty_row_of_a_sparse_matrix_is_a_row_of_zeros():
     clf = make(optimizer="adam").fit(X, np.append(y, ["a", "a", "b"]))
     alone = clf.predict_proba(np.zeros((1, 30)))
     np.testing.assert_allclose(clf.predict_proba(X)[-3:], alone.repeat(3, axis=0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("hidden", [(), (3,)])
+@pytest.mark.parametrize("optimizer", ["auto", "adamw", "adam", "sgd"])
+def test_a_batch_of_rows_without_any_value_moves_the_biases_alone(hidden, optimizer):
+    """Each row is a batch; the last one by itself says what an empty one teaches."""
+    X = sp.csr_array([[1.0, 0], [0, 2], [3, 1], [0, 0]])
+    y = np.array(["b", "c", "d", "a"])
+    params = {"hidden_layer_sizes": hidden, "optimizer": optimizer, "weight_decay": 0.0}
+    params |= {"batch_size": 1, "epochs": 3}
+    clf = make(**params).fit(X, y)
+    assert np.isfinite(clf.predict_node_proba(X)).all()
+    assert all(parameter.isfinite().all() for parameter in clf.net_.module_.parameters())
+    nothing = sp.csr_array((4, 2))
+    start = make(**params, callbacks=[Begin()]).fit(nothing, y) and Begin.weights
+    clf = make(**params).fit(nothing, y)
+    for name, value in clf.net_.module_.state_dict().items():
+        is_first = name == ("hidden.0.weight" if hidden else "head.linear.weight")
+        assert torch.equal(value, start[name]) == is_first
+
+
+def test_batches_of_padding_alone_leave_the_vectors_of_words():
+    X = np.zeros((8, 3), dtype=int)
+    y = LEAVES[np.arange(8) % 4]
+    X[:4] = 1 + np.arange(12).reshape(4, 3) % 3
+    params = {"encoder": LSTMEncoder(3, embedding_dim=2), "hidden_layer_sizes": ()}
+    params |= {"batch_size": 1, "weight_decay": 0.0}
+    start = make(**params, callbacks=[Begin()]).fit(X, y) and Begin.weights
+    clf = make(**params).fit(X, y)
+    assert np.isfinite(clf.predict_proba(X)).all()
+    name = "encoder.embedding.weight"
+    moved = (clf.net_.module_.state_dict()[name] != start[name]).any(dim=1)
+    assert moved.tolist() == [False, True, True, True]
+
+
+class Begin(Callback):
+    """Keeps the weights at the start."""
+
+    weights = None
+
+    def on_train_begin(self, net, **kwargs):
+        Begin.weights = {name: value.clone() for name, value in net.module_.state_dict().items()}
 
 
 # -- types and layouts of arrays
@@ -364,6 +411,32 @@ def test_a_loss_that_still_falls_at_the_limit_is_warned_of():
     make(epochs=3, early_stopping=True).set_params(n_iter_no_change=2).fit(X, y)
 
 
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"hidden_layer_sizes": (), "early_stopping": True},
+        {"encoder": lambda: torch.nn.Linear(4, 3)},
+        {"optimizer": torch.optim.RMSprop, "callbacks": [GradientNormClipping(0.1)]},
+    ],
+)
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_array], ids=["dense", "sparse"])
+def test_fit_trains_where_gradients_are_switched_off(off, params, layout):
+    X, y = data()
+    rows = X if "encoder" in params else layout(X)
+    once = make(**params, epochs=4).fit(rows, y)
+    with off():
+        clf = make(**params, epochs=2, warm_start=True).fit(rows, y)
+        assert torch.is_inference_mode_enabled() == (off is torch.inference_mode)
+        assert not torch.is_grad_enabled()
+    if "early_stopping" not in params:
+        clf.fit(rows, y)  # what was made there can be trained anywhere
+        assert clf.loss_curve_ == once.loss_curve_
+        np.testing.assert_array_equal(clf.predict_proba(rows), once.predict_proba(rows))
+    assert clf.loss_curve_[:2] == once.loss_curve_[:2]
+
+
 # -- randomness
 
 
@@ -392,6 +465,117 @@ def test_equal_seeds_give_equal_models_and_global_generators_stay(cls, params):
         .predict_proba(X)
     )
     assert abs(other - results[0]).max() > 1e-4
+
+
+class Noisy(torch.nn.Module):
+    """Draws from torch's global generator, in training and after it."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(4, 6)
+
+    def forward(self, x):
+        noise = torch.rand(x.shape, dtype=x.dtype)
+        return torch.nn.functional.dropout(self.linear(x + noise * self.training), 0.3)
+
+
+RANDOM = {
+    "hidden": ({"dropout": 0.5}, data()[0]),
+    "module": ({"encoder": Noisy, "early_stopping": True}, data()[0]),
+    "words": (
+        {"encoder": LSTMEncoder(4, embedding_dim=3, dropout=0.3)},
+        np.random.default_rng(0).integers(1, 20, size=(60, 3)),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", RANDOM)
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_fits_side_by_side_are_those_one_after_another(kind, backend):
+    params, X = RANDOM[kind]
+    y = data()[1]
+
+    def fit(seed):
+        clf = make(**params, learning_rate_init=0.05, epochs=6, batch_size=4)
+        return clf.set_params(random_state=seed).fit(X, y).loss_curve_
+
+    alone = [fit(seed) for seed in range(6)]
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    for _ in range(2 if backend == "threading" else 1):
+        assert Parallel(n_jobs=3, backend=backend)(delayed(fit)(s) for s in range(6)) == alone
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("kind", ["hidden", "words"])
+def test_our_own_dropout_leaves_the_global_generator_alone(kind):
+    """It is not even borrowed for a while, so that fits in threads need not wait."""
+
+    class Ask(Callback):
+        def on_batch_end(self, net, **kwargs):
+            assert torch.equal(torch.get_rng_state(), before)
+
+    params, X = RANDOM[kind]
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    clf = make(**params, callbacks=[Ask()]).fit(X, data()[1])
+    assert clf.loss_curve_ != make(**params | {"random_state": 1}).fit(X, data()[1]).loss_curve_
+
+
+@pytest.mark.parametrize("kind", ["hidden", "module", "words"])
+def test_what_an_epoch_draws_depends_on_its_number_alone(kind):
+    """Not on the fit it is in: two warm fits with dropout are one long one, pickled between."""
+    params, X = RANDOM[kind]
+    params = {**params, "early_stopping": False}
+    y = data()[1]
+    once = make(**params, epochs=5).fit(X, y)
+    twice = make(**params, epochs=2, warm_start=True).fit(X, y)
+    twice = pickle.loads(pickle.dumps(twice)).set_params(max_iter=3, n_iter_no_change=3).fit(X, y)
+    assert once.loss_curve_ == twice.loss_curve_
+
+
+def test_a_module_may_fit_another_classifier_in_its_turn():
+    class Nested(Callback):
+        def on_batch_end(self, net, **kwargs):
+            make(encoder=Noisy, epochs=1).fit(*data())
+
+    X, y = data()
+    clf = make(encoder=Noisy, epochs=2, callbacks=[Nested()]).fit(X, y)
+    plain = make(encoder=Noisy, epochs=2, callbacks=[Count()]).fit(X, y)
+    assert clf.loss_curve_ == plain.loss_curve_
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_forked_during_an_epoch_can_fit():
+    class Fork(Callback):
+        child = None
+
+        def on_batch_end(self, net, **kwargs):
+            if Fork.child is None:
+                Fork.child = 0
+                thread = threading.Thread(target=fork)  # the lock is another thread's
+                thread.start()
+                thread.join()
+
+    def fork():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads
+            Fork.child = os.fork()
+        if not Fork.child:
+            try:
+                make(encoder=Noisy, epochs=1).fit(*data())
+                os._exit(7)
+            finally:
+                os._exit(1)
+
+    make(encoder=Noisy, epochs=1, callbacks=[Fork()]).fit(*data())
+    deadline = time.monotonic() + 60
+    while (ended := os.waitpid(Fork.child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if ended == (0, 0):
+        os.kill(Fork.child, signal.SIGKILL)
+        os.waitpid(Fork.child, 0)
+    assert os.waitstatus_to_exitcode(ended[1]) == 7
 
 
 def test_a_random_state_instance_moves_on_and_none_differs():
@@ -504,6 +688,7 @@ class Count(Callback):
         ({"activation": "tanh"}, "activation was 'relu' and is now 'tanh'"),
         ({"dropout": 0.5}, "dropout was 0.0 and is now 0.5"),
         ({"optimizer": "sgd"}, "optimizer was 'auto' and is now 'sgd'"),
+        ({"hidden_layer_sizes": None, "encoder": torch.nn.Flatten}, "encoder was None and is now"),
         ({"hierarchy": {"root": list("abcd")}}, "goes on training the classes and the hierarchy"),
     ],
 )
@@ -516,6 +701,20 @@ def test_a_warm_start_refuses_another_network(change, message):
         clf.fit(X, y)
     np.testing.assert_array_equal(clf.predict_proba(X), before)
     assert clf.n_iter_ == 4
+
+
+def test_a_warm_start_with_another_encoder_blames_the_encoder():
+    """And not hidden_layer_sizes, whose default is another with an encoder."""
+    X, y = data()
+    params = {"hidden_layer_sizes": None, "warm_start": True, "epochs": 1}
+    for before, after, message in [
+        (None, torch.nn.Flatten, "encoder was None and is now .*ModuleEncoder"),
+        (torch.nn.Flatten, None, "encoder was .*ModuleEncoder.* and is now None"),
+        (torch.nn.Flatten, LSTMEncoder(3), "encoder was .*ModuleEncoder.* is now .*LSTMEncoder"),
+    ]:
+        clf = make(**params, encoder=before).fit(X, y)
+        with pytest.raises(ValueError, match=message):
+            clf.set_params(encoder=after).fit(X, y)
 
 
 def test_a_warm_start_names_the_part_of_the_encoder_in_a_line():
@@ -842,15 +1041,102 @@ def test_a_warm_fit_that_breaks_off_can_be_taken_up_again(armed, error):
     with pytest.raises(type(error)):
         clf.fit(X, y)
     armed(None)
-    assert clf.loss_curve_ == curve
-    assert clf.n_iter_ == 3
-    # the weights are those of the last whole batch: one epoch and some batches on
+    # The weights are those of the last whole batch: one epoch and some batches on. What
+    # tells of epochs counts the whole one, which is that of a fit that does not break off.
     assert abs(clf.predict_proba(X) - proba).max() > 1e-5
+    whole = make(epochs=4).fit(X, y)
+    assert clf.loss_curve_ == whole.loss_curve_
+    assert clf.n_iter_ == 4
+    assert pickle.loads(pickle.dumps(clf)).loss_curve_ == whole.loss_curve_
+    assert abs(clf.predict_proba(X) - whole.predict_proba(X)).max() > 1e-6
     clf.fit(X, y)
     assert clf.loss_curve_[:3] == curve
     assert clf.n_iter_ == len(clf.net_.history) == 3 + 1 + 3  # no half epoch is counted
     assert all("train_loss" in row for row in clf.net_.history)
     assert clf.loss_curve_[-1] < curve[-1]
+
+
+class Hook(Callback):
+    """Raises once, in the hook and the epoch it is told."""
+
+    at = None
+
+    def maybe(self, hook, net):
+        if Hook.at == (hook, len(net.history)):
+            Hook.at = None
+            raise Hook.error
+
+    def on_train_begin(self, net, **kwargs):
+        self.maybe("on_train_begin", net)
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.maybe("on_epoch_begin", net)
+
+    def on_batch_begin(self, net, training, **kwargs):
+        self.maybe("on_batch_begin" if training else "on_valid_batch_begin", net)
+
+    def on_grad_computed(self, net, **kwargs):
+        self.maybe("on_grad_computed", net)
+
+    def on_epoch_end(self, net, **kwargs):
+        self.maybe("on_epoch_end", net)
+
+    def on_train_end(self, net, **kwargs):
+        self.maybe("on_train_end", net)
+
+
+# Where a second fit of three epochs breaks off, and how many the weights have then seen.
+PHASES = {
+    ("on_train_begin", 3): 3,
+    ("on_epoch_begin", 4): 3,
+    ("on_batch_begin", 5): 4,
+    ("on_grad_computed", 5): 4,
+    ("on_valid_batch_begin", 5): 5,
+    ("on_epoch_end", 5): 5,
+    ("on_train_end", 6): 6,
+}
+
+
+@pytest.mark.parametrize("at", PHASES, ids=lambda at: at[0])
+@ERRORS
+def test_epochs_are_counted_wherever_a_warm_fit_breaks_off(at, error):
+    if at[0] == "on_epoch_end" and isinstance(error, KeyboardInterrupt):
+        pytest.skip("there it is skorch's request to stop, see below")
+    X, y = data()
+    params = {"early_stopping": True, "tol": 0.0}
+    clf = make(**params, epochs=3, warm_start=True, callbacks=[Hook()]).fit(X, y)
+    Hook.at, Hook.error = at, error
+    with pytest.raises(type(error)) as caught:
+        clf.fit(X, y)
+    assert caught.value is error
+    assert clf.n_iter_ == len(clf.loss_curve_) == PHASES[at]
+    clf.fit(X, y)
+    assert clf.n_iter_ == PHASES[at] + 3
+    fresh = make(**params, epochs=3, callbacks=[Hook()])
+    before = snapshot(fresh)
+    Hook.at = at[0], at[1] - 3
+    with pytest.raises(type(error)):
+        fresh.fit(X, y)
+    assert snapshot(fresh) == before
+    assert not hasattr(fresh, "n_iter_")
+    assert not hasattr(fresh, "loss_curve_")
+
+
+def test_a_lazy_optimiser_owes_nothing_after_an_interruption(monkeypatch):
+    """Decay that was put off is caught up, so that the weights are those of whole steps."""
+    X, y = sparse_data()
+    X = sp.hstack([X, sp.csr_array((60, 2))]).tocsr()
+    params = {"hidden_layer_sizes": (), "weight_decay": 0.5, "learning_rate_init": 0.02}
+    for optimizer in ("auto", "adamw"):
+        params["optimizer"] = optimizer
+        clf = make(**params, callbacks=[Bomb()], epochs=1, warm_start=True).fit(X, y)
+        start = clf.net_.module_.head.linear.weight.detach()[-2:].clone()
+        monkeypatch.setattr(Bomb, "error", KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            clf.fit(X, y)
+        monkeypatch.setattr(Bomb, "error", None)
+        weight = clf.net_.module_.head.linear.weight.detach()[-2:]
+        np.testing.assert_allclose(weight, start * 0.99**2, rtol=1e-9)  # two batches
 
 
 def test_a_request_to_stop_at_the_end_of_an_epoch_is_no_interruption():
@@ -869,6 +1155,39 @@ def test_a_request_to_stop_at_the_end_of_an_epoch_is_no_interruption():
     np.testing.assert_array_equal(clf.predict_proba(X), expected)
 
 
+@pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")  # scikit-learn's own sum
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_array], ids=["dense", "sparse"])
+@pytest.mark.parametrize("params", [{}, {"hidden_layer_sizes": ()}, {"early_stopping": True}])
+@pytest.mark.parametrize(
+    ("dtype", "large"), [(np.float32, 3.4e38), (np.float32, 1e30), (np.float64, 1e308)]
+)
+def test_features_too_large_to_learn_from_are_an_error(dtype, large, params, layout):
+    """The square of a gradient is infinite, and Adam's steps are then 0: no loss tells."""
+    X, y = data()
+    X = X.astype(dtype)
+    X[:12] = np.where(X[:12] > 0, large, -large)
+    clf = make(cls=FlatSoftmaxClassifier, **params)
+    with pytest.raises(
+        ValueError,
+        match=rf"diverged: .* whose largest is {large:.3g}, or lower".replace("+", "\\+"),
+    ):
+        clf.fit(layout(X), y)
+    assert not hasattr(clf, "classes_")
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")  # scikit-learn's own sum
+def test_features_that_a_bounded_layer_takes_are_none():
+    """The limit of tanh is 1 or -1, and what follows it is computed as ever."""
+    X, y = data()
+    large = (X * 1e308).clip(-1e308, 1e308)
+    clf = make(activation="tanh").fit(large, y)
+    weight = clf.net_.module_.hidden[0].weight.detach().numpy()
+    hidden = np.sign(X.clip(-1, 1) @ weight)
+    head = clf.net_.module_.head
+    expected = head(torch.from_numpy(hidden)).exp().detach().numpy()
+    np.testing.assert_allclose(clf.predict_node_proba(large), expected, rtol=1e-9)
+
+
 def test_training_that_diverges_is_an_error():
     X, y = data()
     clf = make(optimizer="sgd", learning_rate_init=1e200, activation="identity")
@@ -884,9 +1203,25 @@ def test_a_warm_start_that_diverges_goes_back_to_where_it_started():
     with pytest.raises(ValueError, match="diverged"):
         clf.set_params(learning_rate_init=1e200).fit(X, y)
     np.testing.assert_array_equal(clf.predict_proba(X), expected)
+    assert clf.n_iter_ == epochs
     clf.set_params(learning_rate_init=1e-3).fit(X, y)
     assert clf.loss_curve_[-1] < clf.loss_curve_[0]
     assert clf.n_iter_ == 2 * epochs
+
+
+def test_a_warm_start_that_diverges_after_whole_epochs_forgets_them():
+    class Blow(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            if len(net.history) == 6:
+                net.set_params(lr=1e200)
+
+    X, y = data()
+    clf = make(optimizer="sgd", activation="identity", warm_start=True).fit(X, y)
+    expected, curve = clf.predict_proba(X), clf.loss_curve_
+    with pytest.raises(ValueError, match="diverged"):
+        clf.set_params(callbacks=[Blow()]).fit(X, y)
+    np.testing.assert_array_equal(clf.predict_proba(X), expected)
+    assert clf.loss_curve_ == curve
 
 
 # -- what is printed

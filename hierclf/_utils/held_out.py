@@ -266,7 +266,8 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             In [0, 1]. For scores that give credit to an ancestor see
             :mod:`hierclf.metrics`.
         """
-        return accuracy(y, self.predict(X), sample_weight)
+        predicted = self.predict(X)
+        return accuracy(y, predicted, sample_weight, self.hierarchy_, type(self).__name__)
 
     @property
     def classes_(self) -> NDArray[Any]:

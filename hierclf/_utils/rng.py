@@ -1,36 +1,54 @@
-"""torch's global random generators, which dropout and other people's modules draw from.
+"""torch's global random generators, which other people's modules draw from.
 
-They are not ours: whoever seeds them here finds them restored at the end.
+They are not ours, and all threads share them: whoever seeds them here has them alone, and
+leaves them as they were found.
 """
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
-
-@contextmanager
-def restored(device: str = "cpu") -> Iterator[None]:
-    """Restore the generators of the processor and of a device at the end."""
-    kind, index = torch.device(device).type, torch.device(device).index or 0
-    accelerators, kind = ([], "cuda") if kind == "cpu" else ([index], kind)
-    with torch.random.fork_rng(accelerators, device_type=kind):
-        yield
+# One that the same thread may take again: a module may fit another classifier.
+_lock = threading.RLock()
 
 
-def seed_global(seed: int, device: str = "cpu") -> None:
-    """Seed the generators of the processor and of a device; within :func:`restored`."""
-    torch.default_generator.manual_seed(seed)
-    kind = torch.device(device).type
-    if kind != "cpu":
-        getattr(torch, kind).manual_seed(seed)
+def _renew_lock() -> None:
+    global _lock  # in a forked process the thread that may hold it does not exist
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Draw from this seed on the processor, and restore its generator at the end."""
-    with restored():
-        seed_global(seed)
+def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
+    """Draw from this seed, on the processor and on a device, and restore the generators.
+
+    Other threads that want to do the same wait for the end.
+
+    Parameters
+    ----------
+    seed : int
+        The seed of both generators.
+    device : str
+        A device that torch knows.
+    """
+    kind, index = torch.device(device).type, torch.device(device).index
+    devices = []
+    if kind == "cuda":
+        devices = [torch.cuda.current_device() if index is None else index]
+    elif kind != "cpu":
+        devices = [index or 0]
+    with _lock, torch.random.fork_rng(devices, device_type="cuda" if kind == "cpu" else kind):
+        torch.default_generator.manual_seed(seed)
+        if kind == "cuda":
+            torch.cuda.default_generators[devices[0]].manual_seed(seed)
+        elif kind != "cpu":
+            getattr(torch, kind).manual_seed(seed)
         yield

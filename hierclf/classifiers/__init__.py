@@ -6,8 +6,7 @@
 ``_checks``        what is refused before any work
 ``_features``      X: checked, and turned into what the network reads
 ``_single_label``  y: one label or path per sample; predictions
-``_targets``       labels and paths, read as nodes of the hierarchy
-``_weights``       sample weights and class weights joined
+``_targets``       the node, and the weight, of each sample; the classes
 ``_batches``       samples cut into batches of tensors, and held out
 ``_net``           the skorch net, the only file that imports skorch
 ``_optimizer``     which optimiser moves the weights

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 
@@ -65,7 +66,9 @@ def resolve_device(device: str) -> str:
 def check_hidden_layer_sizes(sizes: Any, default: tuple[int, ...]) -> tuple[int, ...]:
     if sizes is None:
         return default
-    sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
+    if isinstance(sizes, np.ndarray) and not sizes.ndim:
+        sizes = sizes.item()
+    sizes = tuple(sizes) if isinstance(sizes, Iterable) else (sizes,)
     for size in sizes:
         if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
             raise ValueError(

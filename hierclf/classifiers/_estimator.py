@@ -26,7 +26,7 @@ from hierclf.classifiers._checks import (
 )
 from hierclf.classifiers._features import InputReader
 from hierclf.classifiers._net import HierarchyNet, LabelledRows, build_net, watch_loss
-from hierclf.classifiers._optimizer import OPTIMIZERS
+from hierclf.classifiers._optimizer import OPTIMIZERS, check_optimizer
 from hierclf.classifiers._warm_start import check_same_network, describe_encoder
 from hierclf.encoders import BaseEncoder
 from hierclf.encoders._modules import as_encoder
@@ -233,6 +233,18 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):  # type: ignore[misc]
     ) -> tuple[Any, TrainingTargets]:
         """Check the samples, X included, and find out what they are to teach."""
 
+    @property
+    def loss_curve_(self) -> list[float]:
+        """The mean training loss of each whole epoch, in nats per row."""
+        # Of the net, since a warm start that breaks off has trained it all the same.
+        losses: list[float] = self.net_.history[:, "train_loss"]
+        return losses
+
+    @property
+    def n_iter_(self) -> int:
+        """The number of whole epochs."""
+        return len(self.net_.history)
+
     def _fit(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> None:
         """Train, and set the fitted attributes: what every ``fit`` does, in its order."""
         settings = self._check_settings()
@@ -278,8 +290,6 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):  # type: ignore[misc]
             setattr(self, name, value)
         self.hierarchy_ = hierarchy
         self.net_ = net
-        self.loss_curve_ = net.history[:, "train_loss"]
-        self.n_iter_ = len(self.loss_curve_)
         self._reader = reader
         self._encoder = describe_encoder(settings.encoder)
         self._optimizer = self.optimizer
@@ -289,6 +299,7 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         encoder = None if self.encoder is None else as_encoder(self.encoder)
         loss = as_loss(self.loss)
         loss.check()
+        check_optimizer(self.optimizer, float(self.learning_rate_init), float(self.weight_decay))
         hierarchy = self.hierarchy
         if isinstance(hierarchy, Iterator):
             raise TypeError(
@@ -309,23 +320,23 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):  # type: ignore[misc]
                     self.hidden_layer_sizes, default=(100,) if encoder is None else ()
                 ),
                 "activation": self.activation,
-                "dropout": self.dropout,
+                "dropout": float(self.dropout),
             },
         )
 
     def _training_options(self, settings: Settings) -> dict[str, Any]:
         """Return what may differ from one warm start to the next."""
         encoder = settings.encoder
-        stop = watch_loss(self.early_stopping, self.tol, self.n_iter_no_change)
+        # torch takes Python's numbers only, and numpy's small ones overflow.
+        stop = watch_loss(self.early_stopping, float(self.tol), int(self.n_iter_no_change))
+        rate = None if encoder is None or encoder.is_frozen else encoder.learning_rate
         return {
             "callbacks": [stop, *deepcopy(settings.callbacks)],
-            "weight_decay": self.weight_decay,
-            "lr": self.learning_rate_init,
-            "encoder_learning_rate": (
-                None if encoder is None or encoder.is_frozen else encoder.learning_rate
-            ),
-            "batch_size": self.batch_size,
-            "max_epochs": self.max_iter,
+            "weight_decay": float(self.weight_decay),
+            "lr": float(self.learning_rate_init),
+            "encoder_learning_rate": None if rate is None else float(rate),
+            "batch_size": int(self.batch_size),
+            "max_epochs": int(self.max_iter),
             "verbose": self.verbose,
         }
 
@@ -364,7 +375,7 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):  # type: ignore[misc]
 
         if not self.early_stopping:
             return LabelledRows(X, target, weight), None
-        train, valid = stratified_holdout(target, self.validation_fraction, random_state)
+        train, valid = stratified_holdout(target, float(self.validation_fraction), random_state)
         if not len(valid):
             raise ValueError(
                 "early_stopping=True holds out rows of classes that have at least two, and "

@@ -95,7 +95,8 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
     warm_start : bool, default=False
         Whether ``fit`` goes on from the last fit, with up to ``max_iter`` more epochs. It
         keeps the weights, the optimiser and the order of the samples. Classes, features,
-        network, optimizer and device must be those of the last fit.
+        network, optimizer and device must be those of the last fit. After an interruption
+        the next fit goes on from the last whole batch.
     callbacks : list, optional
         skorch callbacks, as objects or (name, object) pairs. Each fit uses copies of them.
         Callbacks with a method for each batch make training slower. For
@@ -122,9 +123,9 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
         The trained net. ``net_.module_`` is the torch module, and ``net_.history`` has the
         record of each epoch.
     loss_curve_ : list of float
-        Mean training loss of each epoch, in nats per sample.
+        Mean training loss of each whole epoch, in nats per sample.
     n_iter_ : int
-        Number of epochs.
+        Number of whole epochs.
     n_features_in_ : int
         Number of features seen in fit. Texts and token ids have none.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)

@@ -10,9 +10,10 @@ included, is skorch's.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,11 @@ from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 from skorch.dataset import Dataset
 from torch import Tensor
 
-from hierclf._utils.rng import restored, seed_global
+from hierclf._utils.rng import seeded
 from hierclf.classifiers._batches import ENCODER_BLOCK, Batch, Batches, Rows
 from hierclf.classifiers._optimizer import choose_optimizer
 from hierclf.nn import HierarchyNetwork, LazyAdamW
+from hierclf.nn.dropout import drawing_from
 from hierclf.nn.optim import shown_dense
 
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
@@ -45,6 +47,14 @@ class LabelledRows(Rows, Dataset):  # type: ignore[misc]
 
 class _StopTraining(Exception):  # noqa: N818, a request, not an error
     """A callback asked for the end of training."""
+
+
+class _DivergedError(ValueError):
+    """Training has left what can be computed with."""
+
+
+class NotFiniteError(ValueError):
+    """What the network computes for some row is not finite."""
 
 
 class HierarchyNet(NeuralNet):  # type: ignore[misc]
@@ -132,8 +142,8 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         """Train until a callback stops it or for ``max_epochs``.
 
         Whatever else interrupts it is raised, after the epoch it broke into is
-        taken out of the history. The weights are those of the last whole batch, or, if
-        training had diverged, those it went on from.
+        taken out of the history. The weights are those of the last whole batch. If
+        training had diverged, weights and history are those it went on from.
 
         Parameters
         ----------
@@ -148,21 +158,22 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         if not (self.warm_start and self.initialized_):
             self.initialize()
         stopped = False
-        before = self._weights_and_state() if self.history else None
-        with restored(self.device) if self._is_random else nullcontext():
-            self.notify("on_train_begin", X=train, y=train.target)
-            try:
-                self.fit_loop((train, valid))
-            except _StopTraining:
-                stopped = True
-            except BaseException:
-                if self.history and "train_loss" not in self.history[-1]:
-                    self.history.pop()
-                if before and not all(p.isfinite().all() for p in self.module_.parameters()):
-                    self.module_.load_state_dict(before[0])
-                    self.optimizer_.load_state_dict(before[1])
-                raise
-            self.notify("on_train_end", X=train, y=train.target)
+        n_before = len(self.history)
+        before = self._weights_and_state() if n_before else None
+        self.notify("on_train_begin", X=train, y=train.target)
+        try:
+            stopped = self._run_epochs(train, valid)
+        except BaseException as error:
+            if self.history and "train_loss" not in self.history[-1]:
+                self.history.pop()
+            if isinstance(self.optimizer_, LazyAdamW):
+                self.optimizer_.flush()
+            if before and (isinstance(error, _DivergedError) or not self._is_finite()):
+                self.module_.load_state_dict(before[0])
+                self.optimizer_.load_state_dict(before[1])
+                del self.history[n_before:]
+            raise
+        self.notify("on_train_end", X=train, y=train.target)
         if not self.warm_start:
             self.optimizer_: Any = None
             self.generator_ = None
@@ -171,17 +182,54 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
                     callback.best_model_weights_ = None
         return stopped
 
+    def _run_epochs(self, train: LabelledRows, valid: LabelledRows | None) -> bool:
+        """Train; return whether a callback stopped it."""
+        stopped = False
+        try:
+            self.fit_loop((train, valid))
+        except _StopTraining:
+            stopped = True
+        # Weights may become NaN after the last loss. Those whose mean square gradient has
+        # become infinite never move again, and no loss tells.
+        if not self._is_finite():
+            raise self._diverged(f"the weights or their updates overflow {self.dtype}", train)
+        return stopped
+
+    def _is_finite(self) -> bool:
+        """Tell whether all that training changes is finite."""
+        states = (state.values() for state in self.optimizer_.state.values())
+        weights = (weight for weight in self.module_.parameters() if weight.requires_grad)
+        return all(_is_finite(value) for value in chain(weights, *states))
+
+    def _diverged(self, what: str, rows: Rows) -> _DivergedError:
+        """Return the error that says so."""
+        X: Any = rows.X
+        values = X.numpy() if isinstance(X, Tensor) else X.data
+        is_features = self.module_.encoder is None and values.size
+        largest = f", whose largest is {abs(values).max():.3g}," if is_features else ""
+        return _DivergedError(
+            f"training diverged: {what}. Scale the features{largest} or lower "
+            f"learning_rate_init (now {self.lr})."
+        )
+
     def _weights_and_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Copy what training changes, to go back to should it diverge."""
         return deepcopy((self.module_.state_dict(), self.optimizer_.state_dict()))
 
-    @property
-    def _is_random(self) -> bool:
-        """Whether training may draw from torch's global generator, as dropout does."""
-        network = self.module_
-        return network.encoder is not None or any(
-            isinstance(module, torch.nn.Dropout) for module in network.modules()
-        )
+    @contextmanager
+    def _drawing(self, training: bool) -> Iterator[None]:
+        """Let a pass draw from its epoch's number alone, whichever fit and thread it is in.
+
+        A module of others draws from torch's global generators, which one pass at a time
+        can have.
+        """
+        seed = (self.batch_seed << 31) + 2 * len(self.history) + training
+        encoder = self.module_.encoder
+        is_global = encoder is not None and getattr(encoder, "draws_globally", True)
+        generator = torch.Generator(self.device).manual_seed(seed)
+        alone = seeded(seed, self.device) if is_global else nullcontext()
+        with drawing_from(generator, self.module_), alone:
+            yield
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         """Call the callbacks; a KeyboardInterrupt at an epoch's end is a request to stop.
@@ -252,23 +300,20 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         """
         if iterator is None:
             return
-        if training and self._is_random:  # by the epoch alone, whichever fit it belongs to
-            seed_global((self.batch_seed << 31) + len(self.history), self.device)
-        if self._overridden(*_BATCH_HOOKS):
-            loss = self._watched_epoch(iterator, training, prefix, step_fn)
-        elif training:
-            loss = self._lean_epoch(iterator)
-        else:
-            losses = [step_fn(batch)["loss"] * _n_rows(batch) for batch in iterator]
-            loss = float(torch.stack(losses).sum())
+        with self._drawing(training):
+            if self._overridden(*_BATCH_HOOKS):
+                loss = self._watched_epoch(iterator, training, prefix, step_fn)
+            elif training:
+                loss = self._lean_epoch(iterator)
+            else:
+                losses = [step_fn(batch)["loss"] * _n_rows(batch) for batch in iterator]
+                loss = float(torch.stack(losses).sum())
         loss /= len(iterator.rows)
         if training and isinstance(self.optimizer_, LazyAdamW):
             self.optimizer_.flush()
         if not math.isfinite(loss):
-            raise ValueError(
-                f"training diverged: the {prefix} loss of epoch {len(self.history)} is {loss}. "
-                f"Scale the features, or lower learning_rate_init (now {self.lr})."
-            )
+            what = f"the {prefix} loss of epoch {len(self.history)} is {loss}"
+            raise self._diverged(what, iterator.rows)
         if not self.history[-1]["batches"]:
             self.history.new_batch()  # Checkpoint looks at the last batch of each epoch
         name = prefix + "_loss"
@@ -328,10 +373,32 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         -------
         ndarray of shape (n_rows, ...)
             The outputs of all blocks.
+
+        Raises
+        ------
+        ValueError
+            If they are not finite; the message names a row.
         """
         self._set_training(False)
         batches = Batches(self.get_dataset(X), self._block_size(), self.device)
-        return batches.collect(lambda x: function(self.module_, x))
+
+        def checked(x: Any) -> Tensor:
+            output = function(self.module_, x)
+            return check_log_proba(output) if output.is_floating_point() else output
+
+        try:
+            return batches.collect(checked)
+        except NotFiniteError:
+            is_nan = batches.collect(lambda x: self.module_(x).isnan().any(dim=1))
+            row = int(is_nan.argmax())
+        X = batches.rows.X
+        cause = "its encoder returns, or the weights are, too large or NaN"
+        if self.module_.encoder is None:
+            largest = abs(X[[row]]).max()
+            cause = f"the row holds {largest:.3g}: scale the features, in fit and here"
+        raise ValueError(
+            f"the network's output for row {row} of X overflows {self.dtype}; {cause}"
+        ) from None
 
     def _block_size(self) -> int:
         if self.module_.encoder is not None:
@@ -355,10 +422,29 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
 
 
 def argmax(log_proba: Tensor) -> Tensor:
-    """Return the column of the largest value of each row, the first of equals."""
+    """Return the column of the largest value of each row, the first of equals; never of NaN."""
     if log_proba.device.type == "cpu":  # numpy's is two to ten times as fast as torch's
-        return torch.from_numpy(log_proba.contiguous().numpy().argmax(axis=1))
-    return log_proba.argmax(dim=1)
+        chosen = torch.from_numpy(log_proba.contiguous().numpy().argmax(axis=1))
+    else:
+        chosen = log_proba.argmax(dim=1)
+    largest = log_proba.gather(1, chosen.unsqueeze(1))  # NaN, where there is one
+    if not largest.isfinite().all():
+        raise NotFiniteError
+    return chosen
+
+
+def check_log_proba(log_proba: Tensor) -> Tensor:
+    """Return probabilities, or their logarithms, if none is NaN."""
+    if log_proba.sum().isnan():  # one pass over them; -inf is the logarithm of 0
+        raise NotFiniteError
+    return log_proba
+
+
+def _is_finite(value: Any) -> bool:
+    if not isinstance(value, Tensor):
+        return not isinstance(value, float) or math.isfinite(value)
+    # A sum needs no array of its own, and is enough unless it overflows.
+    return bool(value.sum().isfinite() or value.isfinite().all())
 
 
 def _n_rows(batch: Batch) -> int:

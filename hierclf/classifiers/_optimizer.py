@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -14,6 +15,40 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "sgd": torch.optim.SGD,
 }
+
+
+def check_optimizer(optimizer: Any, lr: float, weight_decay: float) -> None:
+    """Refuse an optimiser of the user's that a network cannot be trained with.
+
+    Parameters
+    ----------
+    optimizer : str or callable
+        A name is not looked at.
+    lr, weight_decay : float
+        What it will be called with.
+
+    Raises
+    ------
+    ValueError
+        If it does not take them or vectors beside matrices, is no optimiser, or needs a
+        closure for a step.
+    """
+    if isinstance(optimizer, str):
+        return
+    weights = [torch.nn.Parameter(torch.zeros(shape)) for shape in ((1, 1), (1,))]
+    try:
+        made = optimizer([{"params": weights}], lr=lr, weight_decay=weight_decay)
+        if not isinstance(made, torch.optim.Optimizer):
+            raise TypeError(f"it returns {made!r}")
+        closure = inspect.signature(made.step).parameters.get("closure")
+        if closure is not None and closure.default is inspect.Parameter.empty:
+            raise TypeError("its step needs a closure")
+    except Exception as error:
+        raise ValueError(
+            f"optimizer={optimizer!r} cannot train a network here: {error}. Give the class of an "
+            "optimizer that takes lr and weight_decay, and whose step needs no closure, such as "
+            "torch.optim.AdamW; functools.partial binds other parameters"
+        ) from error
 
 
 def choose_optimizer(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
+from warnings import warn
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
+from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from hierclf._utils.labels import accuracy
+from hierclf._utils.labels import accuracy, locate, read_labels
 from hierclf._utils.sklearn_private import StrOptions, fit_context
 from hierclf.classifiers._checks import unchanged_on_failure
 from hierclf.classifiers._estimator import (
@@ -22,12 +24,12 @@ from hierclf.classifiers._estimator import (
     whole_hierarchy,
 )
 from hierclf.classifiers._features import InputReader
-from hierclf.classifiers._net import argmax
-from hierclf.classifiers._targets import locate, read_targets
+from hierclf.classifiers._net import argmax, check_log_proba
+from hierclf.classifiers._targets import combine_weights, drop_zero_weights, read_targets
 from hierclf.classifiers._warm_start import check_same_classes
-from hierclf.classifiers._weights import combine_weights, drop_zero_weights
 from hierclf.decisions import Argmax, as_decision
 from hierclf.decisions._base import name_nodes
+from hierclf.hierarchy import Hierarchy
 from hierclf.hierarchy._nodes import plain_array
 from hierclf.nn.network import HierarchyNetwork
 
@@ -87,8 +89,17 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         ValueError
             If a parameter, X, y or a weight is not as described; the message names
             it. The classifier is then as it was before.
+
+        Notes
+        -----
+        A fit that is interrupted, by Ctrl-C or by an error in training, raises, and leaves
+        the classifier as it was before: a first fit leaves it unfitted. With
+        ``warm_start`` a later one keeps what it has learnt: the weights are those of the
+        last whole batch, and ``n_iter_`` and ``loss_curve_`` count the whole epochs. If
+        training had diverged, all is as before.
         """
-        with unchanged_on_failure(self):
+        # Whoever calls may have switched gradients off, as around predictions.
+        with unchanged_on_failure(self), torch.inference_mode(False), torch.enable_grad():
             self._fit(X, y, sample_weight)
         return self
 
@@ -104,15 +115,24 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         settings: Settings,
         reader: InputReader,
     ) -> tuple[Any, TrainingTargets]:
+        name = type(self).__name__
+        labels = read_labels(y, settings.hierarchy, name)
+        if labels.is_column:
+            warn(
+                "A column-vector y was passed when a 1d array was expected: each sample has one "
+                "label. Give it as y.ravel().",
+                DataConversionWarning,
+                stacklevel=5,
+            )
         level_names = _column_names(y)
-        located = locate(y, settings.hierarchy)
-        if located is not None:
-            y = located.positions
-        X, y = reader.check_fit(self, X, y, reset=not settings.goes_on)
-        check_classification_targets(y)
+        X, y = reader.check_fit(self, X, labels.values, reset=not settings.goes_on)
+        if labels.rows is None and not isinstance(settings.hierarchy, Hierarchy):
+            check_classification_targets(y)  # a hierarchy that was given tells what is a label
         if sample_weight is not None:
             X, y, sample_weight = drop_zero_weights(X, y, sample_weight)
 
+        located = None if labels.rows is None else locate(labels, settings.hierarchy, y, name)
+        y = located.positions if located else y
         hierarchy = located.hierarchy if located else whole_hierarchy(settings.hierarchy, X, y)
         settings.loss.check_hierarchy(hierarchy)  # which may come from the labels
         targets = read_targets(y, hierarchy, are_positions=located is not None)
@@ -123,7 +143,13 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         return X, TrainingTargets(
             hierarchy=targets.hierarchy,
             target=targets.nodes,
-            weight=combine_weights(self.class_weight, sample_weight, targets, hierarchy),
+            weight=combine_weights(
+                self.class_weight,
+                sample_weight,
+                targets,
+                hierarchy,
+                is_given=isinstance(settings.hierarchy, Hierarchy),
+            ),
             counts=targets.counts(sample_weight),
             attributes={
                 "classes_": targets.classes,
@@ -149,9 +175,12 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_levels)
-            Labels. Where y was paths and there is no ``level``, paths. The likeliest
-            node of a level need not be the ancestor of the likeliest leaf, which
-            :meth:`predict_path` gives.
+            Labels. Where y was paths and there is no ``level``, paths: as long as the
+            given hierarchy is deep, or as y is wide if that is more. Without a given
+            hierarchy, lists of different lengths make them as long as the longest of this
+            fit, which differs from fold to fold: for ``cross_val_predict`` give
+            ``hierarchy=Hierarchy.from_paths(y)``. The likeliest node of a level need not be
+            the ancestor of the likeliest leaf, which :meth:`predict_path` gives.
 
         Raises
         ------
@@ -298,7 +327,8 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         float
             In [0, 1]. For scores that know the hierarchy see :mod:`hierclf.metrics`.
         """
-        return accuracy(y, self.predict(X), sample_weight)
+        predicted = self.predict(X)
+        return accuracy(y, predicted, sample_weight, self.hierarchy_, type(self).__name__)
 
     def _chooser(self, level: int | str | None) -> _Function:
         """Return what chooses nodes, as positions in ``hierarchy_.nodes``."""
@@ -316,7 +346,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         log_proba = self._level(None)
 
         def choose(network: HierarchyNetwork, x: Any) -> torch.Tensor:
-            proba = log_proba(network, x).exp().cpu().numpy()
+            proba = check_log_proba(log_proba(network, x)).exp().cpu().numpy()
             return torch.from_numpy(rule(proba))
 
         return choose
@@ -343,11 +373,10 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
             return level
         if level in self._level_names:
             return self._level_names.index(level)
-        columns = f" or a column of y ({', '.join(map(repr, self._level_names))})"
-        raise ValueError(
-            f'level must be an integer, "leaf", "parent"{columns if self._level_names else ""}, '
-            f"got {level!r}"
-        )
+        words = '"leaf" or "parent"'
+        if self._level_names:
+            words = f'"leaf", "parent" or a column of y {self._level_names}'
+        raise ValueError(f"level must be an integer, {words}, got {level!r}")
 
     def _collect(self, X: Any, function: _Function) -> NDArray[Any]:
         check_is_fitted(self)

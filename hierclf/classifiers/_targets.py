@@ -1,20 +1,17 @@
-"""What a user passes as y, labels or paths, read as nodes of a hierarchy."""
+"""What y and the weights say: the node of each sample, the classes, and how much each weighs."""
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from hierclf._utils.labels import SEQUENCES, objects_of
-from hierclf.hierarchy import Hierarchy, as_hierarchy
-from hierclf.hierarchy._nodes import (
-    is_hashable,
-    is_missing,
-    plain_array,
-    sort_if_possible,
-)
+from hierclf._utils.labels import have_other_types
+from hierclf._utils.sklearn_private import check_sample_weight
+from hierclf.hierarchy import Hierarchy
+from hierclf.hierarchy._nodes import plain_array, shorten, sort_if_possible
 
 
 class Targets(NamedTuple):
@@ -53,76 +50,6 @@ class Targets(NamedTuple):
         return np.bincount(above, weights=totals[label], minlength=len(self.hierarchy))
 
 
-class Located(NamedTuple):
-    """Labels that only a hierarchy can tell apart, found in it.
-
-    Attributes
-    ----------
-    hierarchy : Hierarchy
-        The hierarchy that was given, or that of the paths.
-    positions : ndarray of shape (n_rows,)
-        Positions in its ``nodes``.
-    longest_path : int or None
-        Length of the longest path; None where y held single labels.
-    """
-
-    hierarchy: Hierarchy
-    positions: NDArray[np.intp]
-    longest_path: int | None
-
-
-def locate(y: Any, hierarchy: Any) -> Located | None:
-    """Look up labels that no array can hold, or sort: paths, tuples, and several types.
-
-    Parameters
-    ----------
-    y : object
-        The labels as the user gave them.
-    hierarchy : object
-        The hierarchy as the user gave it.
-
-    Returns
-    -------
-    Located or None
-        None where y holds plain labels, or nothing that could be labels. A single
-        column is plain labels, as scikit-learn has it; tuples that are all nodes of the
-        hierarchy are single labels.
-    """
-    longest_path, rows = _path_length(y), objects_of(y)
-    if longest_path is None and not _are_mixed(rows):
-        return None
-    if hasattr(hierarchy, "fit"):
-        raise ValueError(
-            f"{hierarchy!r} builds a hierarchy for labels that can be sorted, and y holds "
-            "paths, tuples or several types: give it 1-D labels, such as the last of each path"
-        )
-    found = None if hierarchy is None else as_hierarchy(hierarchy)
-    if found and len(rows) and all(is_hashable(row) and row in found for row in rows):
-        longest_path = None
-    if longest_path is None:
-        found = found or Hierarchy.flat(dict.fromkeys(rows))
-        return Located(found, found.node_indices(rows), None)
-    found = found or Hierarchy.from_paths(y)
-    return Located(found, found.node_indices(found.leaves_from_paths(y)), longest_path)
-
-
-def _path_length(y: Any) -> int | None:
-    """Return the length of the longest path, or None for single labels or a single column."""
-    if getattr(y, "ndim", 1) == 2:
-        n_columns = int(y.shape[1])
-        return n_columns if n_columns > 1 else None
-    lengths = {len(row) if isinstance(row, SEQUENCES) else -1 for row in objects_of(y)}
-    return None if not lengths or -1 in lengths or lengths == {1} else max(lengths)
-
-
-def _are_mixed(rows: Any) -> bool:
-    """Tell whether single labels, none of them missing, are of types that have no order."""
-    is_text = [isinstance(row, str) for row in rows]
-    if all(isinstance(row, SEQUENCES) for row in rows) or any(map(is_missing, rows)):
-        return False
-    return any(type(row) is tuple for row in rows) or (any(is_text) and not all(is_text))
-
-
 def read_targets(y: NDArray[Any], hierarchy: Hierarchy, *, are_positions: bool) -> Targets:
     """Look labels up in a hierarchy and prune it to them.
 
@@ -143,11 +70,12 @@ def read_targets(y: NDArray[Any], hierarchy: Hierarchy, *, are_positions: bool) 
     Raises
     ------
     ValueError
-        If a label is not in the hierarchy.
+        If a label is not in the hierarchy, or its edges seem reversed.
     """
     names, codes = np.unique(y, return_inverse=True)
     before = names if are_positions else hierarchy.node_indices(names)
     labels = [hierarchy.nodes[i] for i in before.tolist()]
+    _check_direction(hierarchy, before)
     pruned = hierarchy.prune(labels)
     labelled = pruned.node_indices(labels)
     leaves = pruned.leaf_indices
@@ -161,6 +89,30 @@ def read_targets(y: NDArray[Any], hierarchy: Hierarchy, *, are_positions: bool) 
     return Targets(pruned, classes, positions, labelled, codes.reshape(-1))
 
 
+def _check_direction(hierarchy: Hierarchy, labelled: NDArray[np.intp]) -> None:
+    """Refuse edges from child to parent.
+
+    Classes get fewer towards the root. A hierarchy with more nodes at its top than leaves is
+    upside down where no label is a leaf of it. No tree has more, so that rows known only
+    coarsely are no reason to refuse one.
+    """
+    n_top = int(hierarchy.arrays.depth_offsets[1])
+    leaves = hierarchy.leaf_indices
+    at_top = labelled[labelled < n_top]
+    if hierarchy.root is not Hierarchy.ROOT or n_top <= len(leaves) or not len(at_top):
+        return
+    if np.isin(labelled, leaves).any():
+        return
+    nodes, first = hierarchy.nodes, int(at_top[0])
+    edge = nodes[first], hierarchy.children(nodes[first])[0]
+    raise ValueError(
+        f"the edges of the hierarchy seem reversed: no label of y is a leaf, labels such as "
+        f"{shorten(nodes[i] for i in at_top.tolist())} have no parent, and the only leaves are "
+        f"{shorten(nodes[i] for i in leaves.tolist())}. An edge is (parent, child): if "
+        f"{edge[1]!r} is the parent of {edge[0]!r}, give {edge[::-1]!r} and not {edge!r}"
+    )
+
+
 def _in_dtype(labels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Give labels the dtype of others, unless it is too narrow to hold them."""
     if dtype.kind == "O":
@@ -169,3 +121,128 @@ def _in_dtype(labels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         return labels
     cast = labels.astype(dtype)
     return cast if np.array_equal(cast, labels) else labels
+
+
+def drop_zero_weights(
+    X: Any, y: NDArray[Any], sample_weight: ArrayLike
+) -> tuple[Any, NDArray[Any], NDArray[Any]]:
+    """Check weights, leave out the rows that have none, and scale the largest to 1."""
+    weight = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    present = weight > 0
+    if not present.any():
+        raise ValueError("sample_weight is 0 for every row: there is nothing to learn from")
+    if not present.all():
+        X, y, weight = X[present], y[present], weight[present]
+    return X, y, weight / weight.max()  # only the ratios count, and sums stay finite
+
+
+def combine_weights(
+    class_weight: Any,
+    sample_weight: NDArray[Any] | None,
+    targets: Targets,
+    hierarchy: Hierarchy,
+    *,
+    is_given: bool,
+) -> NDArray[Any] | None:
+    """Multiply class weights and sample weights, and scale them to a mean of 1.
+
+    Parameters
+    ----------
+    class_weight : dict, "balanced" or None
+        As the user gave it.
+    sample_weight : ndarray of shape (n_rows,) or None
+        Positive weights.
+    targets : Targets
+        The nodes of the rows.
+    hierarchy : Hierarchy
+        The whole hierarchy, whose nodes the keys are.
+    is_given : bool
+        Whether the user gave it. If not, it has the labels of these rows only, and a key
+        may be a label that other rows have.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,) or None
+        None where all rows weigh the same.
+    """
+    if class_weight is None and sample_weight is None:
+        return None
+    weight = np.ones(len(targets.codes)) if sample_weight is None else sample_weight
+    if class_weight == "balanced":
+        weight = weight * _balanced(targets, weight)[targets.codes]
+    elif class_weight is not None:
+        weight = weight * _of_labels(class_weight, targets, hierarchy, is_given)[targets.codes]
+    total = weight.sum()
+    if not total > 0:
+        raise ValueError("the class weights of all classes in y are 0: nothing to learn from")
+    scaled: NDArray[Any] = weight * (len(weight) / total)
+    return scaled
+
+
+def _balanced(targets: Targets, weight: NDArray[Any]) -> NDArray[Any]:
+    """Weigh labels so that all leaves count the same in total.
+
+    A row known only as far as an inner node counts as a row of a leaf below it does on
+    average; where there is none, as a row does on average over all leaves.
+    """
+    hierarchy, labelled = targets.hierarchy, targets.labelled
+    totals = np.bincount(targets.codes, weights=weight)
+    is_leaf = np.isin(labelled, hierarchy.leaf_indices)
+    if not is_leaf.any():
+        return np.ones(len(labelled))
+    item, above = hierarchy.ancestor_pairs(labelled[is_leaf])
+    n_leaves = np.bincount(above, minlength=len(hierarchy))[labelled]
+    total = np.bincount(above, weights=totals[is_leaf][item], minlength=len(hierarchy))[labelled]
+    on_average = is_leaf.sum() / totals[is_leaf].sum()
+    weights = np.full(len(labelled), on_average)
+    np.divide(n_leaves, total, out=weights, where=n_leaves > 0)
+    return weights
+
+
+def _of_labels(
+    class_weight: dict[Any, float], targets: Targets, hierarchy: Hierarchy, is_given: bool
+) -> NDArray[Any]:
+    """Look up the weight of each label: its own, else that of the nearest node above it."""
+    for label, given in class_weight.items():
+        if not isinstance(given, Real) or not 0 <= given < np.inf:
+            raise ValueError(
+                f"class_weight must be finite and not negative, got {given!r} for {label!r}"
+            )
+    nodes = targets.hierarchy.nodes
+    weights, unweighted = [], []
+    for label in (nodes[i] for i in targets.labelled.tolist()):
+        keys = [node for node in (label, *hierarchy.ancestors(label)) if node in class_weight]
+        nearest = min(keys, key=lambda key: hierarchy.distance(label, key), default=None)
+        weights.append(1.0 if nearest is None else class_weight[nearest])
+        unweighted += [] if keys else [label]
+    unknown = [key for key in class_weight if key not in hierarchy]
+    if unknown and (is_given or unweighted):
+        _refuse_keys(unknown, unweighted, targets, hierarchy, is_given)
+    return np.array(weights, dtype=float)
+
+
+def _refuse_keys(
+    unknown: list[Any],
+    unweighted: list[Any],
+    targets: Targets,
+    hierarchy: Hierarchy,
+    is_given: bool,
+) -> None:
+    """Say which keys of class_weight are no labels."""
+    if have_other_types(unknown, hierarchy.nodes):
+        try:
+            hierarchy.node_indices(plain_array(unknown))
+        except ValueError as error:
+            raise ValueError(f"class_weight has keys that are no labels: {error}") from None
+    message = (
+        f"class_weight has keys that are no labels: {unknown[:5]!r}; "
+        f"labels are such as {targets.classes.tolist()[:3]!r}"
+    )
+    if not is_given:
+        # As scikit-learn: with a weight for each label, a further key is that of a label which
+        # these rows lack; without, it may be misspelt.
+        message += (
+            f". Keys of labels that y lacks are ignored where each label of y has a weight, or "
+            f"where they are nodes of a given hierarchy; these have none: {shorten(unweighted)}"
+        )
+    raise ValueError(message)

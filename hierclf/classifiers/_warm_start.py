@@ -41,13 +41,14 @@ def check_same_network(
 ) -> None:
     """Refuse a warm start that would need another network."""
     net = estimator.net_
-    before_and_now = {name: (getattr(net, f"module__{name}"), network[name]) for name in network}
-    before_and_now["device"] = net.device, device
-    before_and_now["optimizer"] = estimator._optimizer, estimator.optimizer
     (kind, params), (kind_now, params_now) = estimator._encoder, describe_encoder(encoder)
-    before_and_now["encoder"] = kind, kind_now
+    # The encoder comes first, since the default of hidden_layer_sizes depends on it.
+    before_and_now: dict[str, tuple[Any, Any]] = {"encoder": (kind, kind_now)}
     if kind is kind_now:
         before_and_now |= {f"encoder__{name}": (params[name], params_now[name]) for name in params}
+    before_and_now |= {name: (getattr(net, f"module__{name}"), network[name]) for name in network}
+    before_and_now["device"] = net.device, device
+    before_and_now["optimizer"] = estimator._optimizer, estimator.optimizer
     for name, (before, now) in before_and_now.items():
         if before is not now and not np.array_equal(before, now):
             was, is_now = _LINE.repr(before), _LINE.repr(now)

@@ -188,7 +188,7 @@ def covering(
 
 def by_depth(nodes: NDArray[np.intp], hierarchy: Hierarchy) -> list[slice]:
     """Return the slices of equally deep nodes, the top level first; `nodes` in node order."""
-    bounds = np.unique(np.searchsorted(nodes, hierarchy.depth_offsets)).tolist()
+    bounds = np.unique(np.searchsorted(nodes, hierarchy.arrays.depth_offsets)).tolist()
     return [slice(*ends) for ends in pairwise(bounds)]
 
 

@@ -75,7 +75,7 @@ class InformationGain(BaseDecision):
         candidates = Candidates.of(classes, hierarchy)
 
         def rule(proba: NDArray[Any]) -> NDArray[np.intp]:
-            chosen, _ = candidates.choose(candidates.sums @ proba.T, self.trade_off)
+            chosen, _ = candidates.choose(candidates.sums @ proba.T, float(self.trade_off))
             return candidates.nodes[chosen]
 
         return rule

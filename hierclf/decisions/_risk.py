@@ -150,7 +150,7 @@ def _along_paths(
 ) -> Rule:
     """Return the rule for a tree: what each step down adds to the cost, summed along paths."""
     nodes, sums = covering(classes, hierarchy)
-    parents = hierarchy.edge_parents[nodes]  # in a tree edge i ends in node i
+    parents = hierarchy.arrays.edge_parents[nodes]  # in a tree edge i ends in node i
     if cost == "tree_distance":
         # A step down is a step away from all classes, and towards those below the node.
         away, towards = 1.0, np.full(len(nodes), 2.0)
@@ -191,7 +191,7 @@ def _graph_costs(
     the other takes minutes for a few thousand classes.
     """
     n = len(hierarchy) + 1  # as ids: the root is 0, node i is i + 1, parents come first
-    parents = np.split(hierarchy.parent_indices + 1, hierarchy.parent_offsets[1:-1])
+    parents = np.split(hierarchy.arrays.parent_indices + 1, hierarchy.arrays.parent_offsets[1:-1])
     depths = np.append(0, hierarchy.depths)
     heights = np.append(hierarchy.depth, hierarchy.heights)
     # Later in this order is lower; of equally deep nodes the first in node order counts.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hierclf._utils.sklearn_private import Interval
 from hierclf.decisions._base import BaseDecision, Rule, by_depth, covering, nodes_of_level
 from hierclf.hierarchy import Hierarchy
-from hierclf.hierarchy._graph import gather
+from hierclf.hierarchy._adjacency import gather
 
 
 class Argmax(BaseDecision):
@@ -83,7 +83,7 @@ class TopDown(BaseDecision):
     ) -> Rule:
         """Prepare the decision; see :meth:`BaseDecision.build`."""
         nodes, sums = covering(classes, hierarchy)
-        above, below = hierarchy.edge_parents, hierarchy.edge_children
+        above, below = hierarchy.arrays.edge_parents, hierarchy.arrays.edge_children
         kept = np.isin(below, nodes)
         if level is not None:
             kept &= ~np.isin(above, nodes_of_level(classes, hierarchy, level))
@@ -175,7 +175,7 @@ class Threshold(BaseDecision):
             )
         nodes, sums = covering(classes, hierarchy)
         depths = by_depth(nodes, hierarchy)
-        threshold = self.threshold
+        threshold = float(self.threshold)
 
         def rule(proba: NDArray[Any]) -> NDArray[np.intp]:
             masses = sums @ proba.T

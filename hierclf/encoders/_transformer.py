@@ -156,7 +156,7 @@ class TransformerEncoder(BaseEncoder):
         # lengths.
         limits = (*_length_limits(model), tokenizer.model_max_length)
         most = min((limit for limit in limits if limit and 0 < limit < 1 << 30), default=None)
-        length = most if self.max_length is None else self.max_length
+        length = most if self.max_length is None else int(self.max_length)
         if most is not None and length > most:
             raise ValueError(
                 f"max_length={length} is more than the {most} tokens that the model takes"

@@ -1,21 +1,23 @@
 """The hierarchy of the classes: a value that needs numpy only.
 
-A `Hierarchy` is built up in layers, each a class that adds to the one above it here:
+``_hierarchy`` holds the class `Hierarchy` with all its methods, and `as_hierarchy`, which reads
+whatever may be given as one. The methods call functions of the other files, each of which has one
+idea and imports only from those below it:
 
-``_structure``    nodes and edges as read-only arrays; equality, copies and pickles
-``_queries``      who is above, below or on the level of a node, and how far apart two are
-``_geometry``     the same for whole arrays of nodes: ancestors, paths, heights, distances
-``_labels``       to and from paths and indicator matrices; probabilities of other levels
-``_derivations``  other hierarchies out of one: parts of it, or with other names
-``_hierarchy``    the constructors; `as_hierarchy`, for what may be given as a hierarchy
-
-What they call on are functions:
-
-``_nodes``        what may be a node; lists of nodes; the root that has no name
-``_readers``      from dicts, paths, delimited labels and networkx to edges
-``_graph``        from edges to a checked graph with its nodes in order; what can be reached
-``_indicators``   what an indicator matrix says
 ``_drawing``      a hierarchy as text and as HTML
+``_derivations``  other hierarchies out of one: parts of it, or with other names
+``_networkx``     to and from networkx
+``_indicators``   to and from indicator matrices
+``_path_labels``  to and from paths of names
+``_levels``       the nodes of a level, and sums of probabilities
+``_geometry``     heights, paths and distances of whole arrays of nodes
+``_relatives``    who is above, below or near a single node
+``_lookup``       from labels to positions, and what to say of unknown ones
+``_graph``        from edges to a checked graph with its nodes in order
+``_readers``      from dicts, paths and delimited labels to edges
+``_arrays``       the edges as arrays of positions
+``_adjacency``    lists of neighbours, and what they lead to
+``_nodes``        what may be a node; lists of nodes; the root that has no name
 """
 
 from hierclf.hierarchy._hierarchy import Hierarchy, as_hierarchy

@@ -2,141 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from hierclf.hierarchy._graph import build_graph, closure
-from hierclf.hierarchy._labels import Labels
+from hierclf.hierarchy._adjacency import closure
+from hierclf.hierarchy._arrays import HierarchyArrays
 from hierclf.hierarchy._nodes import ROOT, Node, clean_node, repeated, shorten
 
-SelfDerivations = TypeVar("SelfDerivations", bound="Derivations")
+
+def around(arrays: HierarchyArrays, ids: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Return the mask of the ids above, at or below any of some ids."""
+    return closure(arrays.down, ids) | closure(arrays.up, ids)
 
 
-class Derivations(Labels):
-    """A structure that others are derived from; see `Hierarchy`."""
+def name_edges(
+    arrays: HierarchyArrays, names: Sequence[Node], kept: NDArray[np.bool_] | None = None
+) -> Iterator[tuple[Node, Node]]:
+    """Yield the edges as pairs of names, or only those with both ends in a mask of ids."""
+    parents, children = arrays.edge_parents + 1, arrays.edge_children + 1
+    if kept is not None:
+        edges = kept[parents] & kept[children]
+        parents, children = parents[edges], children[edges]
+    pairs = zip(parents.tolist(), children.tolist(), strict=True)
+    return ((names[p], names[c]) for p, c in pairs)
 
-    def subtree(self: SelfDerivations, node: Node) -> SelfDerivations:
-        """Return the part of the hierarchy below a node, which becomes its root.
 
-        Parameters
-        ----------
-        node : node
-            An inner node or the root.
-
-        Returns
-        -------
-        Hierarchy
-
-        Raises
-        ------
-        ValueError
-            If the node is not in the hierarchy, or is a leaf.
-
-        Examples
-        --------
-        >>> from hierclf import Hierarchy
-        >>> h = Hierarchy.from_dict({"life": ["animal", "plant"], "animal": ["cat", "dog"]})
-        >>> h.subtree("animal")
-        <Hierarchy: 2 nodes, 2 leaves, 1 level>
-        """
-        i = self._id(node)
-        if i == 0:
-            return self
-        below = self._below(np.array([i]))
-        if len(below) == 1:
-            raise ValueError(f"{node!r} is a leaf, there is nothing below it")
-        return self._keep(below, root=self._names[i])
-
-    def prune(self: SelfDerivations, labels: ArrayLike) -> SelfDerivations:
-        """Return the hierarchy without the nodes neither above, at nor below any label.
-
-        Parameters
-        ----------
-        labels : array-like of shape (n,)
-            Nodes; repetitions do not matter, so training labels will do.
-
-        Returns
-        -------
-        Hierarchy
-            This very object when nothing goes.
-
-        Raises
-        ------
-        ValueError
-            If labels are not in the hierarchy, or there are none.
-
-        Examples
-        --------
-        >>> from hierclf import Hierarchy
-        >>> h = Hierarchy.from_dict({"life": ["animal", "plant"], "animal": ["cat", "dog"]})
-        >>> h.prune(["cat", "cat"]).nodes
-        ('animal', 'cat')
-        """
-        ids = np.unique(self.node_indices(labels)) + 1
-        if not len(ids):
-            raise ValueError("there is no label to keep")
-        keep = closure(self._down_offsets, self._down, ids)
-        keep |= closure(self._up_offsets, self._up, ids)
-        return self if keep.all() else self._keep(np.flatnonzero(keep), root=self.root)
-
-    def _keep(self: SelfDerivations, ids: NDArray[np.intp], root: Node) -> SelfDerivations:
-        """Return the hierarchy of the edges between `ids`."""
-        keep = np.zeros(len(self._names), dtype=bool)
-        keep[ids] = True
-        names, parents, children = self._names, self.edge_parents + 1, self._down
-        kept = keep[parents] & keep[children]
-        edges = zip(parents[kept].tolist(), children[kept].tolist(), strict=True)
-        return self._from_graph(build_graph(((names[p], names[c]) for p, c in edges), root=root))
-
-    def relabel(
-        self: SelfDerivations, mapping: Mapping[Any, Any] | Callable[[Any], Any]
-    ) -> SelfDerivations:
-        """Return the hierarchy with other names.
-
-        Parameters
-        ----------
-        mapping : dict or callable
-            The new name of each node. Nodes that are not in the dict keep theirs. A callable is
-            called on every node, and on the root unless it is `Hierarchy.ROOT`.
-
-        Returns
-        -------
-        Hierarchy
-            Siblings are arranged by their new names.
-
-        Raises
-        ------
-        ValueError
-            If a key of the dict is not in the hierarchy, or two nodes get one name.
-
-        Examples
-        --------
-        >>> from hierclf import Hierarchy
-        >>> Hierarchy.flat(["cat", "dog"]).relabel({"cat": 0, "dog": 1}).nodes
-        (0, 1)
-        >>> Hierarchy.flat(["cat", "dog"]).relabel(str.upper).nodes
-        ('CAT', 'DOG')
-        """
-        if isinstance(mapping, Mapping):
-            unknown = [key for key in mapping if key not in self._ids]
-            if unknown:
-                raise ValueError(f"keys that are not in the hierarchy: {shorten(unknown)}")
-            names = [mapping.get(name, name) for name in self._names]
-        elif callable(mapping):
-            names = [name if name is ROOT else mapping(name) for name in self._names]
-        else:
-            raise TypeError(f"mapping must be a dict or a callable, got {mapping!r}")
-        names = [
-            clean_node(new, f"the new name of {old!r}")
-            for new, old in zip(names, self._names, strict=True)
-        ]
-        if len(set(names)) < len(names):
-            taken = repeated(names)[0]
-            olds = [old for new, old in zip(names, self._names, strict=True) if new == taken]
-            raise ValueError(f"{shorten(olds)} would all be named {taken!r}")
-        parents, children = (self.edge_parents + 1).tolist(), self._down.tolist()
-        edges = ((names[p], names[c]) for p, c in zip(parents, children, strict=True))
-        return self._from_graph(build_graph(edges, root=names[0]))
+def new_names(
+    names: Sequence[Node], mapping: Mapping[Any, Any] | Callable[[Any], Any]
+) -> list[Node]:
+    """Return the new name of each of some names, or raise if two would be the same."""
+    if isinstance(mapping, Mapping):
+        known = set(names)
+        unknown = [key for key in mapping if key not in known]
+        if unknown:
+            raise ValueError(f"keys that are not in the hierarchy: {shorten(unknown)}")
+        found = [mapping.get(name, name) for name in names]
+    elif callable(mapping):
+        found = [name if name is ROOT else mapping(name) for name in names]
+    else:
+        raise TypeError(f"mapping must be a dict or a callable, got {mapping!r}")
+    renamed = list(zip(found, names, strict=True))
+    found = [clean_node(new, f"the new name of {old!r}") for new, old in renamed]
+    if len(set(found)) < len(found):
+        taken = repeated(found)[0]
+        olds = [old for new, old in zip(found, names, strict=True) if new == taken]
+        raise ValueError(f"{shorten(olds)} would all be named {taken!r}")
+    return found

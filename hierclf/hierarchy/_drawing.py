@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from typing import NamedTuple
 
-import numpy as np
-
-from hierclf.hierarchy._queries import Queries
+from hierclf.hierarchy import _relatives
+from hierclf.hierarchy._arrays import HierarchyArrays
+from hierclf.hierarchy._nodes import Node
 
 TEXT_LINES, TEXT_SIBLINGS = 60, 20
 HTML_LINES, HTML_SIBLINGS = 400, 50
@@ -26,11 +26,11 @@ class Line(NamedTuple):
     is_open: bool  # its children follow
 
 
-def draw_text(hierarchy: Queries) -> str:
+def draw_text(names: Sequence[Node], arrays: HierarchyArrays) -> str:
     """Return the hierarchy as an indented tree of lines."""
     lines = []
     bars: list[str] = []  # what stands left of the children of each level
-    for line in _lines(hierarchy, TEXT_LINES, TEXT_SIBLINGS):
+    for line in _lines(names, arrays, TEXT_LINES, TEXT_SIBLINGS):
         text = line.name + (f"  ({line.note})" if line.note else "")
         if line.level == 0:
             lines.append(text)
@@ -41,11 +41,11 @@ def draw_text(hierarchy: Queries) -> str:
     return "\n".join(lines)
 
 
-def draw_html(hierarchy: Queries) -> str:
-    """Return the hierarchy as nested lists that fold."""
-    parts = [f"<div>{escape(repr(hierarchy))}"]
+def draw_html(names: Sequence[Node], arrays: HierarchyArrays, title: str) -> str:
+    """Return the hierarchy as nested lists that fold, under a title."""
+    parts = [f"<div>{escape(title)}"]
     level = 0
-    for line in _lines(hierarchy, HTML_LINES, HTML_SIBLINGS):
+    for line in _lines(names, arrays, HTML_LINES, HTML_SIBLINGS):
         # Each open line left a <details><ul> to close.
         parts.append("</ul></details></li>" * (level - line.level))
         level = line.level
@@ -61,13 +61,14 @@ def draw_html(hierarchy: Queries) -> str:
     return "".join([*parts, "</ul></div>"])
 
 
-def _lines(hierarchy: Queries, max_lines: int, max_siblings: int) -> Iterator[Line]:
+def _lines(
+    names: Sequence[Node], arrays: HierarchyArrays, max_lines: int, max_siblings: int
+) -> Iterator[Line]:
     """Yield the lines of a drawing, a parent before its children.
 
     A node with several parents is drawn under each, its children only the first time.
     """
-    shown = _plan(hierarchy, max_lines, max_siblings)
-    names = hierarchy._names
+    shown = _plan(arrays, max_lines, max_siblings)
     drawn: set[int] = set()
     # (id, level, is_last); the id of a line "... 5 more" is -5
     stack = [(0, 0, True)]
@@ -76,13 +77,13 @@ def _lines(hierarchy: Queries, max_lines: int, max_siblings: int) -> Iterator[Li
         if i < 0:
             yield Line(level, f"... {-i} more", "", is_last, False)
             continue
-        children = hierarchy._child_ids(i)
+        children = arrays.down.of(i)
         if not children or (i in shown and i not in drawn):
             note = ""
         elif i in drawn:
             note = "see above"
         else:
-            note = f"{len(hierarchy._below(np.array([i]))) - 1} below"
+            note = f"{len(_relatives.ids_below(arrays, i)) - 1} below"
         count = shown.get(i, 0) if i not in drawn else 0
         drawn.add(i)
         yield Line(level, printable(names[i]), note, is_last, count > 0)
@@ -92,14 +93,14 @@ def _lines(hierarchy: Queries, max_lines: int, max_siblings: int) -> Iterator[Li
             stack += [(c, level + 1, c == below[-1]) for c in reversed(below)]
 
 
-def _plan(hierarchy: Queries, max_lines: int, max_siblings: int) -> dict[int, int]:
+def _plan(arrays: HierarchyArrays, max_lines: int, max_siblings: int) -> dict[int, int]:
     """Return how many children to draw of which ids: level by level until the lines are used up."""
     shown: dict[int, int] = {}
     left = max_lines - 1
     waiting = deque([0])
     while waiting and left:
         i = waiting.popleft()
-        children = hierarchy._child_ids(i)
+        children = arrays.down.of(i)
         room = min(left, max_siblings)
         # A list that is cut spends a line to say so, and shows at least one child.
         if i in shown or not children or (room == 1 and len(children) > 1):

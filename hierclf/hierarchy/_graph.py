@@ -6,19 +6,17 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hierclf.hierarchy._arrays import HierarchyArrays
 from hierclf.hierarchy._nodes import ROOT, Node, arrange, as_list, clean_node, shorten
 
 
 class Graph(NamedTuple):
-    """A rooted directed acyclic graph; positions count `nodes`, the root is at -1."""
+    """A rooted directed acyclic graph whose nodes are in order."""
 
     root: Node
     nodes: tuple[Node, ...]
-    edge_parents: NDArray[np.intp]
-    edge_children: NDArray[np.intp]
-    depths: NDArray[np.intp]
+    arrays: HierarchyArrays
 
 
 def read_pairs(edges: Iterable[Any]) -> list[tuple[Any, Any]]:
@@ -205,30 +203,9 @@ def _to_arrays(
     return Graph(
         root=names[order[0]],
         nodes=tuple(names[i] for i in order[1:]),
-        edge_parents=edge_parents[by_parent],
-        edge_children=edge_children[by_parent],
-        depths=np.repeat(np.arange(len(layers), dtype=np.intp), layers)[1:],
+        arrays=HierarchyArrays(
+            edge_parents=edge_parents[by_parent],
+            edge_children=edge_children[by_parent],
+            depths=np.repeat(np.arange(len(layers), dtype=np.intp), layers)[1:],
+        ),
     )
-
-
-def gather(
-    offsets: NDArray[np.intp], targets: NDArray[np.intp], rows: NDArray[np.intp]
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the targets of several rows of a compressed adjacency, and how many each row has."""
-    starts = offsets[rows]
-    counts = offsets[rows + 1] - starts
-    shift = starts - (np.cumsum(counts) - counts)
-    return targets[np.repeat(shift, counts) + np.arange(counts.sum())], counts
-
-
-def closure(
-    offsets: NDArray[np.intp], targets: NDArray[np.intp], rows: NDArray[np.intp]
-) -> NDArray[np.bool_]:
-    """Return the mask of what can be reached from `rows`, themselves included."""
-    mask = np.zeros(len(offsets) - 1, dtype=bool)
-    mask[rows] = True
-    while len(rows):
-        reached, _ = gather(offsets, targets, rows)
-        rows = np.unique(reached[~mask[reached]])
-        mask[rows] = True
-    return mask

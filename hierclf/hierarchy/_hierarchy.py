@@ -1,35 +1,51 @@
-"""The class `Hierarchy`: ways to make one and to hand one on."""
+"""The class `Hierarchy`, and what may be given as one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Any, ClassVar, NoReturn
 
-from hierclf.hierarchy import _drawing, _readers
-from hierclf.hierarchy._derivations import Derivations
-from hierclf.hierarchy._graph import build_graph, read_pairs
-from hierclf.hierarchy._nodes import ROOT, Node
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hierclf.hierarchy import (
+    _derivations,
+    _drawing,
+    _geometry,
+    _indicators,
+    _levels,
+    _lookup,
+    _networkx,
+    _readers,
+    _relatives,
+)
+from hierclf.hierarchy._arrays import HierarchyArrays
+from hierclf.hierarchy._graph import Graph, build_graph, read_pairs
+from hierclf.hierarchy._nodes import ROOT, Node, Root, repeated, shorten
+from hierclf.hierarchy._path_labels import PathLabels
 
 
-class Hierarchy(Derivations):
+class Hierarchy:
     """Classes in a tree or a directed acyclic graph.
 
-    A hierarchy is a value: immutable, hashable, equal to another with the same root and edges, and
-    its copies are itself. Nodes are any hashables but None and NaN; numpy scalars become Python's.
+    A hierarchy is a value: immutable, hashable, and equal to another with the same root and edges.
+    A copy of it is the same object. Nodes may be any hashable values but None and NaN. numpy
+    scalars become Python's.
 
-    The root is not a class: it is in no level, path or output, and not in `nodes`. Exactly one
-    node without parents is the root; above several there is an unnamed one, `Hierarchy.ROOT`.
+    The root is not a class. It is in no level, path or output, and not in `nodes`. A single node
+    without parents is the root. Above several such nodes stands an unnamed root, `Hierarchy.ROOT`.
 
-    Nodes are ordered level by level, siblings side by side, sorted where they can be and else as
-    they first appear. In a DAG the depth of a node is the longest path from the root, and it is
-    placed among the children of the first of its deepest parents.
+    Nodes come level by level, with siblings side by side. Siblings are sorted where they can be,
+    and else in the order in which they first appear. In a DAG the depth of a node is the longest
+    path from the root, and the node stands among the children of the first of its deepest parents.
 
     Parameters
     ----------
     edges : iterable of (parent, child)
         The edges.
     root : node, optional
-        The root. Every other node without parents is hung under it; it may be new.
+        The root. Every other node without parents is hung under it. It may be new.
 
     Attributes
     ----------
@@ -47,25 +63,14 @@ class Hierarchy(Derivations):
         Whether every node has one parent.
     depths : ndarray of shape (N,)
         The depth of each node: 1 at the top level.
-    depth_offsets : ndarray of shape (depth + 1,)
-        The nodes of depth k are at the positions `depth_offsets[k - 1]:depth_offsets[k]`.
     heights : ndarray of shape (N,)
         The longest way from each node down to a leaf, in edges: 0 for a leaf.
     leaf_counts : ndarray of shape (N,)
         The number of leaves at or below each node.
     leaf_indices : ndarray of shape (n_leaves,)
         The positions of the leaves in `nodes`.
-    edge_parents, edge_children : ndarray of shape (n_edges,)
-        The positions of the ends of each edge, -1 for the root. Edges are ordered by parent (the
-        root first), then by child, so that in a tree edge i ends in node i.
-    parent_indices : ndarray of shape (n_edges,)
-        The positions of the parents of each node, one node's after another's; -1 for the root.
-    parent_offsets : ndarray of shape (N + 1,)
-        The parents of node i are `parent_indices[parent_offsets[i] : parent_offsets[i + 1]]`.
-    group_offsets : ndarray of shape (n_inner + 1,)
-        The edges of the i-th inner node are `group_offsets[i]:group_offsets[i + 1]`.
-    inner_indices : ndarray of shape (n_inner,)
-        The positions of the inner nodes in the same order; the first is the root's, -1.
+    arrays : HierarchyArrays
+        The edges as arrays of positions, for code that works on all nodes at once.
 
     Raises
     ------
@@ -93,9 +98,39 @@ class Hierarchy(Derivations):
         └── oak
     """
 
+    ROOT: ClassVar[Root] = ROOT
+
+    root: Node
+    nodes: tuple[Node, ...]
+    arrays: HierarchyArrays
+    depths: NDArray[np.intp]
+    leaf_indices: NDArray[np.intp]
+
+    # The id of each node and of the root; see `HierarchyArrays`.
+    _ids: dict[Node, int]
+
     def __init__(self, edges: Iterable[tuple[Any, Any]], *, root: Node = None) -> None:
         ordered = not isinstance(edges, (set, frozenset))
         self._fill(build_graph(read_pairs(edges), root=root, ordered=ordered))
+
+    @classmethod
+    def _from_graph(cls, graph: Graph) -> Hierarchy:
+        self = cls.__new__(cls)
+        self._fill(graph)
+        return self
+
+    def _fill(self, graph: Graph) -> None:
+        ids = {node: i for i, node in enumerate(graph.nodes, start=1)}
+        ids[graph.root] = 0
+        # Assignment is closed (see __setattr__); this is the one door.
+        self.__dict__.update(
+            root=graph.root,
+            nodes=graph.nodes,
+            arrays=graph.arrays,
+            depths=graph.arrays.depths,
+            leaf_indices=graph.arrays.leaf_indices,
+            _ids=ids,
+        )
 
     # -- constructors
 
@@ -213,7 +248,7 @@ class Hierarchy(Derivations):
         >>> Hierarchy.from_networkx(nx.DiGraph([("animal", "cat"), ("animal", "dog")]))
         <Hierarchy: 2 nodes, 2 leaves, 1 level>
         """
-        edges, nodes = _readers.read_networkx(graph)
+        edges, nodes = _networkx.read_networkx(graph)
         return cls._from_graph(build_graph(edges, nodes=nodes, root=root))
 
     @classmethod
@@ -332,6 +367,874 @@ class Hierarchy(Derivations):
         edges = _readers.split_evenly(_readers.read_classes(classes), branching)
         return cls._from_graph(build_graph(edges))
 
+    # -- a value: immutable, compared by content, shared by its copies
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a Hierarchy is immutable, cannot set {name!r}")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a Hierarchy is immutable, cannot delete {name!r}")
+
+    def __copy__(self) -> Hierarchy:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Hierarchy:
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Hierarchy):
+            return NotImplemented
+        if self is other:
+            return True
+        mine, its = self.arrays, other.arrays
+        if len(mine) != len(its) or len(mine.edge_children) != len(its.edge_children):
+            return False
+        if self.root != other.root:
+            return False
+        if self.nodes == other.nodes:
+            return np.array_equal(mine.edge_parents, its.edge_parents) and np.array_equal(
+                mine.edge_children, its.edge_children
+            )
+        return set(self._iter_edges()) == set(other._iter_edges())
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.root, frozenset(self._iter_edges())))
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        # No cache and no hash goes along: hashes of strings differ between processes. The edges
+        # of a tree end in nodes 0, 1, 2, ..., and depths never decrease, so neither is stored.
+        small = np.min_scalar_type(-len(self.nodes) - 1)  # signed, and holds N too
+        parents = self.arrays.edge_parents.astype(small)
+        children = None if self.is_tree else self.arrays.edge_children.astype(small)
+        level_sizes = np.bincount(self.depths).astype(small)
+        return _restore, (type(self), self.root, self.nodes, parents, children, level_sizes)
+
+    # -- a container of nodes
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
+    def __contains__(self, node: object) -> bool:
+        try:
+            return self._ids.get(node, 0) > 0
+        except TypeError:  # unhashable
+            return False
+
+    @cached_property
+    def edges(self) -> tuple[tuple[Node, Node], ...]:
+        """The (parent, child) pairs, those of the root included, by parent and then child."""
+        return tuple(self._iter_edges())
+
+    @cached_property
+    def leaves(self) -> tuple[Node, ...]:
+        """The nodes without children, in node order."""
+        return tuple(self.nodes[i] for i in self.leaf_indices.tolist())
+
+    @property
+    def n_levels(self) -> int:
+        """The number of levels, which is the depth of the deepest leaf."""
+        return self.arrays.n_levels
+
+    @property
+    def depth(self) -> int:
+        """The number of edges on the longest path from the root to a leaf."""
+        return self.arrays.n_levels
+
+    @property
+    def is_tree(self) -> bool:
+        """Whether every node has one parent."""
+        return self.arrays.is_tree
+
+    @cached_property
+    def _names(self) -> tuple[Node, ...]:
+        """The name of each id."""
+        return (self.root, *self.nodes)
+
+    def _named(self, ids: Iterable[int]) -> tuple[Node, ...]:
+        names = self._names
+        return tuple(names[i] for i in ids)
+
+    def _iter_edges(self) -> Iterator[tuple[Node, Node]]:
+        return _derivations.name_edges(self.arrays, self._names)
+
+    def _id(self, node: Node) -> int:
+        return _lookup.find_id(self._ids, node)
+
+    # -- around one node
+
+    def parents(self, node: Node) -> tuple[Node, ...]:
+        """Return the parents of a node.
+
+        Parameters
+        ----------
+        node : node
+            A node or the root.
+
+        Returns
+        -------
+        tuple of nodes
+            In node order; `(root,)` for a node of the top level, empty for the root.
+
+        Raises
+        ------
+        ValueError
+            If the node is not in the hierarchy.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"pet": ["cat", "dog"], "farm": ["cow", "dog"]})
+        >>> h.parents("dog"), h.parents("pet")
+        (('farm', 'pet'), (Hierarchy.ROOT,))
+        """
+        return self._named(self.arrays.up.of(self._id(node)))
+
+    def children(self, node: Node) -> tuple[Node, ...]:
+        """Return the children of a node.
+
+        Parameters
+        ----------
+        node : node
+            A node or the root.
+
+        Returns
+        -------
+        tuple of nodes
+            In node order; empty for a leaf.
+
+        Raises
+        ------
+        ValueError
+            If the node is not in the hierarchy.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"pet": ["cat", "dog"], "farm": ["cow"]})
+        >>> h.children("pet"), h.children(h.root)
+        (('cat', 'dog'), ('farm', 'pet'))
+        """
+        return self._named(self.arrays.down.of(self._id(node)))
+
+    def ancestors(self, node: Node) -> tuple[Node, ...]:
+        """Return every node above a node.
+
+        Parameters
+        ----------
+        node : node
+            A node or the root.
+
+        Returns
+        -------
+        tuple of nodes
+            In node order, the root first, the node itself excluded.
+
+        Raises
+        ------
+        ValueError
+            If the node is not in the hierarchy.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy([("life", "animal"), ("animal", "cat"), ("life", "plant")])
+        >>> h.ancestors("cat")
+        ('life', 'animal')
+        """
+        i = self._id(node)
+        return self._named(sorted(_relatives.steps_up(self.arrays, i).keys() - {i}))
+
+    def descendants(self, node: Node) -> tuple[Node, ...]:
+        """Return every node below a node.
+
+        Parameters
+        ----------
+        node : node
+            A node or the root.
+
+        Returns
+        -------
+        tuple of nodes
+            In node order, the node itself excluded.
+
+        Raises
+        ------
+        ValueError
+            If the node is not in the hierarchy.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy([("life", "animal"), ("animal", "cat"), ("life", "plant")])
+        >>> h.descendants("animal"), h.descendants("life")
+        (('cat',), ('animal', 'plant', 'cat'))
+        """
+        return self._named(_relatives.ids_below(self.arrays, self._id(node))[1:].tolist())
+
+    def path(self, node: Node) -> tuple[Node, ...]:
+        """Return the way from the top level to a node.
+
+        Parameters
+        ----------
+        node : node
+            A node or the root.
+
+        Returns
+        -------
+        tuple of nodes
+            Top level first, the node last; the root is not in it.
+
+        Raises
+        ------
+        ValueError
+            If the node is not in the hierarchy, or if several paths lead to it (in a DAG).
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy([("life", "animal"), ("animal", "cat"), ("life", "plant")])
+        >>> h.path("cat")
+        ('animal', 'cat')
+        """
+        found = _relatives.only_path(self.arrays, self._id(node))
+        if found is None:
+            raise _several_paths(node)
+        return self._named(found)
+
+    # -- between two nodes
+
+    def lowest_common_ancestor(self, a: Node, b: Node) -> Node:
+        """Return the deepest node at or above both of two nodes.
+
+        Parameters
+        ----------
+        a, b : node
+            Nodes or the root. Either may be the answer itself.
+
+        Returns
+        -------
+        node
+            Maybe the root. In a DAG the deepest common ancestor; of equally deep ones the first in
+            node order.
+
+        Raises
+        ------
+        ValueError
+            If a node is not in the hierarchy.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"life": ["animal", "plant"], "animal": ["cat", "dog"]})
+        >>> h.lowest_common_ancestor("cat", "dog"), h.lowest_common_ancestor("cat", "plant")
+        ('animal', 'life')
+        """
+        found = _relatives.lowest_common_ancestor(self.arrays, self._id(a), self._id(b))
+        return self._names[found]
+
+    def distance(self, a: Node, b: Node) -> int:
+        """Return the number of edges on the shortest way from a node up and down to another.
+
+        Parameters
+        ----------
+        a, b : node
+            Nodes or the root.
+
+        Returns
+        -------
+        int
+            0 for a node and itself. The way turns once, at a common ancestor.
+
+        Raises
+        ------
+        ValueError
+            If a node is not in the hierarchy.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"life": ["animal", "plant"], "animal": ["cat", "dog"]})
+        >>> h.distance("cat", "dog"), h.distance("cat", "plant"), h.distance("cat", "animal")
+        (2, 3, 1)
+        """
+        return _relatives.distance(self.arrays, self._id(a), self._id(b))
+
+    # -- levels
+
+    def level(self, level: int | str) -> tuple[Node, ...]:
+        """Return the nodes of a level.
+
+        In a tree every level is a partition of the leaves: a leaf above the level stands for
+        itself on it.
+
+        Parameters
+        ----------
+        level : int, "leaf" or "parent"
+            0 is the top level, below the root; negative numbers count from the bottom; "leaf" is
+            -1 and "parent" -2.
+
+        Returns
+        -------
+        tuple of nodes
+            In node order.
+
+        Raises
+        ------
+        ValueError
+            If there is no such level, or for any level but the leaves in a DAG.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"life": ["animal", "plant"], "animal": ["cat", "dog"]})
+        >>> h.level(0), h.level("leaf")
+        (('animal', 'plant'), ('plant', 'cat', 'dog'))
+        """
+        return self._named((self.level_indices(level) + 1).tolist())
+
+    def level_indices(self, level: int | str) -> NDArray[np.intp]:
+        """Return the positions in `nodes` of the nodes of a level.
+
+        Parameters
+        ----------
+        level : int, "leaf" or "parent"
+            As in `level`.
+
+        Returns
+        -------
+        ndarray of shape (n_nodes_of_the_level,), dtype intp
+
+        Raises
+        ------
+        ValueError
+            If there is no such level, or for any level but the leaves in a DAG.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"life": ["animal", "plant"], "animal": ["cat", "dog"]})
+        >>> h.level_indices(-1)
+        array([1, 2, 3])
+        """
+        return _levels.level_indices(self.arrays, level)
+
+    def level_pairs(
+        self, positions: NDArray[np.intp], level: int | str
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Pair each of some classes with the nodes of a level that are at or above it.
+
+        Parameters
+        ----------
+        positions : ndarray of shape (n,), dtype intp
+            Positions in `nodes`.
+        level : int, "leaf" or "parent"
+            The level.
+
+        Returns
+        -------
+        items, ancestors : ndarray of shape (n_pairs,)
+            As from `ancestor_pairs`; every class is in a pair.
+
+        Raises
+        ------
+        ValueError
+            If there is no such level, or a class is above it.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": []})
+        >>> h.level_pairs(h.node_indices(["dog", "plant"]), 0)
+        (array([0, 1]), array([0, 1]))
+        """
+        items, above = self.ancestor_pairs(positions)
+        kept = np.isin(above, self.level_indices(level))
+        too_high = np.delete(positions, items[kept])
+        if len(too_high):
+            names = self._named((too_high + 1).tolist())
+            raise ValueError(f"classes above level {level!r}: {shorten(names)}")
+        return items[kept], above[kept]
+
+    # -- many nodes at once, as positions in `nodes`, with -1 for the root
+
+    def node_indices(self, labels: ArrayLike) -> NDArray[np.intp]:
+        """Return the positions of labels in `nodes`.
+
+        Parameters
+        ----------
+        labels : array-like of shape (n,)
+            Nodes.
+
+        Returns
+        -------
+        ndarray of shape (n,), dtype intp
+
+        Raises
+        ------
+        ValueError
+            If labels are not in the hierarchy; the message names them.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> Hierarchy.from_dict({"pet": ["cat", "dog"], "car": []}).node_indices(["dog", "car"])
+        array([3, 0])
+        """
+        return _lookup.find_positions(self._ids, labels, self._names)
+
+    @cached_property
+    def heights(self) -> NDArray[np.intp]:
+        """The number of edges on the longest way from each node down to a leaf, of shape (N,)."""
+        return _geometry.heights(self.arrays)
+
+    @cached_property
+    def leaf_counts(self) -> NDArray[np.intp]:
+        """The number of leaves at or below each node, of shape (N,)."""
+        return _geometry.leaf_counts(self.arrays)
+
+    def ancestor_pairs(self, positions: ArrayLike) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Pair each of some nodes with itself and each of its ancestors but the root.
+
+        Parameters
+        ----------
+        positions : array-like of shape (n,)
+            Positions in `nodes`; repetitions are separate items.
+
+        Returns
+        -------
+        items : ndarray of shape (n_pairs,)
+            Which of `positions`, counted from 0.
+        ancestors : ndarray of shape (n_pairs,)
+            The position of the node or ancestor. No pair occurs twice; the order is by item, and
+            then by position.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": []})
+        >>> h.ancestor_pairs(h.node_indices(["dog", "plant"]))
+        (array([0, 0, 1]), array([0, 3, 1]))
+        """
+        return _geometry.ancestor_pairs(self.arrays, positions)
+
+    def path_indices(self, positions: ArrayLike) -> NDArray[np.intp]:
+        """Return the paths to nodes, as positions.
+
+        Parameters
+        ----------
+        positions : array-like of shape (n,)
+            Positions in `nodes`, or -1 for the root, whose path is empty.
+
+        Returns
+        -------
+        ndarray of shape (n, n_levels), dtype intp
+            Root side first, then the node itself, then -1.
+
+        Raises
+        ------
+        ValueError
+            If several paths lead to a node (in a DAG).
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": []})
+        >>> h.path_indices([3, 1])
+        array([[ 0,  3],
+               [ 1, -1]])
+        """
+        here = np.asarray(positions, dtype=np.intp)
+        several = self.arrays.has_several_paths[here + 1]
+        if several.any():
+            raise _several_paths(self.nodes[here[several][0]])
+        return _geometry.path_indices(self.arrays, here)
+
+    def are_at_or_above(self, nodes: ArrayLike, below: ArrayLike) -> NDArray[np.bool_]:
+        """Tell whether each of some nodes is another one or an ancestor of it.
+
+        Parameters
+        ----------
+        nodes : array-like
+            Positions in `nodes`, or -1 for the root, which is above all.
+        below : array-like of shape (n,)
+            Positions in `nodes`; the shape must broadcast with that of the first.
+
+        Returns
+        -------
+        ndarray of bool
+            Of the shape that the two broadcast to.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": []})
+        >>> animal, plant, cat = h.node_indices(["animal", "plant", "cat"])
+        >>> h.are_at_or_above([animal, plant, cat, -1], [cat, cat, animal, animal])
+        array([ True, False, False,  True])
+        """
+        return _geometry.are_at_or_above(self.arrays, nodes, below)
+
+    def lca_indices(self, a: ArrayLike, b: ArrayLike) -> NDArray[np.intp]:
+        """Return the lowest common ancestor of each pair of nodes.
+
+        Parameters
+        ----------
+        a, b : array-like of shape (n,)
+            Positions in `nodes`, or -1 for the root.
+
+        Returns
+        -------
+        ndarray of shape (n,), dtype intp
+            Positions; -1 where only the root is common. In a DAG as in
+            `lowest_common_ancestor`.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": []})
+        >>> cat, dog, plant = h.node_indices(["cat", "dog", "plant"])
+        >>> h.lca_indices([cat, cat], [dog, plant])
+        array([ 0, -1])
+        """
+        return _geometry.lca_indices(self.arrays, a, b)
+
+    def pair_distances(self, a: ArrayLike, b: ArrayLike) -> NDArray[np.intp]:
+        """Return the tree distance of each pair of nodes: `distance` for arrays.
+
+        Parameters
+        ----------
+        a, b : array-like of shape (n,)
+            Positions in `nodes`, or -1 for the root.
+
+        Returns
+        -------
+        ndarray of shape (n,), dtype intp
+            Numbers of edges.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": []})
+        >>> cat, dog, plant = h.node_indices(["cat", "dog", "plant"])
+        >>> h.pair_distances([cat, cat], [dog, plant])
+        array([2, 3])
+        """
+        return _geometry.pair_distances(self.arrays, a, b)
+
+    # -- probabilities
+
+    def aggregate(
+        self, proba: ArrayLike, classes: ArrayLike, level: int | str | None = None
+    ) -> NDArray[Any]:
+        """Return the probability of each node of a level: the sum of the classes at or below it.
+
+        Parameters
+        ----------
+        proba : array-like of shape (n, n_classes)
+            What `predict_proba` of any classifier returned.
+        classes : array-like of shape (n_classes,)
+            What the columns stand for: nodes at or below the level.
+        level : int, "leaf" or "parent", optional
+            As in `level`. None is every node, in the order of `nodes`.
+
+        Returns
+        -------
+        ndarray of shape (n, n_nodes_of_the_level)
+            In the float dtype of `proba`. A node that no class is below has probability 0.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit, a class is unknown, given twice or above the level, or there
+            is no such level.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": ["oak"]})
+        >>> h.aggregate([[0.5, 0.25, 0.25]], classes=["cat", "dog", "oak"], level=0)
+        array([[0.75, 0.25]])
+        >>> h.aggregate([[0.5, 0.25, 0.25]], classes=["cat", "dog", "oak"])
+        array([[0.75, 0.25, 0.5 , 0.25, 0.25]])
+        """
+        proba = np.asarray(proba)
+        if proba.dtype.kind != "f":
+            proba = proba.astype(np.float64)
+        found = self.node_indices(classes)
+        if len(np.unique(found)) < len(found):
+            twice = self._named(i + 1 for i in repeated(found.tolist()))
+            raise ValueError(f"classes given twice: {shorten(twice)}")
+        if proba.ndim != 2 or proba.shape[1] != len(found):
+            raise ValueError(
+                f"proba must have one column for each of the {len(found)} classes, "
+                f"its shape is {proba.shape}"
+            )
+        if level is None:
+            return _levels.sum_columns(proba, *self.ancestor_pairs(found), len(self))
+        on_level = self.level_indices(level)
+        columns, targets = self.level_pairs(found, level)
+        targets = np.searchsorted(on_level, targets)
+        return _levels.sum_columns(proba, columns, targets, len(on_level))
+
+    # -- paths
+
+    @cached_property
+    def _path_labels(self) -> PathLabels:
+        return PathLabels(self.arrays, self._names)
+
+    def paths_from_leaves(self, y: ArrayLike) -> NDArray[Any]:
+        """Return the paths to 1-D labels.
+
+        Parameters
+        ----------
+        y : array-like of shape (n,)
+            Nodes, inner ones too.
+
+        Returns
+        -------
+        ndarray of shape (n, n_levels)
+            Root side first, the root excluded: strings padded with "" where all names are strings,
+            numbers where all are numbers and nothing is padded, else objects padded with None. A
+            node that is the tuple of its path, as `from_paths` makes them, is shown by its last.
+
+        Raises
+        ------
+        ValueError
+            If labels are not in the hierarchy, or several paths lead to one (in a DAG).
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": []})
+        >>> h.paths_from_leaves(["dog", "plant"])
+        array([['animal', 'dog'],
+               ['plant', '']], dtype='<U6')
+        """
+        return self.name_paths(self.path_indices(self.node_indices(y)))
+
+    def leaves_from_paths(self, Y: Any) -> NDArray[Any]:
+        """Return the deepest node of each path; the inverse of `paths_from_leaves`.
+
+        Parameters
+        ----------
+        Y : array-like of shape (n, n_levels), data frame, or list of lists
+            Names from the top level down. Rows may end early: lists may be ragged, and "", None
+            and NaN are padding.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Nodes: of a string or number dtype where all of them are, else objects.
+
+        Raises
+        ------
+        ValueError
+            If a row has no label, skips a level, or takes a step that is not in the hierarchy; the
+            message names row and step.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_paths([["animal", "cat"], ["plant", "oak"]])
+        >>> h.leaves_from_paths([["plant", "oak"], ["animal", ""]])
+        array(['oak', 'animal'], dtype='<U6')
+        """
+        return self._path_labels.read(Y)
+
+    def name_paths(self, paths: NDArray[np.intp]) -> NDArray[Any]:
+        """Return paths of positions as path labels.
+
+        Parameters
+        ----------
+        paths : ndarray of shape (n, n_steps), dtype intp
+            Positions in `nodes`, root side first; -1 where a path has ended.
+
+        Returns
+        -------
+        ndarray of shape (n, n_steps)
+            As `paths_from_leaves` does.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": []})
+        >>> h.name_paths(np.array([[0, 3], [1, -1]]))
+        array([['animal', 'dog'],
+               ['plant', '']], dtype='<U6')
+        """
+        return self._path_labels.write(paths)
+
+    # -- indicators
+
+    def to_indicator(self, labels: Iterable[Any]) -> NDArray[np.int8]:
+        """Return labels as an indicator matrix in which ancestors are set too.
+
+        Parameters
+        ----------
+        labels : array-like of shape (n,), or list of lists
+            One label or several for each row. A tuple that is a node is one label.
+
+        Returns
+        -------
+        ndarray of shape (n, n_nodes), dtype int8
+            Columns are `nodes`.
+
+        Raises
+        ------
+        ValueError
+            If labels are not in the hierarchy.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": []})
+        >>> h.to_indicator([["cat"], ["dog", "plant"], []])
+        array([[1, 0, 1, 0],
+               [1, 1, 0, 1],
+               [0, 0, 0, 0]], dtype=int8)
+        """
+        rows = _indicators.split_rows(labels, self._ids)
+        positions = self.node_indices([label for row in rows for label in row])
+        return _indicators.fill_indicator(self.arrays, [len(row) for row in rows], positions)
+
+    def from_indicator(self, Y: Any) -> list[list[Node]]:
+        """Return the most specific nodes of each row; the inverse of `to_indicator`.
+
+        Parameters
+        ----------
+        Y : array-like or sparse matrix of shape (n, n_nodes)
+            0 and 1; columns are `nodes`, and a node is set only together with its ancestors.
+
+        Returns
+        -------
+        list of lists of nodes
+            In node order.
+
+        Raises
+        ------
+        ValueError
+            If the shape does not fit, a value is neither 0 nor 1, or a row has a node without its
+            parents; the message names the row and what is wrong in it.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": []})
+        >>> h.from_indicator([[1, 0, 1, 0], [1, 1, 0, 0]])
+        [['cat'], ['animal', 'plant']]
+        """
+        return _indicators.most_specific(self.arrays, self._names, Y)
+
+    # -- other hierarchies out of this one
+
+    def subtree(self, node: Node) -> Hierarchy:
+        """Return the part of the hierarchy below a node, which becomes its root.
+
+        Parameters
+        ----------
+        node : node
+            An inner node or the root.
+
+        Returns
+        -------
+        Hierarchy
+
+        Raises
+        ------
+        ValueError
+            If the node is not in the hierarchy, or is a leaf.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"life": ["animal", "plant"], "animal": ["cat", "dog"]})
+        >>> h.subtree("animal")
+        <Hierarchy: 2 nodes, 2 leaves, 1 level>
+        """
+        i = self._id(node)
+        if i == 0:
+            return self
+        below = _relatives.ids_below(self.arrays, i)
+        if len(below) == 1:
+            raise ValueError(f"{node!r} is a leaf, there is nothing below it")
+        kept = np.zeros(len(self) + 1, dtype=bool)
+        kept[below] = True
+        return self._keep(kept, root=node)
+
+    def prune(self, labels: ArrayLike) -> Hierarchy:
+        """Return the hierarchy without the nodes neither above, at nor below any label.
+
+        Parameters
+        ----------
+        labels : array-like of shape (n,)
+            Nodes; repetitions do not matter, so training labels will do.
+
+        Returns
+        -------
+        Hierarchy
+            This very object when nothing goes.
+
+        Raises
+        ------
+        ValueError
+            If labels are not in the hierarchy, or there are none.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"life": ["animal", "plant"], "animal": ["cat", "dog"]})
+        >>> h.prune(["cat", "cat"]).nodes
+        ('animal', 'cat')
+        """
+        ids = np.unique(self.node_indices(labels)) + 1
+        if not len(ids):
+            raise ValueError("there is no label to keep")
+        kept = _derivations.around(self.arrays, ids)
+        return self if kept.all() else self._keep(kept, root=self.root)
+
+    def _keep(self, kept: NDArray[np.bool_], root: Node) -> Hierarchy:
+        """Return the hierarchy of the edges between the ids of a mask."""
+        edges = _derivations.name_edges(self.arrays, self._names, kept)
+        return self._from_graph(build_graph(edges, root=root))
+
+    def relabel(self, mapping: Mapping[Any, Any] | Callable[[Any], Any]) -> Hierarchy:
+        """Return the hierarchy with other names.
+
+        Parameters
+        ----------
+        mapping : dict or callable
+            The new name of each node. Nodes that are not in the dict keep theirs. A callable is
+            called on every node, and on the root unless it is `Hierarchy.ROOT`.
+
+        Returns
+        -------
+        Hierarchy
+            Siblings are arranged by their new names.
+
+        Raises
+        ------
+        ValueError
+            If a key of the dict is not in the hierarchy, or two nodes get one name.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> Hierarchy.flat(["cat", "dog"]).relabel({"cat": 0, "dog": 1}).nodes
+        (0, 1)
+        >>> Hierarchy.flat(["cat", "dog"]).relabel(str.upper).nodes
+        ('CAT', 'DOG')
+        """
+        names = _derivations.new_names(self._names, mapping)
+        edges = _derivations.name_edges(self.arrays, names)
+        return self._from_graph(build_graph(edges, root=names[0]))
+
     # -- handed on
 
     def to_dict(self) -> dict[Node, list[Node]]:
@@ -370,27 +1273,39 @@ class Hierarchy(Derivations):
         >>> Hierarchy.flat(["cat", "dog"]).to_networkx().number_of_edges()
         2
         """
-        try:
-            import networkx as nx
-        except ImportError:
-            raise ImportError(
-                "Hierarchy.to_networkx needs networkx: pip install networkx"
-            ) from None
-        graph = nx.DiGraph()
-        graph.add_nodes_from(self._names)
-        graph.add_edges_from(self._iter_edges())
-        return graph
+        return _networkx.make_networkx(self._names, self._iter_edges())
 
     def __repr__(self) -> str:
-        counts = [(len(self.nodes), "node"), (len(self.leaves), "leaf"), (self.n_levels, "level")]
+        counts = [(len(self), "node"), (len(self.leaf_indices), "leaf"), (self.n_levels, "level")]
         parts = [f"{n} {_plural(word, n)}" for n, word in counts]
         return f"<Hierarchy: {', '.join(parts if self.is_tree else [*parts, 'DAG'])}>"
 
     def __str__(self) -> str:
-        return _drawing.draw_text(self)
+        return _drawing.draw_text(self._names, self.arrays)
 
     def _repr_html_(self) -> str:
-        return _drawing.draw_html(self)
+        return _drawing.draw_html(self._names, self.arrays, title=repr(self))
+
+
+def _restore(
+    cls: type[Hierarchy],
+    root: Node,
+    nodes: tuple[Node, ...],
+    parents: NDArray[np.intp],
+    children: NDArray[np.intp] | None,
+    level_sizes: NDArray[np.intp],
+) -> Hierarchy:
+    """Rebuild a pickled hierarchy (its parts were checked when it was made)."""
+    arrays = HierarchyArrays(
+        edge_parents=parents.astype(np.intp),
+        edge_children=np.arange(len(nodes)) if children is None else children.astype(np.intp),
+        depths=np.repeat(np.arange(len(level_sizes)), level_sizes),
+    )
+    return cls._from_graph(Graph(root, nodes, arrays))
+
+
+def _several_paths(node: Node) -> ValueError:
+    return ValueError(f"several paths lead to {node!r}, since the hierarchy is a DAG")
 
 
 def _plural(word: str, n: int) -> str:
@@ -429,7 +1344,7 @@ def as_hierarchy(obj: Any) -> Hierarchy:
         return obj
     if isinstance(obj, Mapping):
         return Hierarchy.from_dict(obj)
-    if callable(getattr(obj, "edges", None)) and hasattr(obj, "is_directed"):
+    if _networkx.is_graph(obj):
         return Hierarchy.from_networkx(obj)
     if isinstance(obj, Iterable) and not isinstance(obj, (str, bytes)):
         return Hierarchy(obj)

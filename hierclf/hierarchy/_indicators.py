@@ -1,11 +1,17 @@
-"""What an indicator matrix says, dense or sparse."""
+"""To and from indicator matrices, dense or sparse."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hierclf.hierarchy._adjacency import gather
+from hierclf.hierarchy._arrays import HierarchyArrays
+from hierclf.hierarchy._geometry import ancestor_pairs
+from hierclf.hierarchy._nodes import Node, as_labels, as_list, is_hashable
 
 
 def read_indicator(given: Any, n_nodes: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -61,3 +67,52 @@ def read_indicator(given: Any, n_nodes: int) -> tuple[NDArray[np.intp], NDArray[
         shown = f"{value:g}" if isinstance(value, float) else repr(value)
         raise ValueError(f"row {row} holds {shown}: an indicator matrix holds 0 and 1 only")
     return offsets.astype(np.intp), columns.astype(np.intp)
+
+
+def split_rows(labels: Iterable[Any], known: Mapping[Node, int]) -> list[list[Any]]:
+    """Return the labels of each row as a list; a tuple that is a node is one label."""
+    return [
+        as_list(item)
+        if isinstance(item, (list, set, frozenset, tuple, np.ndarray))
+        and not (is_hashable(item) and item in known)
+        else [item]
+        for item in as_labels(labels)
+    ]
+
+
+def fill_indicator(
+    arrays: HierarchyArrays, counts: Sequence[int], positions: NDArray[np.intp]
+) -> NDArray[np.int8]:
+    """Return the indicator matrix of rows that have some of `positions` each, one after another."""
+    rows = np.repeat(np.arange(len(counts)), counts)
+    pairs, ancestors = ancestor_pairs(arrays, positions)
+    result = np.zeros((len(counts), len(arrays)), dtype=np.int8)
+    result[rows[pairs], ancestors] = 1
+    return result
+
+
+def most_specific(
+    arrays: HierarchyArrays, names: Sequence[Node], indicator: Any
+) -> list[list[Node]]:
+    """Return the nodes of each row that have no child in it, or raise if a parent is missing."""
+    offsets, positions = read_indicator(indicator, len(arrays))
+    n_rows = len(offsets) - 1
+    rows, ids = np.repeat(np.arange(n_rows), np.diff(offsets)), positions + 1
+    width = len(arrays) + 1
+    cells = rows * width + ids
+    above, counts = gather(*arrays.up, ids)
+    needed = np.repeat(rows, counts) * width + above
+    missing = (above > 0) & ~np.isin(needed, cells)
+    if missing.any():
+        bad = np.flatnonzero(missing)[0]
+        row = int(np.repeat(rows, counts)[bad])
+        node = names[np.repeat(ids, counts)[bad]]
+        raise ValueError(
+            f"row {row} has {node!r} but not its parent {names[above[bad]]!r}: rows must "
+            "be closed under ancestors. Are the columns in the order of hierarchy.nodes?"
+        )
+    keep = ~np.isin(cells, needed)
+    result: list[list[Node]] = [[] for _ in range(n_rows)]
+    for row, i in zip(rows[keep].tolist(), ids[keep].tolist(), strict=True):
+        result[row].append(names[i])
+    return result

@@ -62,18 +62,6 @@ def read_parents(mapping: Mapping[Any, Any]) -> Edges:
     return [(parent, child) for child, parent in mapping.items()]
 
 
-def read_networkx(graph: Any) -> tuple[Edges, list[Any]]:
-    """Return the edges and the nodes of a directed graph."""
-    if not (callable(getattr(graph, "edges", None)) and hasattr(graph, "is_directed")):
-        raise TypeError(f"expected a networkx graph, got {type(graph).__name__}")
-    if not graph.is_directed():
-        raise ValueError(
-            "the graph is undirected, so which end of an edge is the parent is not known: "
-            "give a networkx.DiGraph"
-        )
-    return list(graph.edges()), list(graph)
-
-
 def iter_rows(Y: Any) -> Iterator[tuple[int, tuple[Any, ...]]]:
     """Yield the number and the raw cells of each row of 2-D labels."""
     if isinstance(Y, (str, bytes)) or not isinstance(Y, Iterable):

@@ -91,7 +91,7 @@ def _are_descents(rows: Any, hierarchy: Hierarchy) -> NDArray[np.bool_]:
     above, below = positions[steps], positions[steps + 1]
 
     width = len(hierarchy) + 1
-    edges = (hierarchy.edge_parents + 1) * width + hierarchy.edge_children + 1
+    edges = (hierarchy.arrays.edge_parents + 1) * width + hierarchy.arrays.edge_children + 1
     is_edge = np.isin((above + 1) * width + below + 1, edges)
     stays = (above == below) & (hierarchy.heights[above] == 0)
     consistent = np.ones(len(cleaned), dtype=bool)

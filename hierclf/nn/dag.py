@@ -78,13 +78,13 @@ class DAGSoftmax(Head):
         **kwargs: Any,
     ) -> None:
         super().__init__()
-        n_edges = len(hierarchy.edge_parents)
+        n_edges = len(hierarchy.arrays.edge_parents)
         self.linear = linear(in_features, n_edges, **kwargs)
         edges = np.arange(n_edges)
-        self.siblings = RaggedGroups(np.split(edges, hierarchy.group_offsets[1:-1]))
+        self.siblings = RaggedGroups(np.split(edges, hierarchy.arrays.group_offsets[1:-1]))
         self.ways = WaysUp(hierarchy)
         register_derived(self, "leaf_indices", hierarchy.leaf_indices)
-        register_derived(self, "edge_children", hierarchy.edge_children)
+        register_derived(self, "edge_children", hierarchy.arrays.edge_children)
 
     def forward(self, hidden: Tensor | CSRRows, *, log_prior: Tensor | None = None) -> Tensor:  # noqa: D102, inherited
         return self.ways.add_up(self._steps(hidden, log_prior)).t()
@@ -129,10 +129,13 @@ class WaysUp(nn.Module):
 
     def __init__(self, hierarchy: Hierarchy) -> None:
         super().__init__()
-        children, parents = hierarchy.edge_children, hierarchy.edge_parents + 1  # 0 is the root
+        children, parents = (
+            hierarchy.arrays.edge_children,
+            hierarchy.arrays.edge_parents + 1,
+        )  # 0 is the root
         by_child = np.argsort(children, kind="stable")
-        into = np.split(by_child, hierarchy.parent_offsets[1:-1])
-        ends = hierarchy.depth_offsets.tolist()
+        into = np.split(by_child, hierarchy.arrays.parent_offsets[1:-1])
+        ends = hierarchy.arrays.depth_offsets.tolist()
         levels = (_Level(into[start:stop], parents) for start, stop in pairwise(ends))
         self.levels = nn.ModuleList(levels)  # type: ignore[assignment]
         register_derived(self, "parents", parents)

@@ -71,11 +71,11 @@ class PathSteps(nn.Module):
                 "PathSteps needs a tree, in which a label has one path; this hierarchy is a DAG"
             )
         ancestors = ancestors_by_level(hierarchy)
-        sizes = np.diff(hierarchy.group_offsets)
+        sizes = np.diff(hierarchy.arrays.group_offsets)
         group = np.repeat(np.arange(len(sizes)), sizes)[ancestors]
         # Below a node nothing is left to choose: a group of one, of probability 1.
         on_path = np.arange(1, hierarchy.depth + 1)[:, None] <= hierarchy.depths
-        start = hierarchy.group_offsets[group]
+        start = hierarchy.arrays.group_offsets[group]
         size = np.where(on_path, sizes[group], 1)
         is_narrow = size.max() * hierarchy.depth <= _NARROW
         buckets = [np.arange(hierarchy.depth)] if is_narrow else _buckets(size.max(axis=1))
@@ -251,7 +251,7 @@ def leaves_under(hierarchy: Hierarchy) -> list[_Indices]:
     is_above = node != hierarchy.leaf_indices[leaf]
     leaf, node = leaf[is_above], node[is_above]
     by_node = np.argsort(node, kind="stable")
-    starts = np.searchsorted(node[by_node], hierarchy.inner_indices[1:])
+    starts = np.searchsorted(node[by_node], hierarchy.arrays.inner_indices[1:])
     return np.split(leaf[by_node], starts)[1:]
 
 

@@ -69,6 +69,7 @@ class Linear(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        in_features, out_features = int(in_features), int(out_features)
         self.weight = nn.Parameter(torch.empty(self._shape(in_features, out_features), dtype=dtype))
         self.bias = nn.Parameter(torch.empty(out_features, dtype=dtype))
         bound = max(in_features, 1) ** -0.5

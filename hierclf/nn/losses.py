@@ -216,8 +216,8 @@ class SoftLabelLoss(nn.Module):
         register_derived(self, "of_root", weight[0])
         register_derived(self, "of_target", 1 / total)
         register_derived(self, "leaf_indices", hierarchy.leaf_indices)
-        register_derived(self, "parents", hierarchy.edge_parents)
-        levels = list(pairwise(hierarchy.depth_offsets.tolist()))
+        register_derived(self, "parents", hierarchy.arrays.edge_parents)
+        levels = list(pairwise(hierarchy.arrays.depth_offsets.tolist()))
         self.levels_upwards = levels[:0:-1]  # all but the top one
 
     def forward(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hierclf.nn._options import check_option
+from hierclf.nn.dropout import Dropout
 from hierclf.nn.head import Head
 from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 from hierclf.nn.softmax import HierarchicalSoftmax
@@ -84,7 +85,7 @@ class HierarchyNetwork(nn.Module):
         if activation not in ACTIVATIONS:
             check_option("activation", activation, ACTIVATIONS)
         self.encoder = encoder
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(int(seed))
         # Without an encoder, whichever layer comes first reads the features.
         linear: type[Linear] = FeatureLinear if encoder is None else Linear
         layers: list[nn.Module] = []
@@ -92,7 +93,7 @@ class HierarchyNetwork(nn.Module):
             layers.append(linear(in_features, size, generator=generator, dtype=dtype))
             layers.append(ACTIVATIONS[activation]())
             if dropout:
-                layers.append(nn.Dropout(dropout))
+                layers.append(Dropout(dropout))
             linear, in_features = Linear, size
         self.hidden = nn.Sequential(*layers)
         self.head: Head = head(

@@ -169,10 +169,10 @@ class LazyNovoGrad(LazyAdamW):
 
     The rows of a sparse gradient :math:`g` move by :math:`-\eta g / \sqrt{v}`, where
     :math:`v` is a single number for the whole parameter: the running mean, corrected for
-    bias, of the mean square of the gradient's entries. This is NovoGrad [1]_ without
-    momentum. AdamW has a :math:`v` for every entry, by which a feature that one row in a
-    thousand has takes steps as long as those of a common one, and is learnt by heart; here
-    its weights stay in proportion to the evidence.
+    bias, of the mean square of the gradient's entries, over the steps at which it has any.
+    This is NovoGrad [1]_ without momentum. AdamW has a :math:`v` for every entry, by which a
+    feature that one row in a thousand has takes steps as long as those of a common one, and
+    is learnt by heart; here its weights stay in proportion to the evidence.
 
     What nearly every row has then takes long steps, and the last of them decides. So
     :meth:`flush` puts the mean of the places that the parameter was in since the flush
@@ -216,9 +216,12 @@ class LazyNovoGrad(LazyAdamW):
         state.setdefault("mean_square", 0.0)
         lr, (_, beta) = float(group["lr"]), group["betas"]
         state["put_off"] = state.get("put_off", 0.0) + _log_decay(group)
-        state["n_moves"] += 1
-        state["mean_square"] += (1 - beta) * (float(values.square().mean()) - state["mean_square"])
-        scale = (state["mean_square"] / (1 - beta ** state["n_moves"])) ** 0.5 + group["eps"]
+        scale = 1.0
+        if len(rows):  # a mean over no entries says nothing of their size
+            state["n_moves"] += 1
+            square = float(values.square().mean())
+            state["mean_square"] += (1 - beta) * (square - state["mean_square"])
+            scale = (state["mean_square"] / (1 - beta ** state["n_moves"])) ** 0.5 + group["eps"]
         _add_to_rows(parameter, rows, values, -lr / scale)
 
         # A step is missing from the places before it. The sum of what is missing from each,

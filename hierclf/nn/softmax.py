@@ -98,12 +98,12 @@ class HierarchicalSoftmax(Head):
             )
         self.linear = linear(in_features, len(hierarchy), **kwargs)
         nodes = np.arange(len(hierarchy))
-        self.siblings = RaggedGroups(np.split(nodes, hierarchy.group_offsets[1:-1]))
+        self.siblings = RaggedGroups(np.split(nodes, hierarchy.arrays.group_offsets[1:-1]))
         self.steps = PathSteps(hierarchy)
         # Nodes come level by level, so every level is a slice.
-        self.level_offsets = hierarchy.depth_offsets.tolist()
+        self.level_offsets = hierarchy.arrays.depth_offsets.tolist()
         register_derived(self, "leaf_indices", hierarchy.leaf_indices)
-        register_derived(self, "parents", hierarchy.edge_parents)
+        register_derived(self, "parents", hierarchy.arrays.edge_parents)
 
     def forward(self, hidden: Tensor | CSRRows, *, log_prior: Tensor | None = None) -> Tensor:  # noqa: D102, inherited
         return self._node_log_proba(hidden, log_prior).t()
@@ -182,7 +182,7 @@ class FlatSoftmax(Head):
         **kwargs: Any,
     ) -> None:
         super().__init__()
-        leaves, inner = hierarchy.leaf_indices, hierarchy.inner_indices[1:]
+        leaves, inner = hierarchy.leaf_indices, hierarchy.arrays.inner_indices[1:]
         self.linear = linear(in_features, len(leaves), **kwargs)
         self.leaves_under = RaggedGroups(leaves_under(hierarchy))
         self.ways = None if hierarchy.is_tree else WaysUp(hierarchy)

@@ -14,6 +14,7 @@ import torch.nn.functional as F  # noqa: N812, torch's own convention
 from torch import Tensor, nn
 
 from hierclf.nn._options import check_option
+from hierclf.nn.dropout import Dropout
 
 PADDING, UNKNOWN = 0, 1
 # Words without a vector are drawn from the uniform distribution between plus and minus
@@ -133,7 +134,8 @@ class RaggedRNN(nn.Module):
     ) -> None:
         super().__init__()
         check_option("cell", cell, CELLS)
-        self.dropout = nn.Dropout(dropout)
+        input_size, hidden_size = int(input_size), int(hidden_size)  # torch takes no other type
+        self.dropout = Dropout(dropout)
         self.layers = nn.ModuleList()
         for _ in range(num_layers):
             directions = nn.ModuleList()
@@ -223,6 +225,8 @@ class RecurrentEncoder(nn.Module):
         Source of the initial weights, uniform in plus or minus ``hidden_size ** -0.5``.
     """
 
+    draws_globally = False
+
     def __init__(
         self,
         embedding: WordEmbedding,
@@ -248,7 +252,7 @@ class RecurrentEncoder(nn.Module):
             dtype=embedding.weight.dtype,
             generator=generator,
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.precision = precision
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -290,6 +294,8 @@ class ConvGRU(nn.Module):
        Classification", ACL 2020.
     """
 
+    draws_globally = False
+
     def __init__(
         self,
         embedding: WordEmbedding,
@@ -304,13 +310,13 @@ class ConvGRU(nn.Module):
     ) -> None:
         super().__init__()
         check_option("precision", precision, PRECISIONS)
-        dtype = embedding.weight.dtype
+        dtype, hidden_size = embedding.weight.dtype, int(hidden_size)
         self.embedding = embedding
-        self.embedding_dropout = nn.Dropout(embedding_dropout)
+        self.embedding_dropout = Dropout(embedding_dropout)
         self.recurrent = RaggedRNN(
             "gru", embedding.weight.shape[1], hidden_size, dtype=dtype, generator=generator
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.precision = precision
         self.convolutions = nn.ModuleList()
         for width in kernel_sizes:

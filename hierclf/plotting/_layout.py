@@ -14,7 +14,7 @@ def drawn_parents(hierarchy: Hierarchy) -> NDArray[np.intp]:
     In a tree it is the parent; in a DAG the first of the deepest parents, which is also the one
     whose children stand beside the node in node order.
     """
-    parents, children = hierarchy.edge_parents, hierarchy.edge_children
+    parents, children = hierarchy.arrays.edge_parents, hierarchy.arrays.edge_children
     depths = np.append(hierarchy.depths, 0)  # the last is the root's, at -1
     deepest = np.flatnonzero(depths[parents] == depths[children] - 1)
     found = np.empty(len(hierarchy), dtype=np.intp)

@@ -121,7 +121,7 @@ class PredictionPathDisplay:
 
     def _read_steps(self, n_rivals: int) -> list[PathStep]:
         proba = np.append(self.node_proba, 1.0)  # the last is the root's, at -1
-        nodes, parents = self.hierarchy.nodes, self.hierarchy.edge_parents
+        nodes, parents = self.hierarchy.nodes, self.hierarchy.arrays.edge_parents
         steps = []
         for i in self.hierarchy.node_indices(plain_array(self.path)).tolist():
             parent = parents[i]

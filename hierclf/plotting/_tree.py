@@ -53,7 +53,9 @@ def draw_tree(
     level = width / n_levels
 
     line = float(np.clip(row / 6, 0.5, 1.6))
-    is_placing = drawn_parents(hierarchy)[hierarchy.edge_children] == hierarchy.edge_parents
+    is_placing = (
+        drawn_parents(hierarchy)[hierarchy.arrays.edge_children] == hierarchy.arrays.edge_parents
+    )
     edges = LineCollection(
         _edge_lines(hierarchy, positions, is_placing),
         colors=GREY,
@@ -88,7 +90,11 @@ def _edge_lines(
 ) -> list[NDArray[Any]]:
     """Return the lines of the edges: with corners to the children placed by them, else straight."""
     lines = []
-    ends = zip(positions[hierarchy.edge_parents], positions[hierarchy.edge_children], strict=True)
+    ends = zip(
+        positions[hierarchy.arrays.edge_parents],
+        positions[hierarchy.arrays.edge_children],
+        strict=True,
+    )
     for (start, end), has_corners in zip(ends, is_placing, strict=True):
         turn = start[0] + TURN
         corners = [(turn, start[1]), (turn, end[1])] if has_corners else []
@@ -106,7 +112,7 @@ def _inner_names(
     """Yield the inner nodes there is room to name, those with the most leaves first."""
     level, row = spacing
     room = (1 - TURN) * level - GAP - 1
-    inner = hierarchy.inner_indices[1:]
+    inner = hierarchy.arrays.inner_indices[1:]
     y = positions[:-1, 1] * row
     for i in inner[np.argsort(-hierarchy.leaf_counts[inner], kind="stable")].tolist():
         if budget <= 0:

@@ -315,7 +315,9 @@ class SequenceVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
                 f"token_pattern={self.token_pattern!r}"
             )
         counts, n_texts = count_words(rows, len(numbers))
-        needed = self.min_df if isinstance(self.min_df, Integral) else self.min_df * len(rows)
+        needed = (
+            self.min_df if isinstance(self.min_df, Integral) else float(self.min_df) * len(rows)
+        )
         words, frequencies = list(numbers), counts.tolist()
         chosen = np.flatnonzero(n_texts >= needed).tolist()
         chosen = sorted(chosen, key=lambda number: (-frequencies[number], words[number]))
