@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,8 @@ from scipy.optimize import brentq
 from sklearn.utils.validation import check_is_fitted
 
 from hierclf._utils.blocks import by_blocks, row_blocks
-from hierclf._utils.held_out import BaseHeldOutClassifier, Fold, class_proba
+from hierclf._utils.folds import Fold, class_proba
+from hierclf._utils.held_out import BaseHeldOutClassifier
 from hierclf._utils.sklearn_private import StrOptions
 from hierclf.decisions._base import by_depth, covering
 from hierclf.hierarchy import Hierarchy
@@ -35,8 +36,8 @@ class TemperatureScalingClassifier(BaseHeldOutClassifier):
     of its children, and a level can be confident while another is not. Above 1 a
     temperature makes the estimator less confident, below 1 more.
 
-    The temperatures minimise the negative log-likelihood of the paths of rows that the
-    estimator was not trained on, weighted where there are sample weights.
+    The temperatures minimise the negative log-likelihood of the true paths of samples that
+    the estimator was not trained on, weighted where there are sample weights.
 
     Parameters
     ----------
@@ -44,15 +45,15 @@ class TemperatureScalingClassifier(BaseHeldOutClassifier):
         A classifier with ``predict_proba``, flat or hierarchical: what it says of the
         classes is added up for the nodes above.
     by : {"level", "group", "all"}, default="level"
-        What shares a temperature: the softmaxes of a level, or all; with "group" each has
-        its own, which takes many held-out rows below every node.
+        Which softmaxes share a temperature: those of a level, or all. With "group" each has
+        its own, which takes many held-out samples below every node.
     hierarchy : Hierarchy, dict, edges or graph, optional
         A tree that has all labels. None is that of the fitted estimator: its
         ``hierarchy_``, or that of the last step of a pipeline or the best of a search.
     cv : int, float, splitter, iterable or "prefit", optional
-        Where held-out rows come from: a number of stratified folds (None is 5), the share
-        of a single stratified split, anything else that gives splits, or "prefit" for an
-        estimator that is fitted already on rows other than those given to ``fit``.
+        Which samples are held out: a number of stratified folds (None is 5), the share of a
+        single stratified split, a splitter, an iterable of splits, or "prefit" for an estimator
+        that is already fitted on other samples than those given to ``fit``.
     refit : bool, default=True
         Train the final estimator on all rows. If False, that of the single split is kept.
         Not used if ``cv="prefit"``.
@@ -83,9 +84,10 @@ class TemperatureScalingClassifier(BaseHeldOutClassifier):
 
     Notes
     -----
-    Temperatures stay between 0.05 and 20. One that no held-out row bears on is that of its
-    level, or else 1. A probability of 0 among siblings counts as 2e-16, as in scikit-learn,
-    so that a temperature can repair an estimator that is certain and wrong.
+    Temperatures stay between 0.05 and 20. Where no held-out sample has a true path through a
+    softmax, its temperature is that of its level, or else 1. A probability of 0 among siblings
+    counts as 2e-16, as in scikit-learn, so that a temperature can repair an estimator that is
+    certain and wrong.
 
     The likeliest class may be another than that of the estimator.
 
@@ -117,7 +119,7 @@ class TemperatureScalingClassifier(BaseHeldOutClassifier):
         self,
         estimator: Any,
         *,
-        by: str = "level",
+        by: Literal["level", "group", "all"] = "level",
         hierarchy: Any = None,
         cv: Any = None,
         refit: bool = True,
@@ -176,7 +178,7 @@ class TemperatureScalingClassifier(BaseHeldOutClassifier):
             ``classes_``.
         """
         check_is_fitted(self)
-        softmaxes = _Softmaxes(self.classes_, self.hierarchy_)
+        softmaxes = _Softmaxes(self._classes, self.hierarchy_)
         proba = class_proba(self.estimator_, X)
 
         def calibrate(block: NDArray[Any]) -> NDArray[Any]:
@@ -212,12 +214,12 @@ class TemperatureScalingClassifier(BaseHeldOutClassifier):
 
         Returns
         -------
-        ndarray of shape (n_samples,)
-            Labels.
+        ndarray of shape (n_samples,) or (n_samples, n_levels)
+            Labels; where y was paths, the paths to them.
         """
         check_is_fitted(self)
-        labels: NDArray[Any] = self.classes_[self.predict_log_proba(X).argmax(axis=1)]
-        return labels
+        positions = self.hierarchy_.node_indices(self._classes)
+        return self._name(positions[self.predict_log_proba(X).argmax(axis=1)])
 
 
 class _Steps(NamedTuple):

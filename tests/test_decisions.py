@@ -3,22 +3,25 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 from strategies import dags, trees
 
-from hierclf import Hierarchy
+from hierclf import HierarchicalSoftmaxClassifier, Hierarchy
 from hierclf._utils import blocks as _blocks
 from hierclf.decisions import (
     Argmax,
     BaseDecision,
+    InformationGain,
     MinimumRisk,
     Threshold,
     TopDown,
     as_decision,
 )
+from hierclf.metrics import any_depth_accuracy_score, information_gain_score
 
 TREE = {"animal": ["cat", "dog"], "plant": ["oak"], "fungus": []}
 LADDER = Hierarchy([("r", "a"), ("a", "b"), ("b", "c"), ("r", "c"), ("r", "d"), ("a", "d")])
@@ -162,6 +165,143 @@ def test_threshold_by_hand():
     assert Threshold(1.0).decide(row, classes, TREE).tolist() == ["animal"]
 
 
+@given(problems(), st.integers(0, 17))
+def test_threshold_rejects_what_no_node_is_likely_enough_for(problem, sixteenths):
+    threshold = min(1.0, sixteenths / 16)
+
+    def choose(h, classes, masses, row):
+        passing = [node for node in masses if masses[node] >= threshold]
+        depths = dict(zip(h.nodes, h.depths.tolist(), strict=True))
+        return max(passing, key=lambda node: (depths[node], masses[node])) if passing else "?"
+
+    check(Threshold(threshold, reject_label="?"), problem, choose)
+
+
+@given(problems(trees(max_leaves=8), inner=False), st.integers(0, 17), st.data())
+def test_threshold_of_a_level_is_its_likeliest_node_or_none(problem, sixteenths, data):
+    h, threshold = problem[0], min(1.0, sixteenths / 16)
+    level = data.draw(st.integers(-h.n_levels, h.n_levels - 1))
+
+    def choose(h, classes, masses, row):
+        nodes = [node for node in h.level(level) if node in masses]
+        best = max(classes if set(nodes) == set(classes) else nodes, key=masses.get)
+        return best if masses[best] >= threshold else "?"
+
+    check(Threshold(threshold, reject_label="?"), problem, choose, level)
+
+
+def test_reject_label_by_hand():
+    classes, proba = ["oak", "cat", "dog"], [[0.25, 0.5, 0.25], [0.5, 0.25, 0.25], [1, 0, 0]]
+    for threshold, answers in [
+        (0.5, ["cat", "oak", "oak"]),
+        (0.75, ["animal", "unknown", "oak"]),
+        (1.0, ["unknown", "unknown", "oak"]),
+    ]:
+        decision = Threshold(threshold, reject_label="unknown")
+        assert decision.decide(proba, classes, TREE).tolist() == answers
+    top = Threshold(0.75, reject_label="unknown").decide(proba, classes, TREE, level=0)
+    assert top.tolist() == ["animal", "unknown", "plant"]
+    # The root scores the trade-off, 9; animal (1 - log(2) / log(3) + 9) * 0.75 = 7.03 in the first
+    # row, plant, which is as good as oak, 10 * 0.5 in the second, and 10 * 1 in the third.
+    for trade_off, answers in [
+        (9.0, ["unknown", "unknown", "oak"]),
+        (0.5, ["cat", "oak", "oak"]),  # (1 + 0.5) * 0.5 = 0.75 > 0.5; animal has 0.65
+    ]:
+        decision = InformationGain(trade_off, reject_label="unknown")
+        assert decision.decide(proba, classes, TREE).tolist() == answers
+    # Words of other types, and a word that is a node.
+    for word in (-1, None, ("not", "known")):
+        found = Threshold(1.0, reject_label=word).decide(proba, classes, TREE).tolist()
+        assert found == (["animal", "animal", "oak"] if word is None else [word, word, "oak"])
+    for decision in (Threshold(reject_label="plant"), InformationGain(reject_label="plant")):
+        with pytest.raises(ValueError, match="reject_label must not be a node, and 'plant' is one"):
+            decision.decide(proba, classes, TREE)
+
+
+REJECT_PATHS = [["animal", "cat"], ["animal", "dog"], ["plant", "oak"], ["fungus"]]
+
+
+def unsure(y, hierarchy=None, **params):
+    """Return a classifier and six samples: one of each class, one of none, and one of two."""
+    X = np.tile(np.eye(4), (25, 1))
+    clf = HierarchicalSoftmaxClassifier(
+        hierarchy, hidden_layer_sizes=(), learning_rate_init=0.3, max_iter=60,
+        n_iter_no_change=60, random_state=0, **params,
+    )  # fmt: skip
+    clf.fit(X, y * 25)
+    return clf, np.vstack([np.eye(4), np.zeros((1, 4)), [[0.5, 0.5, 0, 0]]])
+
+
+def test_reject_label_in_classifiers():
+    clf, X = unsure(["cat", "dog", "oak", "fungus"], TREE)
+    threshold, top = 0.6, clf.predict_proba(X, level=0)
+    likely = top.max(axis=1) >= threshold
+    assert likely.tolist() == [True, True, True, True, False, True]  # nothing is known of row 4
+    clf.decision = Threshold(threshold, reject_label="unknown")
+    answers = ["cat", "dog", "oak", "fungus", "unknown", "animal"]
+    assert clf.predict(X).tolist() == answers
+    paths = clf.predict_path(X)
+    assert paths.tolist() == [
+        ["animal", "cat"], ["animal", "dog"], ["plant", "oak"], ["fungus", ""],
+        ["unknown", ""], ["animal", ""],
+    ]  # fmt: skip
+    assert clf.predict_path(X[4:5]).tolist() == [["unknown", ""]]  # no row names a node
+    assert clf.predict(X, level=0).tolist() == [
+        "animal",
+        "animal",
+        "plant",
+        "fungus",
+        "unknown",
+        "animal",
+    ]
+    assert clf.score(X, [*answers[:4], "cat", "cat"]) == 4 / 6
+    # None is what there was before: the likeliest of the top level.
+    clf.decision = Threshold(threshold)
+    assert clf.predict(X[4:5]).tolist() == [clf.hierarchy_.level(0)[top[4].argmax()]]
+
+    options = {"hierarchy": TREE, "reject_label": "unknown"}
+    y = ["cat", "dog", "oak", "fungus", "cat", "cat"]
+    for y_pred in (answers, paths, paths.tolist(), pd.DataFrame(paths)):
+        # Right are all; a leaf of four gives all the information, an animal half, "unknown" none.
+        assert any_depth_accuracy_score(y, y_pred, **options) == 1
+        assert information_gain_score(y, y_pred, **options) == (4 + 0.5) / 6
+
+
+def test_reject_label_where_labels_are_paths():
+    clf, X = unsure(REJECT_PATHS, decision=Threshold(0.6, reject_label="not known"))
+    assert clf.predict(X).tolist() == [
+        ["animal", "cat"], ["animal", "dog"], ["plant", "oak"], ["fungus", ""],
+        ["not known", ""], ["animal", ""],
+    ]  # fmt: skip
+    y = [*REJECT_PATHS, ["animal", "cat"], ["animal", ""]]
+    assert clf.score(X, y) == 5 / 6
+    assert clf.predict(X[:5], level=0).tolist() == [
+        "animal",
+        "animal",
+        "plant",
+        "fungus",
+        "not known",
+    ]
+    for word in (None, 0, ("a", "b")):
+        clf.decision = Threshold(0.6, reject_label=word)
+        last = clf.predict(X)[4].tolist()
+        assert last == [word, ""] if word is not None else last[0] in clf.hierarchy_.level(0)
+    clf.decision = Threshold(0.6, reject_label="")
+    with pytest.raises(ValueError, match="reject_label='' is how paths are padded"):
+        clf.predict(X)
+
+
+def test_reject_label_in_a_dag():
+    edges = [("r", "animal"), ("r", "pet"), ("animal", "cat"), ("pet", "cat"), ("pet", "fish"),
+             ("r", "oak"), ("animal", "owl")]  # fmt: skip
+    clf, X = unsure(["cat", "fish", "oak", "owl"], edges)
+    clf.decision = Threshold(0.75, reject_label="unknown")
+    answers, paths = clf.predict(X), clf.predict_path(X)
+    assert answers[:5].tolist() == ["cat", "fish", "oak", "owl", "unknown"]
+    assert paths[4].tolist() == ["unknown", ""]
+    assert paths[1:4].tolist() == [["pet", "fish"], ["oak", ""], ["animal", "owl"]]
+
+
 # -- what all have in common
 
 
@@ -225,7 +365,13 @@ def test_labels_of_any_type(hierarchy, classes):
 def test_values_of_any_type():
     classes = ["cat", "dog", "oak"]
     for decision in DECISIONS:
-        for proba in ([[1, 0, 0]], [[True, False, False]], np.float16([[1, 0, 0]])):
+        for proba in (
+            [[1, 0, 0]],
+            [[True, False, False]],
+            np.float16([[1, 0, 0]]),
+            pd.DataFrame([[1.0, 0.0, 0.0]], dtype="Float64"),
+            np.array([[1.0, 0, 0]], dtype=object),
+        ):
             assert decision.decide(proba, classes, TREE).tolist() == ["cat"]
 
 
@@ -309,6 +455,8 @@ def test_bad_threshold(threshold):
         ([[0.5, 0.5], [1.0, np.nan]], ["cat", "dog"], "row 1 has nan for class 'dog'"),
         (np.log([[0.75, 0.25]]), ["cat", "dog"], r"row 0 has -0\.28.* for class 'cat'"),
         ([[np.inf, 0]], ["cat", "dog"], "row 0 has inf"),
+        ([["1", "0"]], ["cat", "dog"], "proba must hold numbers, its dtype is <U1"),
+        ([[1j, 0]], ["cat", "dog"], "proba must hold numbers, its dtype is complex128"),
     ],
 )
 def test_bad_probabilities_and_classes(proba, classes, message):

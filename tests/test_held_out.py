@@ -11,8 +11,9 @@ from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError, UnsetMetadataPassedError
 from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, StratifiedShuffleSplit, train_test_split
+from sklearn.model_selection import GridSearchCV, KFold, StratifiedShuffleSplit, train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -358,6 +359,163 @@ def test_labels_that_are_tuples(wrapper, learnt, cv):
     assert clf.score(X, y) == 1
 
 
+# "other" is in two branches, and one path ends early.
+PATHS = [["toys", "car"], ["toys", "other"], ["food", "other"], ["food", "egg"], ["books"]]
+PATH_TREE = Hierarchy.from_paths(PATHS)
+
+
+def path_problem(n=20):
+    return np.tile(np.eye(5), (n, 1)), PATHS * n
+
+
+def forms_of_paths(paths):
+    """Yield paths in each form that the classifiers take."""
+    padded = [[*path, *[""] * (2 - len(path))] for path in paths]
+    yield paths
+    yield np.array(padded)
+    yield np.array(padded, dtype=object)
+    yield pd.DataFrame(padded, columns=["kind", "thing"], index=range(7, 7 + len(paths)))
+    yield pd.DataFrame(padded).replace("", None)
+
+
+@ALL_WRAPPERS
+@pytest.mark.parametrize("cv", [2, 0.5, "prefit"])
+def test_labels_that_are_paths(wrapper, learnt, cv):
+    """The same as the last of each path, and predictions are paths."""
+    X, paths = path_problem()
+    labels = PATH_TREE.leaves_from_paths(paths)
+    params = {"cv": cv, "random_state": 0} if cv == 0.5 else {"cv": cv}
+    inside = {"learning_rate_init": 0.5}
+    one_d = network(PATH_TREE, **inside)
+    two_d = network(None, **inside)
+    if cv == "prefit":
+        one_d.fit(X, labels)
+        two_d.fit(X, paths)
+    expected = make(wrapper, one_d, **params).fit(X, labels)
+    for y in forms_of_paths(paths):
+        clf = make(wrapper, two_d, **params).fit(X, y)
+        np.testing.assert_allclose(getattr(clf, learnt), getattr(expected, learnt), rtol=1e-6)
+        assert clf.hierarchy_ == PATH_TREE
+        assert clf.predict(X).tolist() == PATH_TREE.paths_from_leaves(labels).tolist()
+        assert clf.predict(X[:1]).tolist() == [["toys", "car"]]
+        assert clf.predict(X[4:5]).tolist() == [["books", ""]]
+        assert clf.score(X, y) == 1
+        wrong = [*paths[1:], paths[0]]  # every sample has the path of the next
+        assert clf.score(X, wrong) == 0
+        weight = np.arange(len(X)) % 5 == 0
+        assert clf.score(X, [["toys", "car"]] * len(X), sample_weight=weight) == 1
+        search = GridSearchCV(make(wrapper, two_d, **params), {"refit": [True]}, cv=KFold(2))
+        if cv == 2:
+            assert search.fit(X, y).best_score_ == 1
+
+
+@ALL_WRAPPERS
+def test_paths_inside_what_is_wrapped(wrapper, learnt):
+    """A pipeline, and a classifier that is frozen."""
+    X, paths = path_problem()
+    scaler = StandardScaler(with_mean=False, with_std=False)
+    plain = network(None, learning_rate_init=0.5)
+    expected = make(wrapper, plain, cv=2).fit(X, paths)
+    clf = make(wrapper, make_pipeline(scaler, plain), cv=2).fit(X, paths)
+    outside = make_pipeline(scaler, make(wrapper, plain, cv=2)).fit(X, paths)
+    for other in (clf, outside[-1]):
+        np.testing.assert_allclose(getattr(other, learnt), getattr(expected, learnt), rtol=1e-6)
+    assert clf.predict(X[:2]).tolist() == outside.predict(X[:2]).tolist() == PATHS[:2]
+
+    fitted = clone(plain).fit(X, paths)
+    prefit = make(wrapper, fitted, cv="prefit").fit(X, paths)
+    frozen = make(wrapper, FrozenEstimator(fitted), cv=2).fit(X, paths)
+    np.testing.assert_allclose(getattr(frozen, learnt), getattr(prefit, learnt), rtol=1e-6)
+    assert frozen.predict(X).tolist() == prefit.predict(X).tolist()
+
+
+@ALL_WRAPPERS
+def test_a_fold_may_call_a_class_by_a_shorter_name(wrapper, learnt):
+    """Where it has seen "other" in one branch only, that is the name of the class there."""
+    X, paths = path_problem()
+    everywhere = np.arange(len(X))
+    first = everywhere[everywhere % 5 == 2][:10]  # food > other
+    later = np.setdiff1d(everywhere, first)
+    without = [(np.setdiff1d(later, everywhere[everywhere % 5 == 2]), later[:50])]
+    assert (
+        "other" in network(None).fit(X[without[0][0]], [paths[i] for i in without[0][0]]).classes_
+    )
+    labels = PATH_TREE.leaves_from_paths(paths)
+    expected = make(wrapper, network(PATH_TREE), cv=without).fit(X, labels)
+    clf = make(wrapper, network(None), cv=without, hierarchy=PATH_TREE).fit(X, paths)
+    found = make(wrapper, network(None), cv=without).fit(X, paths)
+    for other in (clf, found):
+        np.testing.assert_allclose(getattr(other, learnt), getattr(expected, learnt), rtol=1e-6)
+        assert (
+            other.predict(X).tolist() == PATH_TREE.paths_from_leaves(expected.predict(X)).tolist()
+        )
+    # The same of a classifier that was trained without the other "other".
+    some = [i for i in range(len(X)) if i % 5 != 2]
+    estimator = network(None, learning_rate_init=0.5).fit(X[some], [paths[i] for i in some])
+    assert "other" in estimator.classes_
+    clf = make(wrapper, estimator, cv="prefit", hierarchy=PATH_TREE)
+    clf.fit(X[some], [paths[i] for i in some])
+    assert clf.predict(X[:2]).tolist() == PATHS[:2]
+    with pytest.raises(ValueError, match=r"row 2, step 1: 'other' .* whole one as hierarchy="):
+        make(wrapper, estimator, cv="prefit").fit(X, paths)
+
+
+@ALL_WRAPPERS
+def test_paths_of_no_weight_are_not_looked_up(wrapper, learnt):
+    X, paths = path_problem()
+    estimator = network(None, learning_rate_init=0.5).fit(X, paths)
+    y = [["no", "such", "path"], *paths[1:]]
+    weight = np.ones(len(X))
+    weight[0] = 0
+    clf = make(wrapper, estimator, cv="prefit").fit(X, y, sample_weight=weight)
+    expected = make(wrapper, estimator, cv="prefit").fit(X[1:], paths[1:])
+    np.testing.assert_allclose(getattr(clf, learnt), getattr(expected, learnt))
+    with pytest.raises(ValueError, match="row 0, step 0: 'no' is not a child"):
+        make(wrapper, estimator, cv="prefit").fit(X, y)
+
+
+def test_paths_that_are_refused():
+    X, paths = path_problem()
+    dag = [("r", "a"), ("r", "b"), ("a", "x"), ("b", "x"), ("b", "y")]
+    estimator = network(dag).fit(X, ["x", "y"] * 50)
+    clf = InformationGainClassifier(estimator, cv="prefit")
+    with pytest.raises(ValueError, match=r"in a DAG several .* hierarchy.leaves_from_paths\(y\)"):
+        clf.fit(X, [["a", "x"], ["b", "y"]] * 50)
+    # What the classifier inside cannot be trained on.
+    with pytest.raises(ValueError, match="y should be a 1d array"):
+        make(InformationGainClassifier, hierarchy=PATH_TREE, cv=2).fit(X, np.array(paths[:4] * 25))
+    # A classifier of single labels may be judged by paths.
+    labels = PATH_TREE.leaves_from_paths(paths)
+    codes = {label: i for i, label in enumerate(PATH_TREE.nodes)}
+    tree = PATH_TREE.relabel(codes)
+    prefit = LogisticRegression(C=1e3).fit(X, [codes[label] for label in labels.tolist()])
+    named = tree.paths_from_leaves([codes[label] for label in labels.tolist()])
+    clf = make(InformationGainClassifier, prefit, hierarchy=tree, cv="prefit").fit(X, named)
+    assert clf.predict(X).tolist() == named.tolist()
+
+
+def test_reject_label_where_labels_are_paths():
+    X, paths = path_problem()
+    estimator = network(None, learning_rate_init=0.5).fit(X, paths)
+    clf = InformationGainClassifier(estimator, 0.9, reject_label="unknown", cv="prefit")
+    clf.fit(X, paths)
+    unclear = np.zeros((1, 5))
+    assert clf.predict(X[:5]).tolist() == [*PATHS[:4], ["books", ""]]
+    clf.decision_.trade_off = 1e6  # the root is right whatever the sample is
+    assert clf.predict(unclear).tolist() == [["unknown", ""]]
+
+
+@ALL_WRAPPERS
+@pytest.mark.parametrize("cv", [2, "prefit"])
+def test_labels_of_several_types(wrapper, learnt, cv):
+    """Which an array of numpy would turn into strings."""
+    X, y = np.tile(np.eye(4), (25, 1)), [1, 2, "x", "y"] * 25
+    estimator = network({"number": [1, 2], "letter": ["x", "y"]}, learning_rate_init=0.5).fit(X, y)
+    clf = make(wrapper, estimator, cv=cv).fit(X, y)
+    assert clf.predict(X).tolist() == y
+    assert clf.score(X, y) == 1
+
+
 def test_answers_of_several_types_are_scored():
     tree = {"a": [1, 2], "b": [3, 4]}
     X, y = np.tile(np.eye(4), (25, 1)), np.tile([1, 2, 3, 4], 25)
@@ -366,7 +524,26 @@ def test_answers_of_several_types_are_scored():
         estimator, 0.8, reject_label="unknown", hierarchy=tree, cv="prefit"
     ).fit(X, y)
     for trade_off in (0.0, 1.0, 1e6):
-        clf.trade_off_, clf.decision_ = trade_off, clf.decision_.set_params(trade_off=trade_off)
+        clf.decision_.set_params(trade_off=trade_off)
         predicted = clf.predict(X).tolist()
         assert clf.score(X, y) == np.mean([a == b for a, b in zip(predicted, y, strict=True)])
     assert "unknown" in predicted
+
+
+@ALL_WRAPPERS
+@pytest.mark.parametrize("cv", [2, 0.3])
+def test_a_class_that_occurs_with_weight_0_alone_is_none(wrapper, learnt, digits, cv):
+    X, y, hierarchy = digits
+    weight, y = np.ones(len(y)), y.astype(object)
+    y[7], weight[7] = "once", 0.0
+    inner = HierarchicalSoftmaxClassifier(
+        Hierarchy([*hierarchy.edges, (hierarchy.root, "once")]),
+        hidden_layer_sizes=(),
+        learning_rate_init=0.02,
+        max_iter=30,
+        n_iter_no_change=30,
+        random_state=0,
+    )
+    clf = make(wrapper, inner, cv=cv, random_state=0).fit(X, y, sample_weight=weight)
+    assert clf.classes_.tolist() == sorted(set(y) - {"once"})
+    assert np.isfinite(getattr(clf, learnt)).all()

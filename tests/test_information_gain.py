@@ -297,7 +297,7 @@ def test_labels_keep_their_type_beside_a_reject_label(classes, reject_label, rej
         assert clf.predict(rows).dtype == classes.dtype
     assert np.array_equal(clf.predict(X), classes.repeat(20))
     estimator.proba[:40] = 1 / 3
-    clf.trade_off_ = 1.0  # (1 + 1) / 3 < 1
+    clf.decision_.trade_off = 1.0  # (1 + 1) / 3 < 1
     predicted = clf.predict(X)
     assert predicted.dtype == rejected_dtype
     assert list(predicted[:40]) == [reject_label] * 40
@@ -358,7 +358,7 @@ def test_accuracy_with_weights_is_that_of_rows_met_so_often(reject_label):
 
     def judge(trade_off):
         # As so many rows as there are counts.
-        clf.trade_off_, clf.decision_ = trade_off, InformationGain(trade_off)
+        clf.decision_ = InformationGain(trade_off, reject_label)
         answers = clf.predict(X)
         pairs = zip(y, answers, strict=True)
         right = np.array([p == reject_label or t in at_or_below(hierarchy, p) for t, p in pairs])

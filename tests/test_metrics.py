@@ -559,3 +559,19 @@ def test_rejections_are_scored_as_the_root():
         any_depth_accuracy_score(y_true, y_pred, hierarchy=tree, reject_label="cat")
     with pytest.raises(ValueError, match=r"y_pred: .*'nothing'"):
         any_depth_accuracy_score(y_true, [*y_pred[:3], "nothing"], **params)
+
+
+def test_consistency_of_paths_whose_names_repeat():
+    tree = Hierarchy.from_paths([["toys", "other"], ["food", "other", "tin"], ["food", "egg"]])
+    rows = [
+        ["toys", "other"],
+        ["food", "other", "tin"],
+        ["food", ("food", "other"), "tin"],
+        ["toys", ("food", "other"), "tin"],  # the other "other"
+        ["toys", "other", "tin"],
+    ]
+    for row, expected in zip(rows, [1, 1, 1, 0, 0], strict=True):
+        assert consistency_score([row], hierarchy=tree) == expected
+    assert consistency_score(rows, hierarchy=tree) == 3 / 5
+    with pytest.raises(ValueError, match="y_pred: labels that are not in the hierarchy: 'other'"):
+        consistency_score([["egg", "other"]], hierarchy=tree)

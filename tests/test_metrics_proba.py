@@ -197,10 +197,10 @@ def test_bad_input(name):
         (["cat"], [[0.5, 0.5]], {}, f"{name} must have one column for each of the 4 leaves"),
         (["cat"], [0.5, 0.5], {}, f"{name} must have one column"),
         (["cat"], [["a"] * 4], {}, f"{name} must hold numbers"),
-        (["cat"] * 2, [PROBA[0], [0, math.nan, 0, 1]], {}, f"{name} holds NaN in row 1"),
+        (["cat"] * 2, [PROBA[0], [0, math.nan, 0, 1]], {}, f"{name} .*row 1 has nan|NaN in row 1"),
         (["cat"] * 2, PROBA, {"labels": ["cat"]}, "column for each of the 1 labels"),
         (["cat"] * 2, PROBA, {"labels": list("abcd")}, "labels: labels that are not .*: 'a', 'b'"),
-        (["cat"] * 2, PROBA, {"labels": ["cat"] * 4}, "labels: given twice: 'cat'"),
+        (["cat"] * 2, PROBA, {"labels": ["cat"] * 4}, "labels: classes given twice: 'cat'"),
         (["cat"] * 2, PROBA, {"sample_weight": [1, -1]}, "[Nn]egative values in .*`sample_weight`"),
         (["cat"] * 2, PROBA, {"sample_weight": [0, 0]}, "all weights are zero|at least one non-z"),
     ):
@@ -221,8 +221,13 @@ def test_k_beyond_the_classes():
 
 def test_bad_calibration():
     score = partial(level_calibration_error, ["cat", "cat"], hierarchy=ANIMALS)
-    for values in ([0.5, 0.5, 0.5, -0.5], [0.5, 0.5, 0.5, 0]):
-        with pytest.raises(ValueError, match="row 1 of y_proba is no probability distribution"):
+    # What no decision takes for probabilities, this does not either; and here sums are 1.
+    for values, message in (
+        ([0.5, 0.5, 0.5, -0.5], "y_proba must hold .* row 1 has -0.5 for class 'stone'"),
+        ([0.5, 0.5, math.inf, 0], "y_proba must hold .* row 1 has inf for class 'oak'"),
+        ([0.5, 0.5, 0.5, 0], "row 1 of y_proba is no probability distribution: its sum is 1.5"),
+    ):
+        with pytest.raises(ValueError, match=message):
             score([PROBA[0], values], level=0)
     for level, message in (
         (2, "there is no level 2: the levels are 0 to 1"),

@@ -4,6 +4,7 @@ import pickle
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -222,8 +223,9 @@ def test_whole_hierarchy_not_the_pruned():
 
 def test_no_hierarchy():
     scorer = make_hierarchical_scorer(tree_distance)
+    cure = r"make_hierarchical_scorer\(tree_distance, hierarchy=...\).*Hierarchy.from_paths\(y\)"
     for estimator, message in (
-        (LogisticRegression(), "LogisticRegression was given no hierarchy: pass hierarchy="),
+        (LogisticRegression(), "LogisticRegression was given no hierarchy: pass hierarchy= to"),
         (FlatSoftmaxClassifier(**LINEAR), "FlatSoftmaxClassifier was given no hierarchy"),
         (make_pipeline(LogisticRegression()), "Pipeline was given no hierarchy"),
         (
@@ -231,8 +233,90 @@ def test_no_hierarchy():
             "learnt from the data by BalancedHierarchy.*: pass hierarchy=",
         ),
     ):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=f"{message}.*{cure}"):
             scorer(estimator.fit(X, Y), X, Y)
+    # Searches go on; their warning has the cure.
+    with pytest.warns(UserWarning, match=f"(?s)Scoring failed.*{cure}"):
+        scores = cross_val_score(LogisticRegression(), X, Y, scoring=scorer, cv=FOLDS)
+    assert np.isnan(scores).all()
+
+
+# -- labels that are paths
+
+PATHS = np.array(
+    [["toys", "car", ""], ["toys", "other", ""], ["food", "other", "tin"], ["food", "egg", ""],
+     ["food", "other", "jar"]] * 6 + [["books", "", ""]]
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("metric", "options"),
+    [
+        (hierarchical_f1_score, {"average": "macro", "zero_division": 0}),
+        (level_accuracy_score, {"level": 1}),
+        (any_depth_accuracy_score, {}),
+        (information_gain_score, {}),
+        (tree_distance, {}),
+        (lca_height, {}),
+        (mistake_severity, {}),
+        (consistency_score, {}),
+        (hierarchical_distance_at_k, {"k": 2}),
+        (level_calibration_error, {"level": 0}),
+    ],
+)
+def test_paths_are_judged_by_the_hierarchy_of_all(metric, options):
+    """A fold that lacks a path, or sees "other" in one branch only, is judged like the others."""
+    whole = Hierarchy.from_paths(PATHS)
+    cat = np.arange(len(PATHS))
+    one_branch = cat[PATHS[:, 0] != "toys"]
+    folds = [
+        *FOLDS.split(X),
+        (one_branch, np.setdiff1d(cat, one_branch)),  # no toys in training: "other" is a name
+    ]
+    estimator = HierarchicalSoftmaxClassifier(**LINEAR)
+    fitted = clone(estimator).fit(X[one_branch], PATHS[one_branch])
+    assert "other" in fitted.hierarchy_
+    assert "other" not in whole
+    without = make_hierarchical_scorer(metric, **options)
+    given = make_hierarchical_scorer(metric, whole, **options)
+    for y in (PATHS, pd.DataFrame(PATHS)):
+        for inside in (estimator, make_pipeline(StandardScaler(), estimator)):
+            expected = cross_val_score(inside, X, y, scoring=given, cv=folds, error_score="raise")
+            found = cross_val_score(inside, X, y, scoring=without, cv=folds, error_score="raise")
+            assert found.tolist() == pytest.approx(expected.tolist(), rel=1e-12)
+            assert not np.isnan(found).any()
+
+
+def test_paths_by_hand():
+    """Trained on toys and scored on food: one edge less than the given hierarchy has."""
+    estimator = HierarchicalSoftmaxClassifier(**LINEAR)
+    fitted = estimator.fit(np.eye(2), [["toys", "car"], ["toys", "kite"]])
+    row = np.zeros((1, 2))
+    # Up two, and down three.
+    y = [["food", "other", "tin"]]
+    assert make_hierarchical_scorer(tree_distance)(fitted, row, y) == -5
+    # The only common ancestor is the root, whose height is that of the longest path.
+    assert make_hierarchical_scorer(lca_height)(fitted, row, y) == -3
+    # What is given to the estimator or the scorer counts, and not the paths.
+    deeper = Hierarchy.from_paths([["toys", "car"], ["toys", "kite"], [*y[0], "small"]])
+    assert make_hierarchical_scorer(lca_height, deeper)(fitted, row, y) == -4
+    fitted.set_params(hierarchy=deeper)
+    assert make_hierarchical_scorer(lca_height)(fitted, row, y) == -4
+
+
+def test_searches_over_paths():
+    scoring = {
+        "distance": make_hierarchical_scorer(tree_distance),
+        "d@2": make_hierarchical_scorer(hierarchical_distance_at_k, k=2),
+    }
+    grid = {"learning_rate_init": [0.1, 1e-6]}
+    search = GridSearchCV(
+        HierarchicalSoftmaxClassifier(**LINEAR), grid, scoring=scoring, cv=FOLDS, refit="distance"
+    ).fit(X, PATHS)
+    for name in scoring:
+        assert np.isfinite(search.cv_results_[f"mean_test_{name}"]).all()
+    expected = tree_distance(PATHS, search.predict(X), hierarchy=Hierarchy.from_paths(PATHS))
+    assert search.score(X, PATHS) == -expected
 
 
 # -- as an object

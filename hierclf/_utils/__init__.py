@@ -4,8 +4,10 @@
 ``param_object``     the base class of everything that a user gives a classifier as a parameter
 ``find_hierarchy``   the hierarchy that an estimator was given, or learnt
 ``proba``            probabilities of classes, checked
-``labels``           labels of any kind: told apart, and compared
+``labels``           labels of any kind: told apart, found in a hierarchy, compared
+``naming``           what predicted nodes are called
 ``held_out``         the base class of classifiers that learn from held-out samples
+``folds``            how samples are held out from the training of an estimator
 ``blocks``           samples handled some at a time
 ``rng``              torch's global random generators
 """

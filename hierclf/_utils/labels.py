@@ -286,13 +286,6 @@ def _refuse_several_leaves(rows: Any, hierarchy: Hierarchy, name: str) -> None:
             raise _several(name, f"row {i} holds the leaves {shorten(row)}")
 
 
-def objects_of(y: Any) -> Any:
-    """Return y if its items may be of any type, else nothing."""
-    kind = getattr(getattr(y, "dtype", None), "kind", "")
-    is_flat = getattr(y, "ndim", 1) == 1
-    return y if is_flat and (isinstance(y, (list, tuple)) or kind == "O") else ()
-
-
 def accuracy(
     y: Any,
     predicted: NDArray[Any],

@@ -19,8 +19,7 @@ def read_proba(
     Parameters
     ----------
     proba : array-like of shape (n, n_classes)
-        Finite numbers, not negative. Nothing is asked of their sums: rows may lack some of
-        their mass.
+        Finite numbers, not negative. They need not sum to 1.
     classes : array-like of shape (n_classes,)
         What the columns stand for: at least one node, none twice.
     hierarchy : Hierarchy
@@ -42,25 +41,29 @@ def read_proba(
     ValueError
         If one of them is not as described; the message names it.
     """
+    labels, positions = read_classes(classes, hierarchy)
+    return labels, positions, check_proba(proba, labels, name)
+
+
+def read_classes(classes: ArrayLike, hierarchy: Hierarchy) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Read what columns stand for: at least one node, none twice; see :func:`read_proba`."""
     labels = classes if isinstance(classes, np.ndarray) else plain_array(as_labels(classes))
     positions = hierarchy.node_indices(labels)
     if not len(positions):
         raise ValueError("there are no classes to choose from")
     if len(np.unique(positions)) < len(positions):
         raise ValueError(f"classes given twice: {shorten(repeated(labels.tolist()))}")
-    return labels, positions, check_proba(proba, labels, name)
+    return labels, positions
 
 
-def check_proba(proba: ArrayLike, classes: NDArray[Any], name: str) -> NDArray[Any]:
-    """Check what may be a probability for each row and class; see :func:`read_proba`."""
-    values = np.asarray(proba)
-    if values.ndim != 2 or values.shape[1] != len(classes):
-        raise ValueError(
-            f"{name} must have one column for each of the {len(classes)} classes, "
-            f"its shape is {values.shape}"
-        )
-    if values.dtype.kind != "f":
-        values = values.astype(np.float64)
+def check_proba(
+    proba: ArrayLike, classes: NDArray[Any], name: str, columns: str = "classes"
+) -> NDArray[Any]:
+    """Check what may be a probability for each sample and class; see :func:`read_proba`.
+
+    The last parameter says what the columns are called in errors.
+    """
+    values = check_scores(proba, classes, name, columns, allow_nan=True)
     # The extremes need no array as large as the probabilities; of NaN they are NaN.
     with np.errstate(invalid="ignore"):
         least, most = values.min(initial=0), values.max(initial=0)
@@ -70,4 +73,57 @@ def check_proba(proba: ArrayLike, classes: NDArray[Any], name: str) -> NDArray[A
             f"{name} must hold probabilities, finite and not negative: row {row} has "
             f"{values[row, column]} for class {as_labels(classes)[column]!r}"
         )
+    return values
+
+
+def check_scores(
+    scores: ArrayLike,
+    classes: NDArray[Any],
+    name: str,
+    columns: str = "classes",
+    *,
+    allow_nan: bool = False,
+) -> NDArray[Any]:
+    """Check numbers for each sample and class, such as log-probabilities.
+
+    Parameters
+    ----------
+    scores : array-like of shape (n, n_classes)
+        Numbers.
+    classes : ndarray of shape (n_classes,)
+        What the columns stand for.
+    name : str
+        What the scores are called in errors.
+    columns : str, default="classes"
+        What the columns are called in errors.
+    allow_nan : bool, default=False
+        Whether they may be NaN.
+
+    Returns
+    -------
+    ndarray of shape (n, n_classes)
+        Of a float dtype: the array itself, if it has one.
+
+    Raises
+    ------
+    ValueError
+        If they are not as described; the message names what is wrong.
+    """
+    values = np.asarray(scores)
+    if values.ndim != 2 or values.shape[1] != len(classes):
+        raise ValueError(
+            f"{name} must have one column for each of the {len(classes)} {columns}, "
+            f"its shape is {values.shape}"
+        )
+    if values.dtype.kind != "f":
+        try:
+            if values.dtype.kind not in "biuO":  # objects may be numbers: pandas has such columns
+                raise TypeError
+            values = values.astype(np.float64)
+        except (TypeError, ValueError):
+            raise ValueError(f"{name} must hold numbers, its dtype is {values.dtype}") from None
+    # The least of all needs no array as large as the scores, and is NaN where one is.
+    if not allow_nan and np.isnan(values.min(initial=0)):
+        row, column = np.argwhere(np.isnan(values))[0]
+        raise ValueError(f"{name} has NaN in row {row} for class {as_labels(classes)[column]!r}")
     return values

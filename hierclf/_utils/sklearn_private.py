@@ -14,9 +14,11 @@ from sklearn.utils._param_validation import (
     StrOptions,
     validate_parameter_constraints,
 )
+from sklearn.utils._pprint import _EstimatorPrettyPrinter as EstimatorPrinter
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
 __all__ = [
+    "EstimatorPrinter",
     "HasMethods",
     "Interval",
     "Options",

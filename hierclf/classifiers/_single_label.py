@@ -15,6 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from hierclf._utils.labels import accuracy, locate, read_labels
+from hierclf._utils.naming import name_nodes, name_paths
 from hierclf._utils.sklearn_private import StrOptions, fit_context
 from hierclf.classifiers._checks import unchanged_on_failure
 from hierclf.classifiers._estimator import (
@@ -28,7 +29,6 @@ from hierclf.classifiers._net import argmax, check_log_proba
 from hierclf.classifiers._targets import combine_weights, drop_zero_weights, read_targets
 from hierclf.classifiers._warm_start import check_same_classes
 from hierclf.decisions import Argmax, as_decision
-from hierclf.decisions._base import name_nodes
 from hierclf.hierarchy import Hierarchy
 from hierclf.hierarchy._nodes import plain_array
 from hierclf.nn.network import HierarchyNetwork
@@ -175,7 +175,8 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_levels)
-            Labels. Where y was paths and there is no ``level``, paths: as long as the
+            Labels, or the ``reject_label`` of ``decision`` where it gives no answer.
+            Where y was paths and there is no ``level``, paths: as long as the
             given hierarchy is deep, or as y is wide if that is more. Without a given
             hierarchy, lists of different lengths make them as long as the longest of this
             fit, which differs from fold to fold: for ``cross_val_predict`` give
@@ -191,7 +192,10 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         if _is(level, "path") or (level is None and self._longest_path is not None):
             return self.predict_path(X)
         nodes = self._collect(X, self._chooser(self._number_of(level)))
-        return name_nodes(nodes, self.classes_, self._class_positions, self.hierarchy_)
+        reject_label = as_decision(self.decision).reject_label
+        return name_nodes(
+            nodes, self.classes_, self._class_positions, self.hierarchy_, reject_label
+        )
 
     def predict_log_proba(self, X: Any, level: int | str | None = None) -> NDArray[Any]:
         """Compute the log-probability of every class, or of every node of a level.
@@ -289,7 +293,8 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         ndarray of shape (n_samples, n_levels)
             The ancestors of the node that is chosen, top first, and itself; padded as
             :meth:`Hierarchy.paths_from_leaves` does where it is no deeper. In a DAG the
-            likeliest path to it.
+            likeliest path to it. Where ``decision`` gives no answer, its
+            ``reject_label`` is the only label of the row.
         """
         check_is_fitted(self)
         hierarchy, choose = self.hierarchy_, self._chooser(None)
@@ -305,10 +310,8 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
                 return paths
 
             paths = self._collect(X, climb)
-        n_missing = (self._longest_path or 0) - paths.shape[1]
-        if n_missing > 0:
-            paths = np.pad(paths, ((0, 0), (0, n_missing)), constant_values=-1)
-        return hierarchy.name_paths(paths)
+        reject_label = as_decision(self.decision).reject_label
+        return name_paths(paths, hierarchy, reject_label, width=self._longest_path or 0)
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Return the share of rows whose label, or whole path, is predicted.

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal, TypeAlias
 
 from hierclf.decisions._base import BaseDecision
 from hierclf.decisions._information_gain import InformationGain
@@ -27,6 +27,10 @@ __all__ = [
     "TopDown",
 ]
 
+ShortName: TypeAlias = Literal[
+    "argmax", "top_down", "threshold", "minimum_risk", "information_gain"
+]
+
 _SHORT_NAMES: dict[str, type[BaseDecision]] = {
     "argmax": Argmax,
     "top_down": TopDown,
@@ -36,7 +40,7 @@ _SHORT_NAMES: dict[str, type[BaseDecision]] = {
 }
 
 
-def as_decision(decision: Any) -> BaseDecision:
+def as_decision(decision: ShortName | BaseDecision) -> BaseDecision:
     """Return what was given as a decision as an object.
 
     Parameters

@@ -1,4 +1,4 @@
-"""What decisions share: from probabilities to one node for each row."""
+"""What decisions share: from probabilities to one node for each sample."""
 
 from __future__ import annotations
 
@@ -11,51 +11,45 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
 from hierclf._utils.blocks import by_blocks
+from hierclf._utils.naming import name_nodes
 from hierclf._utils.param_object import ParamObject
 from hierclf._utils.proba import read_proba
 from hierclf.hierarchy import Hierarchy, as_hierarchy
-from hierclf.hierarchy._nodes import plain_array
 
-# Takes probabilities of shape (n, n_classes), returns positions in `hierarchy.nodes`, (n,).
+# Takes probabilities of shape (n, n_classes), returns positions in `hierarchy.nodes`, (n,), and -1
+# for no answer.
 Rule = Callable[[NDArray[Any]], NDArray[np.intp]]
 
 
 class BaseDecision(ParamObject):
-    """Chooses a node for each row, given the probabilities of the classes.
+    """Chooses a node for each sample, given the probabilities of the classes.
 
-    For a decision of your own, subclass it and define :meth:`build`. Its parameters are
-    those of ``__init__``, as in any scikit-learn estimator.
+    For a decision of your own, subclass it and define :meth:`build`. Its parameters are those
+    of ``__init__``, as in any scikit-learn estimator. A decision that may give no answer has
+    the parameter `reject_label`: what is predicted where its rule returns -1.
 
     Examples
     --------
-    The likeliest class where it leads by a margin, and else its parent:
+    A decision that answers only where one class has at least half of the probability:
 
-    >>> import numpy as np
     >>> from hierclf.decisions import BaseDecision
-    >>> class Margin(BaseDecision):
-    ...     def __init__(self, margin=0.2):
-    ...         self.margin = margin
+    >>> class Majority(BaseDecision):
+    ...     def __init__(self, reject_label="unknown"):
+    ...         self.reject_label = reject_label
     ...
     ...     def build(self, classes, hierarchy, level=None):
-    ...         if level is not None:
-    ...             raise ValueError("Margin cannot promise a node of a level")
-    ...         paths = [hierarchy.path(hierarchy.nodes[i]) for i in classes]
-    ...         above = hierarchy.node_indices([path[-2:][0] for path in paths])
-    ...
     ...         def rule(proba):
-    ...             second, first = np.sort(proba, axis=1)[:, -2:].T
-    ...             likeliest = proba.argmax(axis=1)
-    ...             leads = first - second >= self.margin
-    ...             return np.where(leads, classes[likeliest], above[likeliest])
+    ...             has_majority = proba.max(axis=1) >= 0.5
+    ...             return np.where(has_majority, classes[proba.argmax(axis=1)], -1)
     ...
     ...         return rule
     >>> tree = {"animal": ["cat", "dog"], "plant": ["oak"]}
-    >>> proba = [[0.7, 0.2, 0.1], [0.45, 0.4, 0.15]]
-    >>> Margin(0.2).decide(proba, ["cat", "dog", "oak"], tree)
-    array(['cat', 'animal'], dtype='<U6')
-
-    An object of it is a ``decision=`` of a classifier, and ``decision__margin`` can be searched.
+    >>> proba = [[0.25, 0.625, 0.125], [0.25, 0.375, 0.375]]
+    >>> Majority().decide(proba, ["cat", "dog", "oak"], tree)
+    array(['dog', 'unknown'], dtype='<U7')
     """
+
+    reject_label: Any = None
 
     def build(
         self, classes: NDArray[np.intp], hierarchy: Hierarchy, level: int | str | None = None
@@ -70,13 +64,14 @@ class BaseDecision(ParamObject):
         hierarchy : Hierarchy
             The hierarchy.
         level : int, "leaf" or "parent", optional
-            Where every row must get a node of one level, that level.
+            The level, where every sample must get a node of one level.
 
         Returns
         -------
         callable
             Takes probabilities, an ndarray of shape (n, n_classes), and returns the
-            positions in ``hierarchy.nodes`` of the nodes chosen, of shape (n,).
+            positions in ``hierarchy.nodes`` of the nodes chosen, of shape (n,). -1 stands
+            for no answer.
 
         Raises
         ------
@@ -89,15 +84,15 @@ class BaseDecision(ParamObject):
     def decide(
         self, proba: ArrayLike, classes: ArrayLike, hierarchy: Any, level: int | str | None = None
     ) -> NDArray[Any]:
-        """Choose a node for each row of any classifier's probabilities.
+        """Choose a node for each sample, from any classifier's probabilities.
 
         Parameters
         ----------
-        proba : array-like of shape (n, n_classes)
+        proba : array-like of shape (n_samples, n_classes)
             What ``predict_proba`` returned: finite and not negative.
         classes : array-like of shape (n_classes,)
-            What the columns stand for: ``classes_`` of the classifier. Leaves, as a
-            rule; the mass of an inner node is that of rows known no further.
+            What the columns stand for: ``classes_`` of the classifier. They are leaves, as a
+            rule; the probability of an inner node is that of a sample known no further.
         hierarchy : Hierarchy, dict, edges or graph
             The hierarchy, which has all classes.
         level : int, "leaf" or "parent", optional
@@ -105,8 +100,9 @@ class BaseDecision(ParamObject):
 
         Returns
         -------
-        ndarray of shape (n,)
-            Nodes; in the dtype of ``classes`` where all of them are classes.
+        ndarray of shape (n_samples,)
+            Nodes, in the dtype of ``classes`` where all of them are classes. Where there is
+            no answer, the ``reject_label`` of the decision.
 
         Raises
         ------
@@ -115,47 +111,31 @@ class BaseDecision(ParamObject):
             class is not in the hierarchy or above the level, or the decision cannot
             promise a node of the level.
         """
-        self.check()
         hierarchy = as_hierarchy(hierarchy)
-        labels, positions, values = read_proba(proba, classes, hierarchy)
-        rule = self.build(positions, hierarchy, level)
-        return name_nodes(by_blocks(rule, values), labels, positions, hierarchy)
+        labels, positions, nodes = choose_nodes(self, proba, classes, hierarchy, level)
+        return name_nodes(nodes, labels, positions, hierarchy, self.reject_label)
 
 
-def name_nodes(
-    nodes: NDArray[np.intp],
-    classes: NDArray[Any],
-    positions: NDArray[np.intp],
+def choose_nodes(
+    decision: BaseDecision,
+    proba: ArrayLike,
+    classes: ArrayLike,
     hierarchy: Hierarchy,
-) -> NDArray[Any]:
-    """Return the labels of chosen nodes, in the dtype of the classes if all are classes.
-
-    Parameters
-    ----------
-    nodes : ndarray of shape (n,), dtype intp
-        Positions in ``hierarchy.nodes``.
-    classes, positions : ndarray of shape (n_classes,)
-        The classes, and their positions.
-    hierarchy : Hierarchy
-        The hierarchy.
+    level: int | str | None = None,
+) -> tuple[NDArray[Any], NDArray[np.intp], NDArray[np.intp]]:
+    """Choose nodes as :meth:`BaseDecision.decide` does.
 
     Returns
     -------
-    ndarray of shape (n,)
-        Labels.
+    labels, positions : ndarray of shape (n_classes,)
+        The classes, and their positions in ``hierarchy.nodes``.
+    nodes : ndarray of shape (n,), dtype intp
+        The positions of the nodes chosen, -1 for no answer.
     """
-    column = np.full(len(hierarchy), -1)
-    column[positions] = np.arange(len(positions))
-    columns = column[nodes]
-    if len(nodes) == 0 or columns.min() >= 0:
-        labels: NDArray[Any] = classes[columns]
-        return labels
-    used, cells = np.unique(nodes, return_inverse=True)
-    names = plain_array([hierarchy.nodes[i] for i in used.tolist()])
-    if classes.dtype.kind == "O":
-        names = names.astype(object)
-    named: NDArray[Any] = names[cells.reshape(-1)]
-    return named
+    decision.check()
+    labels, positions, values = read_proba(proba, classes, hierarchy)
+    rule = decision.build(positions, hierarchy, level)
+    return labels, positions, by_blocks(rule, values)
 
 
 def covering(

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hierclf._utils.naming import check_reject_label
 from hierclf._utils.sklearn_private import Interval
 from hierclf.decisions._base import BaseDecision, Rule, covering
 from hierclf.hierarchy import Hierarchy
@@ -25,13 +26,18 @@ class InformationGain(BaseDecision):
     how many they are, :math:`L` the number of all classes, and :math:`\lambda` the
     trade-off. The reward :math:`r_v` is the share of the information in a class that a
     right answer :math:`v` gives: 1 for a class that has no other below it. Of equally good
-    nodes the deepest is chosen, then the first. The root is never an answer.
+    nodes the deepest is chosen, then the first. The root, whose probability is 1 and whose
+    reward is 0, is never an answer: where it would be the best, the answer is `reject_label`,
+    if there is one.
 
     Parameters
     ----------
     trade_off : float, default=0.0
         The higher it is, the coarser and the more often right are the answers. 0 has the
         highest expected reward.
+    reject_label : object, optional
+        What to predict where the root is better than any node, such as "unknown": something
+        that is no node. As a path it is the only label. None: there is always an answer.
 
     See Also
     --------
@@ -54,14 +60,21 @@ class InformationGain(BaseDecision):
     array(['cat'], dtype='<U3')
     >>> InformationGain(trade_off=1.0).decide(proba, classes, tree)
     array(['animal'], dtype='<U6')
+
+    The root scores the trade-off: 7 against (0.5 + 7) * 0.8 = 6 for "animal".
+
+    >>> InformationGain(trade_off=7.0, reject_label="unknown").decide(proba, classes, tree)
+    array(['unknown'], dtype='<U7')
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "trade_off": [Interval(Real, 0, None, closed="left")],
+        "reject_label": "no_validation",
     }
 
-    def __init__(self, trade_off: float = 0.0) -> None:
+    def __init__(self, trade_off: float = 0.0, reject_label: Any = None) -> None:
         self.trade_off = trade_off
+        self.reject_label = reject_label
 
     def build(
         self, classes: NDArray[np.intp], hierarchy: Hierarchy, level: int | str | None = None
@@ -72,11 +85,14 @@ class InformationGain(BaseDecision):
                 f"InformationGain chooses how specific each answer is and cannot promise a node "
                 f"of level {level!r}: use level=None"
             )
-        candidates = Candidates.of(classes, hierarchy)
+        check_reject_label(self.reject_label, hierarchy)
+        candidates, may_reject = Candidates.of(classes, hierarchy), self.reject_label is not None
 
         def rule(proba: NDArray[Any]) -> NDArray[np.intp]:
-            chosen, _ = candidates.choose(candidates.sums @ proba.T, float(self.trade_off))
-            return candidates.nodes[chosen]
+            nodes, _ = candidates.choose(
+                candidates.sums @ proba.T, float(self.trade_off), may_reject
+            )
+            return nodes
 
         return rule
 
@@ -110,9 +126,9 @@ class Candidates(NamedTuple):
         return cls(nodes[order], 1 - np.log2(counts[order]) / bits, sums[order])
 
     def choose(
-        self, proba: NDArray[np.float64], trade_off: float
+        self, proba: NDArray[np.float64], trade_off: float, may_reject: bool
     ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        """Find the best candidate of each row, and its score.
+        """Find the best candidate of each sample, and its reward.
 
         Parameters
         ----------
@@ -120,14 +136,20 @@ class Candidates(NamedTuple):
             Probabilities of the candidates.
         trade_off : float
             What being right is worth, beside the reward.
+        may_reject : bool
+            Whether the root, which is always right and has no reward, may be chosen.
 
         Returns
         -------
-        chosen : ndarray of shape (n,)
-            Which candidate.
-        scores : ndarray of shape (n,)
-            Its probability times its reward plus the trade-off.
+        nodes : ndarray of shape (n,)
+            Positions in ``hierarchy.nodes``, -1 for the root.
+        rewards : ndarray of shape (n,)
+            What the choice says if it is right.
         """
         scores = proba * (self.rewards + trade_off)[:, None]
         chosen = scores.argmax(axis=0)
-        return chosen, scores[chosen, np.arange(len(chosen))]
+        nodes, rewards = self.nodes[chosen], self.rewards[chosen]
+        if may_reject:
+            rejected = scores[chosen, np.arange(len(chosen))] < trade_off
+            nodes[rejected], rewards[rejected] = -1, 0.0
+        return nodes, rewards

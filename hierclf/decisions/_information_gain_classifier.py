@@ -13,14 +13,15 @@ from scipy.stats import beta
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from hierclf._utils.blocks import by_blocks, row_blocks
-from hierclf._utils.held_out import BaseHeldOutClassifier, Fold, class_proba
-from hierclf._utils.proba import read_proba
+from hierclf._utils.blocks import row_blocks
+from hierclf._utils.folds import Fold, class_proba
+from hierclf._utils.held_out import BaseHeldOutClassifier
+from hierclf._utils.naming import check_reject_label
 from hierclf._utils.sklearn_private import Interval
-from hierclf.decisions._base import name_nodes
+from hierclf.decisions._base import choose_nodes
 from hierclf.decisions._information_gain import Candidates, InformationGain
 from hierclf.hierarchy import Hierarchy
-from hierclf.hierarchy._nodes import as_list, is_hashable, plain_array, shorten
+from hierclf.hierarchy._nodes import shorten
 
 # Beside this trade-off the rewards, 0 to 1, do not count: the likeliest node is chosen.
 _LARGEST = 1e6
@@ -31,20 +32,21 @@ _N_HALVINGS = 40
 class InformationGainClassifier(BaseHeldOutClassifier):
     r"""A classifier that is as specific as it can be while right as often as asked for.
 
-    An answer is right if it is the true class or an ancestor of it. On rows that the
-    estimator was not trained on, the smallest trade-off of :class:`InformationGain` is
-    sought at which a binomial confidence bound on that accuracy reaches ``accuracy``.
+    An answer is right if it is the true class or an ancestor of it. ``fit`` looks, on samples
+    that the estimator was not trained on, for the smallest trade-off of
+    :class:`InformationGain` at which a binomial confidence bound on that accuracy reaches
+    ``accuracy``.
 
     Parameters
     ----------
     estimator : estimator
         A classifier with ``predict_proba``.
     accuracy : float, default=0.95
-        How often predictions shall be right, between 0 and 1.
+        How often predictions are to be right, between 0 and 1.
     reject_label : object, optional
         What to predict where not even a node of the top level is sure enough, such as
         "unknown": something that is no node. It counts as right, as the root would, and
-        says nothing; every accuracy can be reached with it, given enough held-out rows.
+        says nothing. With it every accuracy can be reached, given enough held-out samples.
         None: there is always an answer.
     hierarchy : Hierarchy, dict, edges or graph, optional
         A tree or DAG that has all labels. None is that of the fitted estimator: its
@@ -52,9 +54,9 @@ class InformationGainClassifier(BaseHeldOutClassifier):
     confidence : float, default=0.95
         The level of the one-sided Clopper-Pearson bound, between 0 and 1.
     cv : int, float, splitter, iterable or "prefit", optional
-        Where held-out rows come from: a number of stratified folds (None is 5), the share
-        of a single stratified split, anything else that gives splits, or "prefit" for an
-        estimator that is fitted already on rows other than those given to ``fit``.
+        Which samples are held out: a number of stratified folds (None is 5), the share of a
+        single stratified split, a splitter, an iterable of splits, or "prefit" for an estimator
+        that is already fitted on other samples than those given to ``fit``.
     refit : bool, default=True
         Train the final estimator on all rows. If False, that of the single split is kept.
         Not used if ``cv="prefit"``.
@@ -68,10 +70,10 @@ class InformationGainClassifier(BaseHeldOutClassifier):
     trade_off_ : float
         The trade-off found.
     accuracy_ : float
-        The share of right predictions at that trade-off among the held-out rows, by weight.
+        The share of right predictions among the held-out samples, by weight.
     information_gain_ : float
-        The mean reward of those predictions, wrong ones counted as 0: 1 if every row got
-        its class right.
+        The mean reward of those predictions, 0 for a wrong one: 1 if the class of every
+        sample is predicted.
     decision_ : InformationGain
         The decision with that trade-off.
     estimator_ : estimator
@@ -92,10 +94,10 @@ class InformationGainClassifier(BaseHeldOutClassifier):
 
     Notes
     -----
-    The accuracy is promised for rows like the held-out ones, so calibrated probabilities
+    The accuracy is promised for samples like the held-out ones, so calibrated probabilities
     are not needed; they make the answers more specific. As the root is not an answer, an
     accuracy may be out of reach without a ``reject_label``: where even the top level is
-    guessed wrong too often, or where the held-out rows are too few for the bound. Then
+    predicted wrong too often, or where the held-out samples are too few for the bound. Then
     there is a warning, and the trade-off is the upper end of the interval that the paper
     searches, at which the accuracy would be reached if the probabilities were calibrated
     and the root an answer.
@@ -104,15 +106,15 @@ class InformationGainClassifier(BaseHeldOutClassifier):
     whose upper end reached the accuracy, and returns such an end: the interval of the
     paper, or what lies beyond it, since no root competes.
 
-    With sample weights :math:`w_i` the accuracy is that of rows which are met as often as
+    With sample weights :math:`w_i` the accuracy is that of samples which are met as often as
     they weigh, and only the ratios of the weights count. The bound is then an
-    approximation: it is that of the effective number of rows [2]_,
-    :math:`(\sum_i w_i)^2 / \sum_i w_i^2`, so that unequal weights ask for more rows. It
-    suits weights that say nothing of whether a row is predicted right, and many rows, none
-    of which holds much of all weight. A row of weight 2 is not two rows, which would be two
-    observations: it counts twice in the accuracy, and not in its certainty.
+    approximation: it is that of the effective number of samples [2]_,
+    :math:`(\sum_i w_i)^2 / \sum_i w_i^2`, so that unequal weights ask for more samples. It
+    suits weights that say nothing of whether a sample is predicted right, and many samples,
+    none of which holds much of all weight. A sample of weight 2 is not two samples, which
+    would be two observations: it counts twice in the accuracy, and not in its certainty.
 
-    ``score`` is the share of predictions that equal the label; for scores that give credit
+    ``score`` is the share of predictions that equal the label; for metrics that give credit
     to an ancestor, and take a ``reject_label``, see
     :func:`hierclf.metrics.any_depth_accuracy_score` and
     :func:`hierclf.metrics.information_gain_score`.
@@ -176,25 +178,23 @@ class InformationGainClassifier(BaseHeldOutClassifier):
         classes: NDArray[Any],
         hierarchy: Hierarchy,
     ) -> None:
-        if is_hashable(self.reject_label) and self.reject_label in hierarchy:
-            raise ValueError(f"reject_label must not be a node, and {self.reject_label!r} is one")
+        check_reject_label(self.reject_label, hierarchy)
         candidates = Candidates.of(hierarchy.node_indices(classes), hierarchy)
         held_out = _masses(folds, candidates, hierarchy)
         truth = labels[np.concatenate([fold.rows for fold in folds])]
         weight = np.concatenate([fold.weight for fold in folds])
+        may_reject = self.reject_label is not None
 
         def judge(trade_off: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-            answers = [candidates.choose(block, trade_off) for block in held_out]
-            chosen, score = (np.concatenate(parts) for parts in zip(*answers, strict=True))
-            rejected = self._rejects(score, trade_off)
-            right = hierarchy.are_at_or_above(candidates.nodes[chosen], truth) | rejected
-            return np.where(rejected, 0.0, candidates.rewards[chosen]), right
+            answers = [candidates.choose(block, trade_off, may_reject) for block in held_out]
+            nodes, rewards = (np.concatenate(parts) for parts in zip(*answers, strict=True))
+            return rewards, hierarchy.are_at_or_above(nodes, truth)
 
         def reaches(trade_off: float) -> bool:
             _, right = judge(trade_off)
             return weighted_bound(right, weight, self.confidence) >= self.accuracy
 
-        least = candidates.rewards.min() if self.reject_label is None else 0.0
+        least = 0.0 if may_reject else candidates.rewards.min()
         sufficient = _sufficient_trade_off(least, candidates.rewards.max(), self.accuracy)
         steps = [0.0, sufficient, _LARGEST]
         enough = next((i for i, step in enumerate(steps) if reaches(step)), None)
@@ -208,14 +208,7 @@ class InformationGainClassifier(BaseHeldOutClassifier):
         self.trade_off_ = trade_off
         self.accuracy_ = float(np.average(right, weights=weight))
         self.information_gain_ = float(np.average(reward * right, weights=weight))
-        self.decision_ = InformationGain(trade_off)
-
-    def _rejects(self, score: NDArray[np.float64], trade_off: float) -> NDArray[np.bool_]:
-        """Tell for which rows the root, which is always right and says nothing, is better."""
-        if self.reject_label is None:
-            return np.zeros(len(score), dtype=bool)
-        rejected: NDArray[np.bool_] = score < trade_off
-        return rejected
+        self.decision_ = InformationGain(trade_off, self.reject_label)
 
     def _warn(
         self,
@@ -247,30 +240,15 @@ class InformationGainClassifier(BaseHeldOutClassifier):
 
         Returns
         -------
-        ndarray of shape (n_samples,)
+        ndarray of shape (n_samples,) or (n_samples, n_levels)
             Nodes of ``hierarchy_`` or ``reject_label``; in the dtype of ``classes_``
-            where all of them are classes.
+            where all of them are classes. Where y was paths, paths; then ``reject_label`` is
+            the only label of its row.
         """
         check_is_fitted(self)
-        hierarchy, trade_off = self.hierarchy_, self.trade_off_
         proba = class_proba(self.estimator_, X)
-        if self.reject_label is None:
-            return self.decision_.decide(proba, self.classes_, hierarchy)
-        classes, positions, proba = read_proba(proba, self.classes_, hierarchy)
-        candidates = Candidates.of(positions, hierarchy)
-
-        def rule(block: NDArray[Any]) -> NDArray[np.intp]:
-            chosen, score = candidates.choose(candidates.sums @ block.T, trade_off)
-            return np.where(self._rejects(score, trade_off), -1, candidates.nodes[chosen])
-
-        nodes = by_blocks(rule, proba)  # the root, which is no answer, is -1
-        is_answer = nodes >= 0
-        labels = name_nodes(nodes[is_answer], classes, positions, hierarchy)
-        if is_answer.all():
-            return labels
-        names = iter(as_list(labels))
-        named = plain_array([next(names) if a else self.reject_label for a in is_answer.tolist()])
-        return named.astype(object) if labels.dtype.kind == "O" else named
+        _, _, nodes = choose_nodes(self.decision_, proba, self._classes, self.hierarchy_)
+        return self._name(nodes, self.decision_.reject_label)
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the probabilities of the classes, as the estimator has them.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,8 @@ _CHUNK = 1 << 22
 
 # Cost of naming each of some nodes (rows) for each class (columns).
 Table = NDArray[Any]
+Name: TypeAlias = Literal["tree_distance", "lca_height"]
+Cost: TypeAlias = Name | ArrayLike | Callable[[Any, Any], float]
 
 
 class MinimumRisk(BaseDecision):
@@ -45,7 +47,7 @@ class MinimumRisk(BaseDecision):
 
     over : {"leaves", "nodes"}, default="leaves"
         What may be predicted: ``"leaves"`` are the classes, or the nodes of the level asked
-        for; ``"nodes"`` are all nodes that have a class at or below them, so that a row in
+        for; ``"nodes"`` are all nodes that have a class at or below them, so that a sample in
         doubt gets an inner node. That is for costs under which a vague answer may pay: with
         ``"tree_distance"`` it leads in a tree to the deepest node that is likelier than one
         half, if there is one; under ``"lca_height"`` none costs less than a leaf below it.
@@ -70,7 +72,7 @@ class MinimumRisk(BaseDecision):
         E[\mathrm{height}] &= H(\mathrm{root})
             - \sum_a P(a) \left(H(\mathrm{parent}(a)) - H(a)\right)
 
-    so the work for a row grows with the number of nodes. In a DAG they are tabulated once
+    so the work for a sample grows with the number of nodes. In a DAG they are tabulated once
     for each pair of candidate and class, in the smallest integers that hold them: 100 MB
     for 10,000 classes.
 
@@ -81,7 +83,7 @@ class MinimumRisk(BaseDecision):
 
     Examples
     --------
-    Oak is the likeliest class, but cat is the safer answer: if the row is a dog, cat is 2
+    Oak is the likeliest class, but cat is the safer answer: if the sample is a dog, cat is 2
     edges away from it, and oak 4.
 
     >>> from hierclf.decisions import MinimumRisk
@@ -106,8 +108,8 @@ class MinimumRisk(BaseDecision):
 
     def __init__(
         self,
-        cost: str | ArrayLike | Callable[[Any, Any], float] = "tree_distance",
-        over: str = "leaves",
+        cost: Cost = "tree_distance",
+        over: Literal["leaves", "nodes"] = "leaves",
     ) -> None:
         self.cost = cost
         self.over = over

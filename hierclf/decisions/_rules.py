@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hierclf._utils.naming import check_reject_label
 from hierclf._utils.sklearn_private import Interval
 from hierclf.decisions._base import BaseDecision, Rule, by_depth, covering, nodes_of_level
 from hierclf.hierarchy import Hierarchy
@@ -122,8 +123,8 @@ class Threshold(BaseDecision):
     """The deepest node that is likely enough: an inner one where the leaves are in doubt.
 
     For non-mandatory leaf prediction [1]_: when "some animal" is of more use than the
-    wrong animal. Where the probabilities are calibrated, a share of at least `threshold`
-    of the rows for which some node is likely enough gets a right one.
+    wrong animal. Of the samples for which some node is likely enough, a share of at least
+    `threshold` gets a right answer where the probabilities are calibrated.
 
     The probability of a node is the sum of the classes at or below it. Of equally deep
     nodes the likeliest is chosen, then the first in node order; nodes with no class at or
@@ -155,37 +156,53 @@ class Threshold(BaseDecision):
     >>> proba = [[0.625, 0.25, 0.125], [0.375, 0.375, 0.25]]
     >>> Threshold(0.5).decide(proba, ["cat", "dog", "oak"], tree)
     array(['cat', 'animal'], dtype='<U6')
+
+    The likeliest kind of the second sample has the probability 0.75.
+
+    >>> Threshold(0.8).decide(proba, ["cat", "dog", "oak"], tree)
+    array(['animal', 'animal'], dtype='<U6')
+    >>> Threshold(0.8, reject_label="unknown").decide(proba, ["cat", "dog", "oak"], tree)
+    array(['animal', 'unknown'], dtype='<U7')
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "threshold": [Interval(Real, 0, 1, closed="both")],
+        "reject_label": "no_validation",
     }
 
-    def __init__(self, threshold: float = 0.5) -> None:
+    def __init__(self, threshold: float = 0.5, reject_label: Any = None) -> None:
         self.threshold = threshold
+        self.reject_label = reject_label
 
     def build(
         self, classes: NDArray[np.intp], hierarchy: Hierarchy, level: int | str | None = None
     ) -> Rule:
         """Prepare the decision; see :meth:`BaseDecision.build`."""
-        if level is not None:
+        check_reject_label(self.reject_label, hierarchy)
+        may_reject = self.reject_label is not None
+        if level is not None and not may_reject:
             raise ValueError(
                 f"Threshold stops where it must and cannot promise a node of level {level!r}; "
-                "for a level use Argmax, TopDown or MinimumRisk"
+                "for a level use Argmax, TopDown or MinimumRisk, or give a reject_label for "
+                "samples in doubt"
             )
         nodes, sums = covering(classes, hierarchy)
         depths = by_depth(nodes, hierarchy)
+        if level is not None:
+            on_level = nodes_of_level(classes, hierarchy, level)
+            sums = sums[np.searchsorted(nodes, on_level)]
+            nodes, depths = on_level, [slice(None)]
         threshold = float(self.threshold)
 
         def rule(proba: NDArray[Any]) -> NDArray[np.intp]:
             masses = sums @ proba.T
-            chosen = np.empty(len(proba), dtype=np.intp)
+            chosen = np.full(len(proba), -1)
             rows = np.arange(len(proba))
             for depth in reversed(depths):
                 equally_deep = masses[depth, rows]
                 likeliest = equally_deep.argmax(axis=0)
                 passes = equally_deep[likeliest, np.arange(len(rows))] >= threshold
-                if depth is depths[0]:
+                if depth is depths[0] and not may_reject:
                     passes[:] = True
                 chosen[rows[passes]] = nodes[depth][likeliest[passes]]
                 rows = rows[~passes]

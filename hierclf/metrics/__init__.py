@@ -1,14 +1,14 @@
-"""Scores that know the hierarchy, and scorers for model selection.
+"""Metrics that know the hierarchy, and scorers for model selection.
 
-Every score takes ``hierarchy=``, a :class:`hierclf.Hierarchy` or what one is made from,
-and ``sample_weight=``. Rows are given in one of three forms, which need not be the same
+Every metric takes ``hierarchy=``, a :class:`hierclf.Hierarchy` or what one is made from,
+and ``sample_weight=``. Labels are given in one of three forms, which need not be the same
 for ``y_true`` and ``y_pred``:
 
 * 1-D labels, leaves or inner nodes;
 * paths: 2-D labels, root side first, as lists of any lengths, an array or a data frame
   padded with ``""``, ``None`` or NaN;
 * for precision, recall, F and consistency: an indicator matrix, dense or sparse, with a
-  column for each of ``hierarchy.nodes``. Several labels for each row become one by
+  column for each of ``hierarchy.nodes``. Several labels for each sample become one by
   :meth:`hierclf.Hierarchy.to_indicator`. The columns of a data frame whose names are nodes are
   found by name.
 
@@ -16,23 +16,23 @@ A tuple that is a node is one label. A 2-D array of numbers with a column for ea
 indicator matrix; only where the whole hierarchy is a single path of numbers could it also
 hold paths, and is read as such, so that there an indicator matrix must be sparse.
 
-``_inputs``         what the scores read: rows in any of the forms, weights, columns
-``_sets``           precision, recall and F of the nodes at or above the labels
-``_distances``      how far apart the true and the predicted node are
-``_levels``         how far down predictions are right
-``_probabilities``  scores of what a classifier gives every class
-``_consistency``    whether predicted nodes agree with each other
-``_scorer``         scores for cross-validation and searches
+``_read``         reads labels in any of the forms, weights and columns
+``_sets``         precision, recall and F of the nodes at or above the labels
+``_distances``    how far apart the true and the predicted node are
+``_levels``       how far down predictions are right
+``_from_proba``   metrics of the probabilities or scores of all classes
+``_consistency``  whether predicted nodes agree with each other
+``_scorer``       scorers for cross-validation and searches
 """
 
 from hierclf.metrics._consistency import consistency_score
 from hierclf.metrics._distances import lca_height, mistake_severity, tree_distance
+from hierclf.metrics._from_proba import hierarchical_distance_at_k, level_calibration_error
 from hierclf.metrics._levels import (
     any_depth_accuracy_score,
     information_gain_score,
     level_accuracy_score,
 )
-from hierclf.metrics._probabilities import hierarchical_distance_at_k, level_calibration_error
 from hierclf.metrics._scorer import make_hierarchical_scorer
 from hierclf.metrics._sets import (
     hierarchical_f1_score,

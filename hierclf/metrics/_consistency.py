@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,33 +11,32 @@ from numpy.typing import ArrayLike, NDArray
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.hierarchy._nodes import plain_array
 from hierclf.hierarchy._readers import clean_path, iter_rows
-from hierclf.metrics._inputs import blame, close_sets, read_sets, read_weight, tell_apart
+from hierclf.metrics._read import blame, close_sets, read_sets, read_weight, tell_apart
 
 
 def consistency_score(
     y_pred: Any, *, hierarchy: Any, sample_weight: ArrayLike | None = None
 ) -> float:
-    """Compute the share of rows whose predicted nodes do not contradict each other.
+    """Compute the share of samples whose predicted nodes do not contradict each other.
 
     One minus it is the rate of hierarchy violations.
 
     Parameters
     ----------
-    y_pred : {array-like, sparse matrix} of shape (n, n_nodes) or (n, n_levels)
-        An indicator matrix, whose row is consistent if every node in it comes with all of its
-        ancestors; or nodes of one level after another, such as ``predict(X, level=k)`` in column
-        k. Then a row is consistent if each node but the first is a child of the one before, or
-        the same leaf again. Rows may end early, padded as paths are.
+    y_pred : {array-like, sparse matrix} of shape (n_samples, n_nodes) or (n_samples, n_levels)
+        An indicator matrix, in which a row is consistent if every node in it comes with all of
+        its ancestors; or one node for each level, the top level first, such as
+        ``predict(X, level=k)`` in column k. Then a row is consistent if each node is a child of
+        the one before, or the same leaf again. Rows may end early, padded as paths are.
     hierarchy : Hierarchy, dict, edges or graph
         The hierarchy.
-    sample_weight : array-like of shape (n,), optional
-        Weights of the rows.
+    sample_weight : array-like of shape (n_samples,), optional
+        Weights of the samples.
 
     Returns
     -------
     float
-        Between 0 and 1. A row of an indicator matrix that predicts nothing is
-        consistent.
+        Between 0 and 1. A row of an indicator matrix that predicts nothing is consistent.
 
     Raises
     ------
@@ -85,6 +85,7 @@ def _are_descents(rows: Any, hierarchy: Hierarchy) -> NDArray[np.bool_]:
         row if row and row[-1] in hierarchy else clean_path(row, number)
         for number, row in iter_rows(rows)
     ]
+    cleaned = [_name_by_path(row, hierarchy) for row in cleaned]
     positions = hierarchy.node_indices(plain_array([node for row in cleaned for node in row]))
     row_of = np.repeat(np.arange(len(cleaned)), [len(row) for row in cleaned])
     steps = np.flatnonzero(np.diff(row_of) == 0)
@@ -97,3 +98,15 @@ def _are_descents(rows: Any, hierarchy: Hierarchy) -> NDArray[np.bool_]:
     consistent = np.ones(len(cleaned), dtype=bool)
     consistent[row_of[steps[~(is_edge | stays)]]] = False
     return consistent
+
+
+def _name_by_path(row: Sequence[Any], hierarchy: Hierarchy) -> list[Any]:
+    """Replace a name that occurs in several branches by the node that the path so far leads to."""
+    nodes = list(row)
+    for k, name in enumerate(row):
+        if name not in hierarchy:
+            try:
+                nodes[k] = hierarchy.leaves_from_paths([row[: k + 1]]).tolist()[0]
+            except ValueError:
+                break  # no such path: the look-up names what is unknown
+    return nodes

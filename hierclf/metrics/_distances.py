@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hierclf.hierarchy import Hierarchy
-from hierclf.metrics._inputs import read_nodes
+from hierclf.metrics._read import read_nodes
 
 
 def tree_distance(
@@ -18,17 +18,17 @@ def tree_distance(
 
     Parameters
     ----------
-    y_true, y_pred : array-like of shape (n,) or (n, n_levels)
+    y_true, y_pred : array-like of shape (n_samples,) or (n_samples, n_levels)
         Labels or paths; see :mod:`hierclf.metrics`.
     hierarchy : Hierarchy, dict, edges or graph
         The hierarchy.
-    sample_weight : array-like of shape (n,), optional
-        Weights of the rows.
+    sample_weight : array-like of shape (n_samples,), optional
+        Weights of the samples.
 
     Returns
     -------
     float
-        0 is best. The way between two nodes is up and then down, in a DAG the shortest.
+        0 is best. The way between two nodes goes up and then down; in a DAG it is the shortest.
 
     Raises
     ------
@@ -57,12 +57,12 @@ def lca_height(
 
     Parameters
     ----------
-    y_true, y_pred : array-like of shape (n,) or (n, n_levels)
+    y_true, y_pred : array-like of shape (n_samples,) or (n_samples, n_levels)
         Labels or paths; see :mod:`hierclf.metrics`.
     hierarchy : Hierarchy, dict, edges or graph
         The hierarchy.
-    sample_weight : array-like of shape (n,), optional
-        Weights of the rows.
+    sample_weight : array-like of shape (n_samples,), optional
+        Weights of the samples.
 
     Returns
     -------
@@ -102,19 +102,20 @@ def lca_height(
 def mistake_severity(
     y_true: Any, y_pred: Any, *, hierarchy: Any, sample_weight: ArrayLike | None = None
 ) -> float:
-    """Compute the mean of :func:`lca_height` over the rows predicted wrong.
+    """Compute the mean of :func:`lca_height` over the samples predicted wrong.
 
-    It says how bad mistakes are, not how many: a worse classifier that errs mostly between
-    neighbours has a better one, so report it beside :func:`lca_height` or accuracy.
+    It says how bad mistakes are, not how many. A classifier with more mistakes may have a lower
+    severity, if most of them are between neighbours, so report it beside :func:`lca_height` or
+    accuracy.
 
     Parameters
     ----------
-    y_true, y_pred : array-like of shape (n,) or (n, n_levels)
+    y_true, y_pred : array-like of shape (n_samples,) or (n_samples, n_levels)
         Labels or paths; see :mod:`hierclf.metrics`.
     hierarchy : Hierarchy, dict, edges or graph
         The hierarchy.
-    sample_weight : array-like of shape (n,), optional
-        Weights of the rows.
+    sample_weight : array-like of shape (n_samples,), optional
+        Weights of the samples.
 
     Returns
     -------

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hierclf.hierarchy import Hierarchy
-from hierclf.metrics._inputs import Nodes, read_nodes
+from hierclf.metrics._read import Nodes, read_nodes
 
 
 def level_accuracy_score(
@@ -19,27 +19,28 @@ def level_accuracy_score(
     level: int | str | None,
     sample_weight: ArrayLike | None = None,
 ) -> float | NDArray[np.float64]:
-    """Compute the share of rows whose true and predicted node agree on a level.
+    """Compute the share of samples whose true and predicted node agree on a level.
 
-    A leaf above the level stands for itself. A prediction that stops above the level is wrong.
-    Rows whose true label stops above it are left out: what is true there is not known.
+    A leaf above the level stands for itself. An inner node that is predicted above the level is
+    wrong. Samples whose true label is an inner node above it are left out, since the truth on the
+    level is not known.
 
     Parameters
     ----------
-    y_true, y_pred : array-like of shape (n,) or (n, n_levels)
+    y_true, y_pred : array-like of shape (n_samples,) or (n_samples, n_levels)
         Labels or paths; see :mod:`hierclf.metrics`.
     hierarchy : Hierarchy, dict, edges or graph
         The hierarchy, a tree; in a DAG "leaf" is the only level.
     level : int, "leaf" or "parent", or None
         0 is the top level, -1 or "leaf" the leaves, -2 or "parent" the level above them. None
         is every level.
-    sample_weight : array-like of shape (n,), optional
-        Weights of the rows.
+    sample_weight : array-like of shape (n_samples,), optional
+        Weights of the samples.
 
     Returns
     -------
     float, or ndarray of shape (n_levels,) if `level` is None
-        From the top; NaN for a level on which no true label is known.
+        The top level first; NaN for a level on which no true label is known.
 
     Raises
     ------
@@ -99,23 +100,23 @@ def any_depth_accuracy_score(
     reject_label: Any = None,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Compute the share of rows whose prediction is the true node or an ancestor of it.
+    """Compute the share of samples whose prediction is the true node or an ancestor of it.
 
-    The accuracy of a classifier that may stop above the leaves [1]_. It does not ask how far
-    down a prediction goes, so read it together with :func:`information_gain_score`.
+    This is the accuracy of a classifier that may stop above the leaves [1]_. It does not say how
+    specific predictions are, so read it together with :func:`information_gain_score`.
 
     Parameters
     ----------
-    y_true, y_pred : array-like of shape (n,) or (n, n_levels)
+    y_true, y_pred : array-like of shape (n_samples,) or (n_samples, n_levels)
         Labels or paths; see :mod:`hierclf.metrics`.
     hierarchy : Hierarchy, dict, edges or graph
         The hierarchy.
     reject_label : object, optional
-        What ``y_pred``, 1-D, holds where there is no answer, as
-        :class:`hierclf.decisions.InformationGainClassifier` may give. It is scored as the
-        root: right, and saying nothing.
-    sample_weight : array-like of shape (n,), optional
-        Weights of the rows.
+        What `y_pred` holds where there is no answer, as a label or as the only label of a
+        path; see :class:`hierclf.decisions.Threshold`. It is scored as the root: right, and
+        saying nothing.
+    sample_weight : array-like of shape (n_samples,), optional
+        Weights of the samples.
 
     Returns
     -------
@@ -155,29 +156,30 @@ def information_gain_score(
     reject_label: Any = None,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    r"""Compute how much of the way from the root to a single leaf right predictions tell.
+    r"""Compute how much information right predictions give, as a share of that of a leaf.
 
-    The mean over rows of :math:`1 - \log |\text{leaves}(v)| / \log L` for a prediction :math:`v`
-    that is the true node or an ancestor of it, and of 0 for any other; :math:`L` is the number
-    of leaves [1]_.
+    A prediction :math:`v` that is the true node or an ancestor of it gives
+    :math:`1 - \log |\text{leaves}(v)| / \log L`, where :math:`L` is the number of leaves [1]_.
+    Any other prediction gives 0. The score is the mean over samples.
 
     Parameters
     ----------
-    y_true, y_pred : array-like of shape (n,) or (n, n_levels)
+    y_true, y_pred : array-like of shape (n_samples,) or (n_samples, n_levels)
         Labels or paths; see :mod:`hierclf.metrics`.
     hierarchy : Hierarchy, dict, edges or graph
         The hierarchy.
     reject_label : object, optional
-        What ``y_pred``, 1-D, holds where there is no answer, as
-        :class:`hierclf.decisions.InformationGainClassifier` may give. It is scored as the
-        root: right, and saying nothing.
-    sample_weight : array-like of shape (n,), optional
-        Weights of the rows.
+        What `y_pred` holds where there is no answer, as a label or as the only label of a
+        path; see :class:`hierclf.decisions.Threshold`. It is scored as the root: right, and
+        saying nothing.
+    sample_weight : array-like of shape (n_samples,), optional
+        Weights of the samples.
 
     Returns
     -------
     float
-        Between 0 and 1, which is every leaf right. Accuracy, where predictions are leaves.
+        Between 0 and 1: 1 if every leaf is predicted right. Where all predictions are leaves, it
+        is the accuracy.
 
     Raises
     ------

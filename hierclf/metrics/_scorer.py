@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from inspect import Parameter, signature
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from numpy.typing import ArrayLike
 
-from hierclf._utils.find_hierarchy import given_hierarchy
+from hierclf._utils.find_hierarchy import (
+    classes_in,
+    given_hierarchy,
+    hierarchy_param,
+    own_hierarchy,
+)
 from hierclf._utils.sklearn_private import StrOptions, validate_parameter_constraints
 from hierclf.hierarchy import Hierarchy, as_hierarchy
+from hierclf.hierarchy._readers import iter_rows
 from hierclf.metrics._consistency import consistency_score
 from hierclf.metrics._distances import lca_height, mistake_severity, tree_distance
-from hierclf.metrics._probabilities import hierarchical_distance_at_k, level_calibration_error
+from hierclf.metrics._from_proba import hierarchical_distance_at_k, level_calibration_error
+from hierclf.metrics._read import tell_apart
 
 _LOWER_IS_BETTER = (
     tree_distance,
@@ -26,27 +33,36 @@ _LOWER_IS_BETTER = (
 _OF_PROBABILITIES = (hierarchical_distance_at_k, level_calibration_error)
 _WITHOUT_TRUTH = (consistency_score,)
 
+ResponseMethod: TypeAlias = Literal[
+    "predict", "predict_proba", "predict_log_proba", "decision_function"
+]
+
 
 def make_hierarchical_scorer(
     metric: Callable[..., float],
     hierarchy: Any = None,
     *,
-    response_method: str | None = None,
+    response_method: ResponseMethod | None = None,
     greater_is_better: bool | None = None,
     **kwargs: Any,
 ) -> Callable[..., float]:
-    """Make a scorer of a score that takes ``hierarchy=``.
+    """Make a scorer of a metric that takes ``hierarchy=``.
 
     Parameters
     ----------
     metric : callable
-        A score of :mod:`hierclf.metrics`, or any ``metric(y_true, y_pred, *, hierarchy,
+        A metric of :mod:`hierclf.metrics`, or any ``metric(y_true, y_pred, *, hierarchy,
         **kwargs)``.
     hierarchy : Hierarchy, dict, edges or graph, optional
         The hierarchy to judge by. None is the `hierarchy` that the estimator was given, whole,
         not pruned to the classes it has seen, so that the folds of a cross-validation are judged
         alike. It is looked for in the last step of pipelines and inside meta-estimators. Where a
         search tries several hierarchies, give the one that all are to be judged by.
+
+        Where labels are paths and the estimator was given none, None is the hierarchy of all the
+        paths that it was trained on or is scored on. In a cross-validation whose folds have all
+        samples among them, as in k-fold, this is ``Hierarchy.from_paths(y)``. Where a split
+        leaves samples out, give that one.
     response_method : {"predict", "predict_proba", "predict_log_proba", "decision_function"}, \
 optional
         What to score. None is what the metric needs: probabilities for
@@ -70,11 +86,13 @@ optional
         If the metric does not take `hierarchy` or one of `kwargs`, or lacks one that it needs.
     ValueError
         If `hierarchy` or another parameter is wrong. The scorer raises it if `hierarchy` is None
-        and the estimator has none, or learns it from the data.
+        and the estimator has none, or learns it from the data. Cross-validation and searches
+        make a score of NaN and a warning of it, with the message at its end, unless they are
+        told ``error_score="raise"``.
 
     See Also
     --------
-    sklearn.metrics.make_scorer : For scores that need no hierarchy.
+    sklearn.metrics.make_scorer : For metrics that need no hierarchy.
 
     Examples
     --------
@@ -89,11 +107,10 @@ optional
     -1.0
     """
     function = metric.func if isinstance(metric, partial) else metric
-    methods = {"predict", "predict_proba", "predict_log_proba", "decision_function"}
     validate_parameter_constraints(
         {
             "metric": [callable],
-            "response_method": [StrOptions(methods), None],
+            "response_method": [StrOptions(set(get_args(ResponseMethod))), None],
             "greater_is_better": ["boolean", None],
         },
         {
@@ -146,18 +163,35 @@ class _HierarchicalScorer:
     def __call__(
         self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None = None
     ) -> float:
-        hierarchy = given_hierarchy(estimator) if self.hierarchy is None else self.hierarchy
+        hierarchy = self._find_hierarchy(estimator, y) if self.hierarchy is None else self.hierarchy
         kwargs = dict(self.kwargs)
         if sample_weight is not None:
             if not self._accept_sample_weight():
                 raise ValueError(f"{_name(self.metric)} takes no sample_weight")
             kwargs["sample_weight"] = sample_weight
         if self.response_method != "predict" and self._takes("labels"):
-            kwargs.setdefault("labels", estimator.classes_)
+            kwargs.setdefault("labels", classes_in(hierarchy, estimator))
         response = getattr(estimator, self.response_method)(X)
         rows = (y, response) if self.needs_truth else (response,)
         score = self.metric(*rows, hierarchy=hierarchy, **kwargs)
         return score if self.greater_is_better else -score
+
+    def _find_hierarchy(self, estimator: Any, y: Any) -> Hierarchy:
+        if hierarchy_param(estimator) is None:
+            own = own_hierarchy(estimator)
+            # One level: plain labels without a hierarchy.
+            if own is not None and own.n_levels > 1 and tell_apart(y, own)[0] == "paths":
+                trained_on = own.name_paths(own.path_indices(own.leaf_indices)).tolist()
+                return Hierarchy.from_paths([*trained_on, *(row for _, row in iter_rows(y))])
+        try:
+            return given_hierarchy(estimator)
+        except ValueError as error:
+            call = f"make_hierarchical_scorer({_name(self.metric)}, hierarchy=...)"
+            raise ValueError(
+                f"{error}: pass hierarchy= to the scorer, {call}, so that all folds and candidates "
+                "are judged by the same; where labels are paths it is Hierarchy.from_paths(y), y "
+                "those of all samples"
+            ) from None
 
     def __repr__(self) -> str:
         parts = [_name(self.metric)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 from warnings import warn
 
 import numpy as np
@@ -18,10 +18,12 @@ from hierclf._utils.sklearn_private import (
 )
 from hierclf.hierarchy import as_hierarchy
 from hierclf.hierarchy._nodes import shorten
-from hierclf.metrics._inputs import check_lengths, read_sets, read_weight
+from hierclf.metrics._read import check_lengths, read_sets, read_weight
+
+Average: TypeAlias = Literal["micro", "macro", "samples"]
 
 _CONSTRAINTS: dict[str, Any] = {
-    "average": [StrOptions({"micro", "macro", "samples"}), None],
+    "average": [StrOptions(set(get_args(Average))), None],
     "zero_division": [Options(Real, {0, 1}), "nan", StrOptions({"warn"})],
     "close_predictions": ["boolean"],
     "beta": [Interval(Real, 0, None, closed="both")],
@@ -33,33 +35,32 @@ def hierarchical_precision_score(
     y_pred: Any,
     *,
     hierarchy: Any,
-    average: str | None = "micro",
+    average: Average | None = "micro",
     sample_weight: ArrayLike | None = None,
-    zero_division: Any = "warn",
+    zero_division: float | Literal["warn"] = "warn",
     close_predictions: bool = True,
 ) -> float | NDArray[np.float64]:
     r"""Compute the share of the predicted nodes that are true.
 
     A label stands for the set of itself and its ancestors, the root excluded. With
-    :math:`\hat Y_i` and :math:`Y_i` for the predicted and the true set of row :math:`i`, the
+    :math:`\hat Y_i` and :math:`Y_i` for the predicted and the true set of sample :math:`i`, the
     micro average is :math:`\sum_i |\hat Y_i \cap Y_i| / \sum_i |\hat Y_i|` [1]_ [2]_.
 
     Parameters
     ----------
-    y_true, y_pred : array-like of shape (n,) or (n, n_levels), or indicator matrix
-        Labels, paths, or an {array-like, sparse matrix} of shape (n, n_nodes); see
+    y_true, y_pred : array-like of shape (n_samples,) or (n_samples, n_levels), or indicator matrix
+        Labels, paths, or an {array-like, sparse matrix} of shape (n_samples, n_nodes); see
         :mod:`hierclf.metrics`.
     hierarchy : Hierarchy, dict, edges or graph
         The hierarchy.
     average : {"micro", "macro", "samples"} or None, default="micro"
-        Over what the nodes are counted: all rows and nodes at once, "macro" each node,
-        "samples" each row, of which the unweighted mean is taken ("samples": weighted by
-        `sample_weight`). Nodes are all of the hierarchy, in the data or not. None returns the
-        scores of the nodes.
-    sample_weight : array-like of shape (n,), optional
-        Weights of the rows.
+        "micro" counts over all samples and nodes at once. "macro" is the unweighted mean of the
+        scores of all nodes of the hierarchy, in the data or not. "samples" is the mean of the
+        scores of the samples, weighted by `sample_weight`. None returns the scores of the nodes.
+    sample_weight : array-like of shape (n_samples,), optional
+        Weights of the samples.
     zero_division : {"warn", 0, 1, nan}, default="warn"
-        The score of a node or row where nothing is predicted. "warn" is 0 with a warning; nan is
+        The score of a node or sample where nothing is predicted. "warn" is 0 with a warning; nan is
         left out of means.
     close_predictions : bool, default=True
         Add the ancestors of what is predicted. False takes an indicator matrix as it is, and
@@ -114,9 +115,9 @@ def hierarchical_recall_score(
     y_pred: Any,
     *,
     hierarchy: Any,
-    average: str | None = "micro",
+    average: Average | None = "micro",
     sample_weight: ArrayLike | None = None,
-    zero_division: Any = "warn",
+    zero_division: float | Literal["warn"] = "warn",
     close_predictions: bool = True,
 ) -> float | NDArray[np.float64]:
     r"""Compute the share of the true nodes that are predicted.
@@ -126,18 +127,18 @@ def hierarchical_recall_score(
 
     Parameters
     ----------
-    y_true, y_pred : array-like of shape (n,) or (n, n_levels), or indicator matrix
-        Labels, paths, or an {array-like, sparse matrix} of shape (n, n_nodes); see
+    y_true, y_pred : array-like of shape (n_samples,) or (n_samples, n_levels), or indicator matrix
+        Labels, paths, or an {array-like, sparse matrix} of shape (n_samples, n_nodes); see
         :mod:`hierclf.metrics`.
     hierarchy : Hierarchy, dict, edges or graph
         The hierarchy.
     average : {"micro", "macro", "samples"} or None, default="micro"
-        Count over all rows and nodes, or take the mean over nodes or rows; None is a score for
-        each node. See :func:`hierarchical_precision_score`.
-    sample_weight : array-like of shape (n,), optional
-        Weights of the rows.
+        Count over all samples and nodes, or take the mean over nodes or samples; None is a score
+        for each node. See :func:`hierarchical_precision_score`.
+    sample_weight : array-like of shape (n_samples,), optional
+        Weights of the samples.
     zero_division : {"warn", 0, 1, nan}, default="warn"
-        The score of a node or row where nothing is true.
+        The score of a node or sample where nothing is true.
     close_predictions : bool, default=True
         Add the ancestors of what is predicted; False takes an indicator matrix as it is.
 
@@ -178,9 +179,9 @@ def hierarchical_f1_score(
     y_pred: Any,
     *,
     hierarchy: Any,
-    average: str | None = "micro",
+    average: Average | None = "micro",
     sample_weight: ArrayLike | None = None,
-    zero_division: Any = "warn",
+    zero_division: float | Literal["warn"] = "warn",
     close_predictions: bool = True,
 ) -> float | NDArray[np.float64]:
     r"""Compute the harmonic mean of hierarchical precision and recall.
@@ -190,18 +191,18 @@ def hierarchical_f1_score(
 
     Parameters
     ----------
-    y_true, y_pred : array-like of shape (n,) or (n, n_levels), or indicator matrix
-        Labels, paths, or an {array-like, sparse matrix} of shape (n, n_nodes); see
+    y_true, y_pred : array-like of shape (n_samples,) or (n_samples, n_levels), or indicator matrix
+        Labels, paths, or an {array-like, sparse matrix} of shape (n_samples, n_nodes); see
         :mod:`hierclf.metrics`.
     hierarchy : Hierarchy, dict, edges or graph
         The hierarchy.
     average : {"micro", "macro", "samples"} or None, default="micro"
-        Count over all rows and nodes, or take the mean over nodes or rows; None is a score for
-        each node. See :func:`hierarchical_precision_score`.
-    sample_weight : array-like of shape (n,), optional
-        Weights of the rows.
+        Count over all samples and nodes, or take the mean over nodes or samples; None is a score
+        for each node. See :func:`hierarchical_precision_score`.
+    sample_weight : array-like of shape (n_samples,), optional
+        Weights of the samples.
     zero_division : {"warn", 0, 1, nan}, default="warn"
-        The score of a node or row where nothing is true or predicted.
+        The score of a node or sample where nothing is true or predicted.
     close_predictions : bool, default=True
         Add the ancestors of what is predicted; False takes an indicator matrix as it is. Papers on
         multi-label texts threshold each node by itself and report this with False and 0 for
@@ -252,9 +253,9 @@ def hierarchical_fbeta_score(
     *,
     hierarchy: Any,
     beta: float,
-    average: str | None = "micro",
+    average: Average | None = "micro",
     sample_weight: ArrayLike | None = None,
-    zero_division: Any = "warn",
+    zero_division: float | Literal["warn"] = "warn",
     close_predictions: bool = True,
 ) -> float | NDArray[np.float64]:
     r"""Compute the weighted harmonic mean of hierarchical precision and recall.
@@ -264,20 +265,20 @@ def hierarchical_fbeta_score(
 
     Parameters
     ----------
-    y_true, y_pred : array-like of shape (n,) or (n, n_levels), or indicator matrix
-        Labels, paths, or an {array-like, sparse matrix} of shape (n, n_nodes); see
+    y_true, y_pred : array-like of shape (n_samples,) or (n_samples, n_levels), or indicator matrix
+        Labels, paths, or an {array-like, sparse matrix} of shape (n_samples, n_nodes); see
         :mod:`hierclf.metrics`.
     hierarchy : Hierarchy, dict, edges or graph
         The hierarchy.
     beta : float
         How many times as much recall counts as precision: 0 is precision, infinity recall.
     average : {"micro", "macro", "samples"} or None, default="micro"
-        Count over all rows and nodes, or take the mean over nodes or rows; None is a score for
-        each node. See :func:`hierarchical_precision_score`.
-    sample_weight : array-like of shape (n,), optional
-        Weights of the rows.
+        Count over all samples and nodes, or take the mean over nodes or samples; None is a score
+        for each node. See :func:`hierarchical_precision_score`.
+    sample_weight : array-like of shape (n_samples,), optional
+        Weights of the samples.
     zero_division : {"warn", 0, 1, nan}, default="warn"
-        The score of a node or row where nothing is true or predicted.
+        The score of a node or sample where nothing is true or predicted.
     close_predictions : bool, default=True
         Add the ancestors of what is predicted; False takes an indicator matrix as it is.
 
@@ -321,9 +322,9 @@ def _score(
     *,
     recall_share: float,
     hierarchy: Any,
-    average: str | None,
+    average: Average | None,
     sample_weight: ArrayLike | None,
-    zero_division: Any,
+    zero_division: float | Literal["warn"],
     close_predictions: bool,
 ) -> float | NDArray[np.float64]:
     """Divide shared nodes by a mean of true and predicted ones, `recall_share` of it the true.
@@ -380,7 +381,7 @@ def _mean_of_known(scores: NDArray[np.float64], weight: NDArray[np.float64]) -> 
 
 
 def _warn_undefined(
-    name: str, undefined: NDArray[np.intp], average: str | None, nodes: tuple[Any, ...]
+    name: str, undefined: NDArray[np.intp], average: Average | None, nodes: tuple[Any, ...]
 ) -> None:
     if average == "micro":
         where = "the data, which have"

@@ -13,8 +13,8 @@ from hierclf._utils.find_hierarchy import fitted_hierarchy
 from hierclf.hierarchy import as_hierarchy
 from hierclf.hierarchy._drawing import printable
 from hierclf.hierarchy._nodes import shorten
-from hierclf.metrics._inputs import read_nodes
 from hierclf.metrics._levels import ancestors_on_level
+from hierclf.metrics._read import read_nodes
 from hierclf.plotting._common import (
     axes_size,
     check_plot_params,

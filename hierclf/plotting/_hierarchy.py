@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from hierclf._utils.find_hierarchy import fitted_hierarchy
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.hierarchy._nodes import shorten
-from hierclf.metrics._inputs import Nodes, read_nodes
+from hierclf.metrics._read import Nodes, read_nodes
 from hierclf.plotting._common import (
     GREY,
     axes_size,

@@ -12,8 +12,8 @@ from hierclf._utils.find_hierarchy import fitted_hierarchy
 from hierclf._utils.proba import read_proba
 from hierclf.decisions._base import by_depth, covering
 from hierclf.hierarchy import Hierarchy, as_hierarchy
-from hierclf.metrics._inputs import check_lengths, read_positions, read_weight
 from hierclf.metrics._levels import information_of_nodes
+from hierclf.metrics._read import check_lengths, read_positions, read_weight
 from hierclf.plotting._common import check_plot_params, get_axes
 
 

@@ -1,19 +1,20 @@
-"""Scores of what a classifier gives every class: scores to rank by, or probabilities."""
+"""Metrics of what a classifier gives every class: scores to rank by, or probabilities."""
 
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hierclf._utils.blocks import by_blocks
+from hierclf._utils.proba import check_proba, check_scores
 from hierclf._utils.sklearn_private import Interval, StrOptions, validate_parameter_constraints
 from hierclf.hierarchy import as_hierarchy
 from hierclf.metrics._distances import lca_heights
-from hierclf.metrics._inputs import check_lengths, read_columns, read_positions, read_weight
 from hierclf.metrics._levels import ancestors_on_level, no_truth
+from hierclf.metrics._read import check_lengths, read_positions, read_scores, read_weight
 
 # How far the probabilities of a row may be from a sum of 1: float16 keeps about 3 digits.
 _TOLERANCE = 1e-2
@@ -30,30 +31,30 @@ def hierarchical_distance_at_k(
 ) -> float:
     """Compute the mean LCA height between the true node and the k best-scored classes.
 
-    The hierarchical distance of [1]_: whether what comes after the best guess is near as well.
-    With ``k=1`` it is :func:`lca_height` of the best-scored class.
+    The hierarchical distance of [1]_. It shows whether the classes that come after the best one
+    are near the true node, too. With ``k=1`` it is :func:`lca_height` of the best-scored class.
 
     Parameters
     ----------
-    y_true : array-like of shape (n,) or (n, n_levels)
+    y_true : array-like of shape (n_samples,) or (n_samples, n_levels)
         Labels or paths; see :mod:`hierclf.metrics`.
-    y_score : array-like of shape (n, n_classes)
+    y_score : array-like of shape (n_samples, n_classes)
         Probabilities, log-probabilities or other scores, higher for likelier classes. Of equal
-        ones the first columns are taken.
+        scores the first columns are taken.
     hierarchy : Hierarchy, dict, edges or graph
         The hierarchy.
     k : int
-        How many classes, at most those there are.
+        How many classes; at most the number of columns.
     labels : array-like of shape (n_classes,), optional
         What the columns stand for: ``classes_`` of the classifier. None is the leaves of the
         hierarchy, sorted (if they cannot be, in node order).
-    sample_weight : array-like of shape (n,), optional
-        Weights of the rows.
+    sample_weight : array-like of shape (n_samples,), optional
+        Weights of the samples.
 
     Returns
     -------
     float
-        0 is best, for ``k=1``; for more, classes besides the true one add their heights.
+        0 is the best value for ``k=1``. For a higher `k` the other classes add their heights.
 
     Raises
     ------
@@ -84,7 +85,7 @@ def hierarchical_distance_at_k(
     )
     hierarchy = as_hierarchy(hierarchy)
     true = read_positions(y_true, "y_true", hierarchy)
-    scores, columns = read_columns(y_score, "y_score", labels, hierarchy)
+    scores, columns = read_scores(y_score, "y_score", labels, hierarchy, check_scores)
     check_lengths(len(true), "y_score", len(scores))
     if k > len(columns):
         raise ValueError(f"k={k}, and there are {len(columns)} classes to choose from")
@@ -115,22 +116,22 @@ def level_calibration_error(
     level: int | str,
     labels: ArrayLike | None = None,
     n_bins: int = 10,
-    strategy: str = "uniform",
+    strategy: Literal["uniform", "quantile"] = "uniform",
     sample_weight: ArrayLike | None = None,
 ) -> float:
     r"""Compute the expected calibration error of the likeliest node of a level.
 
-    The probabilities of the classes are added up to those of the level. Rows are put into bins
-    by the largest, the confidence; the error is
+    The probabilities of the classes are added up to those of the nodes of the level. The largest
+    of them is the confidence in a sample, and samples are put into bins by it. The error is
     :math:`\sum_b \frac{n_b}{n} |\text{accuracy}_b - \text{confidence}_b|` [1]_.
 
     Parameters
     ----------
-    y_true : array-like of shape (n,) or (n, n_levels)
-        Labels or paths; see :mod:`hierclf.metrics`. Rows whose label stops above the level are
-        left out.
-    y_proba : array-like of shape (n, n_classes)
-        Probabilities; rows sum to 1.
+    y_true : array-like of shape (n_samples,) or (n_samples, n_levels)
+        Labels or paths; see :mod:`hierclf.metrics`. Samples whose label is above the level
+        are left out.
+    y_proba : array-like of shape (n_samples, n_classes)
+        Probabilities; each row sums to 1.
     hierarchy : Hierarchy, dict, edges or graph
         The hierarchy, a tree; in a DAG "leaf" is the only level.
     level : int, "leaf" or "parent"
@@ -141,9 +142,10 @@ def level_calibration_error(
     n_bins : int, default=10
         Number of bins.
     strategy : {"uniform", "quantile"}, default="uniform"
-        Bins of the same width, or of about the same weight. A bin holds its upper bound.
-    sample_weight : array-like of shape (n,), optional
-        Weights of the rows.
+        Bins of the same width, or of about the same weight of samples. The upper bound of a bin
+        belongs to it.
+    sample_weight : array-like of shape (n_samples,), optional
+        Weights of the samples.
 
     Returns
     -------
@@ -181,9 +183,9 @@ def level_calibration_error(
     )
     hierarchy = as_hierarchy(hierarchy)
     true = read_positions(y_true, "y_true", hierarchy)
-    proba, columns = read_columns(y_proba, "y_proba", labels, hierarchy)
+    proba, columns = read_scores(y_proba, "y_proba", labels, hierarchy, check_proba)
     check_lengths(len(true), "y_proba", len(proba))
-    _check_probabilities(proba)
+    _check_sums(proba)
     weight = read_weight(sample_weight, len(true))
 
     truth = ancestors_on_level(hierarchy, level)[true]
@@ -206,14 +208,12 @@ def level_calibration_error(
     return float(np.abs(np.bincount(bins, weights=gap)).sum() / weight.sum())
 
 
-def _check_probabilities(proba: NDArray[Any]) -> None:
+def _check_sums(proba: NDArray[Any]) -> None:
     total = proba.sum(axis=1, dtype=np.float64)
-    bad = (proba.min(axis=1) < 0) | (np.abs(total - 1) > _TOLERANCE)
-    if bad.any():
-        row = int(np.flatnonzero(bad)[0])
+    bad = np.flatnonzero(np.abs(total - 1) > _TOLERANCE)
+    if len(bad):
         raise ValueError(
-            f"row {row} of y_proba is no probability distribution: its smallest value is "
-            f"{proba[row].min():g} and its sum {total[row]:g}"
+            f"row {bad[0]} of y_proba is no probability distribution: its sum is {total[bad[0]]:g}"
         )
 
 

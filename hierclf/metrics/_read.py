@@ -1,8 +1,8 @@
-"""What the scores read: labels, paths or indicator matrices, their weights, their hierarchy."""
+"""What the metrics read: labels, paths or indicator matrices, weights, and scores of classes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from numbers import Number
 from typing import Any, Literal, NamedTuple
@@ -11,6 +11,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
+from hierclf._utils.naming import check_reject_label
+from hierclf._utils.proba import read_classes
 from hierclf._utils.sklearn_private import check_sample_weight
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.hierarchy._indicators import read_indicator
@@ -22,8 +24,11 @@ from hierclf.hierarchy._nodes import (
     shorten,
     sort_if_possible,
 )
+from hierclf.hierarchy._readers import iter_rows
 
 Kind = Literal["labels", "paths", "indicator"]
+# Checks the numbers of all classes: takes the numbers, the classes, and what to call both.
+Check = Callable[[ArrayLike, NDArray[Any], str, str], NDArray[Any]]
 
 
 class Nodes(NamedTuple):
@@ -57,7 +62,7 @@ def read_nodes(
     sample_weight: ArrayLike | None,
     reject_label: Any = None,
 ) -> Nodes:
-    """Read what a score of one true and one predicted node for each row is given.
+    """Read what a metric of one true and one predicted node for each sample is given.
 
     Parameters
     ----------
@@ -65,10 +70,10 @@ def read_nodes(
         Labels or paths.
     hierarchy : Hierarchy, dict, edges or graph
         The hierarchy.
-    sample_weight : array-like of shape (n,), optional
+    sample_weight : array-like of shape (n_samples,), optional
         Weights.
     reject_label : object, optional
-        What ``y_pred`` holds for the root, whose position is -1.
+        What `y_pred` holds for the root, whose position is -1.
 
     Returns
     -------
@@ -85,15 +90,20 @@ def read_nodes(
 
 
 def _read_answers(y_pred: Any, reject_label: Any, hierarchy: Hierarchy) -> NDArray[np.intp]:
-    """Return the positions of 1-D labels, -1 where one is the word for no answer."""
-    if is_hashable(reject_label) and reject_label in hierarchy:
-        raise ValueError(f"reject_label must not be a node, and {reject_label!r} is one")
+    """Return the positions of labels or paths, -1 where one is the word for no answer."""
+    check_reject_label(reject_label, hierarchy)
     with blame("y_pred"):
-        labels = as_labels(y_pred)
-        is_answer = np.array([label != reject_label for label in labels], dtype=bool)
-        answers = [label for label in labels if label != reject_label]
-        predicted = np.full(len(labels), -1)
-        predicted[is_answer] = hierarchy.node_indices(answers)
+        kind, rows = tell_apart(y_pred, hierarchy)
+        if kind == "paths":
+            rows = [row for _, row in iter_rows(rows)]
+            is_answer = [len(row) == 0 or row[0] != reject_label for row in rows]
+        else:
+            rows = as_labels(y_pred)
+            is_answer = [label != reject_label for label in rows]
+        predicted = np.full(len(rows), -1)
+        if any(is_answer):
+            answers = [row for row, is_one in zip(rows, is_answer, strict=True) if is_one]
+            predicted[is_answer] = _find(kind, answers, hierarchy)
     return predicted
 
 
@@ -252,14 +262,14 @@ def check_lengths(n_true: int, name: str, n_other: int) -> None:
         raise ValueError(f"y_true has {n_true} rows, {name} has {n_other}")
 
 
-def read_columns(
-    values: ArrayLike, name: str, labels: ArrayLike | None, hierarchy: Hierarchy
+def read_scores(
+    scores: ArrayLike, name: str, labels: ArrayLike | None, hierarchy: Hierarchy, check: Check
 ) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """Read a number for each row and class.
+    """Read a number for each sample and class.
 
     Parameters
     ----------
-    values : array-like of shape (n, n_classes)
+    scores : array-like of shape (n_samples, n_classes)
         Scores or probabilities.
     name : str
         The name of the argument, for errors.
@@ -268,35 +278,20 @@ def read_columns(
         order.
     hierarchy : Hierarchy
         The hierarchy.
+    check : callable
+        `check_scores` or `check_proba`.
 
     Returns
     -------
-    values : ndarray of shape (n, n_classes)
+    scores : ndarray of shape (n, n_classes)
         Of a float dtype.
-    columns : ndarray of shape (n_classes,), dtype intp
-        Positions in ``hierarchy.nodes``.
+    positions : ndarray of shape (n_classes,), dtype intp
+        Positions of the classes in ``hierarchy.nodes``.
     """
-    given = labels
+    columns = "labels"
     if labels is None:
         labels = sort_if_possible(hierarchy.leaves) or list(hierarchy.leaves)
+        columns = "leaves of the hierarchy (say with labels= what the columns stand for)"
     with blame("labels"):
-        columns = hierarchy.node_indices(labels)
-        if len(np.unique(columns)) < len(columns):
-            twice = [hierarchy.nodes[i] for i in repeated(columns.tolist())]
-            raise ValueError(f"given twice: {shorten(twice)}")
-    values = np.asarray(values)
-    if values.ndim != 2 or values.shape[1] != len(columns):
-        of = "leaves of the hierarchy" if given is None else "labels"
-        cure = " (say with labels= what the columns stand for)" if given is None else ""
-        raise ValueError(
-            f"{name} must have one column for each of the {len(columns)} {of}, "
-            f"its shape is {values.shape}{cure}"
-        )
-    if values.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must hold numbers, its dtype is {values.dtype}")
-    if values.dtype.kind != "f":
-        values = values.astype(np.float64)
-    unknown = np.flatnonzero(np.isnan(values).any(axis=1))
-    if len(unknown):
-        raise ValueError(f"{name} holds NaN in row {unknown[0]}")
-    return values, columns
+        classes, positions = read_classes(labels, hierarchy)
+    return check(scores, classes, name, columns), positions
