@@ -198,7 +198,7 @@ class TemperatureScalingClassifier(BaseHeldOutClassifier):
         -------
         ndarray of shape (n_samples, n_classes)
             Each row sums to 1; columns in the order of ``classes_``.
-            :meth:`Hierarchy.aggregate` adds them up for the nodes above.
+            :meth:`hierclf.Hierarchy.aggregate` adds them up for the nodes above.
         """
         log_proba = self.predict_log_proba(X)
         proba: NDArray[Any] = np.exp(log_proba, out=log_proba)

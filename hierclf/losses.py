@@ -29,7 +29,7 @@ __all__ = [
 
 
 class BaseLoss(ParamObject):
-    """Describes what training minimises; :meth:`build` makes the torch module.
+    """Describes what training minimises.
 
     For a loss of your own, subclass it and define :meth:`build`. The parameters are those of
     ``__init__``, as in any scikit-learn estimator.

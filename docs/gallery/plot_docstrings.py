@@ -1,18 +1,18 @@
 """
-Texts under a tree of topics
-============================
+Text classification with a tree of classes
+==========================================
 
 Which module is a docstring from? The classes are the modules of numpy, scipy, scikit-learn and
-torch, their parents the libraries. A text classifier that knows this tree can answer with the
-library where it is not sure of the module.
+torch, and their parents are the libraries. A text classifier that knows this tree can answer with
+the library where it is not sure of the module.
 """
 
 # %%
 # The data
 # --------
 #
-# First paragraphs of docstrings, from the libraries that are installed. Names that would give the
-# answer away have been taken out.
+# The texts are first paragraphs of docstrings from the installed libraries. Names that would give
+# the answer away have been removed.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -41,7 +41,8 @@ for text, module in zip(X_test[:3], y_test[:3], strict=True):
 # Flat and hierarchical
 # ---------------------
 #
-# The same network under both heads. Macro-F1 counts rare modules as much as frequent ones.
+# Both classifiers have the same network and settings. Macro-F1 counts rare modules as much as
+# frequent ones.
 
 models = {}
 for head in (FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier):
@@ -67,8 +68,8 @@ for head, model in models.items():
 # How sure, and of what?
 # ----------------------
 #
-# Some texts of our own. The bars are the likeliest modules and, beside them, what the modules of
-# each library sum to.
+# Here are four new texts. The bars on the left are the likeliest modules, and those on the right
+# the sums over the modules of each library.
 
 texts = [
     "Compute the eigenvalues of a symmetric matrix.",

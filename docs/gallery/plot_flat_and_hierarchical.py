@@ -1,10 +1,10 @@
 """
-Handwritten digits under a tree of strokes
-==========================================
+Flat and hierarchical softmax on handwritten digits
+===================================================
 
-What a hierarchical softmax knows, and where it differs from a flat one: two classifiers with the
-same network learn ten digits from a hundred images. The digits stand in a tree by what the pen
-draws.
+How does a hierarchical softmax differ from a flat one? Two classifiers with the same network learn
+ten digits from a hundred images. The digits are in a tree by the strokes of the pen. This tree does
+not follow the pixels, and the flat softmax is ahead.
 """
 
 # %%

@@ -1,9 +1,9 @@
 """
-Rows that are known only coarsely
-=================================
+Coarse labels: samples known only by their parent
+=================================================
 
-An expert who says "some closed loop" has said something. A softmax at every inner node can learn
-from that row all that it tells, and nothing that it does not. How much is it worth?
+An expert who says "some closed loop" has told us something. A softmax at every inner node learns
+what such a label tells, and nothing that it does not. How much are coarse labels worth?
 """
 
 # %%

@@ -1,9 +1,9 @@
 """
-Which mistakes does it make? Measures and pictures
-==================================================
+Which mistakes does it make? Metrics and pictures
+=================================================
 
-Two classifiers may have the same accuracy and make different mistakes. Here are the numbers and the
-pictures that show it: modules of Python libraries, to be told by their docstrings.
+Two classifiers may have the same accuracy and make different mistakes. This example shows metrics
+and pictures that tell them apart. The classes are modules of Python libraries.
 """
 
 # %%
@@ -52,7 +52,7 @@ clf = HierarchicalSoftmaxClassifier(
 # Numbers
 # -------
 #
-# The measures take labels and the hierarchy, so it does not matter what predicted them.
+# The metrics take labels and the hierarchy, so they work for any classifier.
 
 scores = {
     "hierarchical F1": metrics.hierarchical_f1_score,

@@ -1,9 +1,9 @@
 """
-From raw text to the probability of a parent
-============================================
+A recurrent network over raw texts
+==================================
 
-A network that reads words in their order, trained from raw texts to a tree of classes. It is asked
-for the likeliest module of a docstring, and, one level up, for the library.
+A network that reads words in their order is trained from raw texts to a tree of classes. It
+predicts the module of a docstring and, one level up, the library.
 """
 
 # %%
