@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 from warnings import warn
@@ -20,10 +21,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from hierclf._batches import stratified_holdout
 from hierclf._compat import Interval, StrOptions, fit_context
 from hierclf._inputs import InputReader
-from hierclf._optimizers import OPTIMIZERS
+from hierclf._optimizers import OPTIMIZERS, Pace, choose_pace, is_lazy_linear
 from hierclf._prediction import SoftmaxPredictions
 from hierclf._targets import Targets, locate, read_targets
-from hierclf._training import LabelledRows, build_net, watch_loss
+from hierclf._training import LabelledRows, best_epoch, build_net, watch_loss
 from hierclf._validation import (
     check_callbacks,
     check_hidden_layer_sizes,
@@ -53,8 +54,8 @@ class _Settings(NamedTuple):
     """What the parameters stand for, once they are known to be valid.
 
     ``hierarchy`` is None or an inducer where only the rows can tell; ``network`` has the
-    parameters of the network that do not depend on the rows; ``goes_on`` is whether this
-    fit goes on from the last.
+    parameters of the network that do not depend on the rows, less its layers where
+    ``hidden_layer_sizes`` is None; ``goes_on`` is whether this fit goes on from the last.
     """
 
     goes_on: bool
@@ -93,14 +94,15 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
         "loss": "no_validation",
         "decision": "no_validation",
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "refit": ["boolean"],
         "class_weight": [StrOptions({"balanced"}), dict, None],
         "warm_start": ["boolean"],
         "callbacks": [list, tuple, None],
@@ -120,14 +122,15 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
         loss: Any = None,
         decision: Any = "argmax",
         optimizer: Any = "auto",
-        learning_rate_init: float = 1e-3,
+        learning_rate_init: float | str = "auto",
         weight_decay: float = 1e-4,
         batch_size: int = 128,
-        max_iter: int = 200,
+        max_iter: int | str = "auto",
         tol: float = 1e-4,
         n_iter_no_change: int = 10,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
+        refit: bool = False,
         class_weight: Any = None,
         warm_start: bool = False,
         callbacks: Any = None,
@@ -151,6 +154,7 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
+        self.refit = refit
         self.class_weight = class_weight
         self.warm_start = warm_start
         self.callbacks = callbacks
@@ -238,35 +242,47 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
 
     def _fit(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> None:
         settings = self._check_settings()
-        if settings.goes_on:
-            check_same_network(self, settings.network, settings.encoder, settings.device)
         reader = self._reader if settings.goes_on else InputReader(settings.encoder)
+        if settings.goes_on:
+            network = _with_layers(settings, reader)
+            check_same_network(self, network, settings.encoder, settings.device)
         X, rows = self._read(X, y, sample_weight, settings, reader)
+        network = _with_layers(settings, reader)
+        pace = self._choose_pace(network["hidden_layer_sizes"], reader, n_rows=X.shape[0])
 
         random_state = check_random_state(self.random_state)
         seed, batch_seed = random_state.randint(_MAX_SEED, size=2).tolist()
-        training = self._training_options(settings) | {"batch_seed": batch_seed}
+        training = self._training_options(settings, pace) | {"batch_seed": batch_seed}
+        build = partial(
+            build_net,
+            criterion=rows.criterion,
+            is_sparse=sp.issparse(X),
+            optimizer=self.optimizer,
+            device=settings.device,
+            warm_start=self.warm_start,
+        )
         if settings.goes_on:
             net = self.net_
             net.go_on(rows.criterion, **training)
         else:
-            network = settings.network | {"hierarchy": rows.targets.hierarchy, "seed": seed}
+            network |= {"hierarchy": rows.targets.hierarchy, "seed": seed}
             network |= self._input_options(X, settings, reader, random_state)
-            net = build_net(
-                network,
-                rows.criterion,
-                is_sparse=sp.issparse(X),
-                optimizer=self.optimizer,
-                device=settings.device,
-                warm_start=self.warm_start,
-                **training,
-            )
+            net = build(network, **training)
         X = reader.rows(X, net.dtype, settings.device)
-        train, valid = self._split(X, rows.targets.nodes, rows.weight, net.dtype, random_state)
-        stopped = net.train_on(train, valid)
-        if not stopped and self.n_iter_no_change < self.max_iter and not self.early_stopping:
+        labelled = X, rows.targets.nodes, rows.weight
+        parts = self._split(*labelled, net.dtype, random_state, hold_out=self.early_stopping)
+        if self.refit:
+            # Copies: both train the weights that an encoder brings, and change callbacks.
+            search = build(deepcopy(network), **deepcopy(training))
+            search.train_on(*parts)
+            net.train_for(best_epoch(search))
+            del search  # an accelerator may not hold both
+            parts = self._split(*labelled, net.dtype, random_state, hold_out=False)
+        stopped = net.train_on(*parts)
+        is_cut_short = not stopped and pace.is_limit and self.n_iter_no_change < pace.max_iter
+        if is_cut_short and not self.early_stopping:
             warn(
-                f"Training stopped at max_iter={self.max_iter} while the loss still improved. "
+                f"Training stopped at max_iter={pace.max_iter} while the loss still improved. "
                 f"Raise max_iter or learning_rate_init, let early_stopping=True decide, or set "
                 f"n_iter_no_change=max_iter for a fixed number of epochs.",
                 ConvergenceWarning,
@@ -286,6 +302,15 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
 
     def _check_settings(self) -> _Settings:
         """Check the parameters as far as that goes without data."""
+        if self.refit and not self.early_stopping:
+            raise ValueError(
+                "refit=True trains anew for the epochs that early stopping finds: set "
+                "early_stopping=True, or refit=False"
+            )
+        if self.refit and self.warm_start:
+            raise ValueError(
+                "refit=True trains anew and warm_start=True goes on training: set one of them only"
+            )
         encoder = as_encoder(self.encoder)
         loss, decision = as_loss(self.loss), as_decision(self.decision)
         loss.check()
@@ -307,9 +332,7 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
             callbacks=check_callbacks(self.callbacks),
             device=resolve_device(self.device),
             network={
-                "hidden_layer_sizes": check_hidden_layer_sizes(
-                    self.hidden_layer_sizes, default=(100,) if encoder is None else ()
-                ),
+                "hidden_layer_sizes": check_hidden_layer_sizes(self.hidden_layer_sizes),
                 "activation": self.activation,
                 "dropout": self.dropout,
                 "head": self._head,
@@ -348,19 +371,29 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
             longest_path=located.longest_path if located else None,
         )
 
-    def _training_options(self, settings: _Settings) -> dict[str, Any]:
+    def _choose_pace(self, layers: tuple[int, ...], reader: InputReader, n_rows: int) -> Pace:
+        """Resolve what may be "auto"."""
+        return choose_pace(
+            self.learning_rate_init,
+            self.max_iter,
+            is_lazy_linear=is_lazy_linear(self.optimizer, layers, is_sparse=reader.is_sparse),
+            early_stopping=self.early_stopping,
+            n_batches=-(-n_rows // self.batch_size),
+        )
+
+    def _training_options(self, settings: _Settings, pace: Pace) -> dict[str, Any]:
         """Return what may differ from one warm start to the next."""
         encoder = settings.encoder
         stop = watch_loss(self.early_stopping, self.tol, self.n_iter_no_change)
         return {
             "callbacks": [stop, *deepcopy(settings.callbacks)],
             "weight_decay": self.weight_decay,
-            "lr": self.learning_rate_init,
+            "lr": pace.learning_rate,
             "encoder_learning_rate": (
                 None if encoder is None or encoder.is_frozen else encoder.learning_rate
             ),
             "batch_size": self.batch_size,
-            "max_epochs": self.max_iter,
+            "max_epochs": pace.max_iter,
             "verbose": self.verbose,
         }
 
@@ -390,6 +423,8 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
         weight: NDArray[Any] | None,
         dtype: np.dtype[Any],
         random_state: np.random.RandomState,
+        *,
+        hold_out: bool,
     ) -> tuple[LabelledRows, LabelledRows | None]:
         """Hold rows out for early stopping, if asked to."""
         weight = None if weight is None else weight.astype(dtype, copy=False)
@@ -397,7 +432,7 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
         def take(rows: NDArray[np.intp]) -> LabelledRows:
             return LabelledRows(X[rows], target[rows], None if weight is None else weight[rows])
 
-        if not self.early_stopping:
+        if not hold_out:
             return LabelledRows(X, target, weight), None
         train, valid = stratified_holdout(target, self.validation_fraction, random_state)
         if not len(valid):
@@ -406,6 +441,20 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
                 "every class has one; use early_stopping=False"
             )
         return take(train), take(valid)
+
+
+def _with_layers(settings: _Settings, reader: InputReader) -> dict[str, Any]:
+    """Return the parameters of the network, its layers included."""
+    if settings.network["hidden_layer_sizes"] is not None:
+        return settings.network
+    is_linear = settings.encoder is not None or reader.is_sparse
+    dropout = settings.network["dropout"]
+    if reader.is_sparse and dropout:
+        raise ValueError(
+            f"dropout={dropout} drops hidden units, and for a sparse X hidden_layer_sizes=None has "
+            "none: give hidden_layer_sizes=(100,), or dropout=0"
+        )
+    return settings.network | {"hidden_layer_sizes": () if is_linear else (100,)}
 
 
 def _whole_hierarchy(given: Any, X: Any, y: NDArray[Any]) -> Hierarchy:

@@ -62,9 +62,9 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def check_hidden_layer_sizes(sizes: Any, default: tuple[int, ...]) -> tuple[int, ...]:
+def check_hidden_layer_sizes(sizes: Any) -> tuple[int, ...] | None:
     if sizes is None:
-        return default
+        return None
     sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
     for size in sizes:
         if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:

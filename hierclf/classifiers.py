@@ -31,12 +31,13 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
         fit starts, or a class or function that returns a module. It also says what X is:
         token ids, texts, or an array of two dimensions or more. None: X is the features.
     hidden_layer_sizes : int or sequence of int, optional
-        Sizes of the hidden layers; ``()`` is a linear model. None is ``(100,)``, or ``()``
-        with an encoder.
+        Sizes of the hidden layers; ``()`` is a linear model. None is ``()`` for a sparse X
+        and with an encoder, and ``(100,)`` for all else.
     activation : {"relu", "gelu", "tanh", "logistic", "identity"}, default="relu"
         Follows each hidden layer.
     dropout : float, default=0.0
-        Probability with which each hidden unit is dropped in training; in [0, 1).
+        Probability with which each hidden unit is dropped in training; in [0, 1). Needs
+        ``hidden_layer_sizes`` for a sparse X.
     loss : loss, optional
         What training minimises, an object of :mod:`hierclf.losses`. None is the
         cross-entropy summed over the path, ``PathCrossEntropy()``.
@@ -54,14 +55,18 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
         moves them all, is ``torch.optim.AdamW``. "sgd" has Nesterov momentum of 0.9. A
         subclass of :class:`torch.optim.Optimizer` is called with ``lr`` and
         ``weight_decay``.
-    learning_rate_init : float, default=1e-3
-        Learning rate at the start; a skorch ``LRScheduler`` can change it.
+    learning_rate_init : float or "auto", default="auto"
+        Learning rate at the start; a skorch ``LRScheduler`` can change it. "auto" is 1e-3,
+        and 0.1 for a linear model of sparse features with ``optimizer="auto"``.
     weight_decay : float, default=1e-4
         Decoupled from the gradient with "adamw"; an L2 penalty with the others.
     batch_size : int, default=128
         Rows per step.
-    max_iter : int, default=200
-        The most epochs, that is passes over the data, of a fit.
+    max_iter : int or "auto", default="auto"
+        The most epochs, that is passes over the data, of a fit. "auto" is 200. For a linear
+        model of sparse features with ``optimizer="auto"``, and without ``early_stopping``, it
+        is as many epochs as it takes to make 200 steps, at least 3: more steps would fit the
+        training rows closer, and predict others no better.
     tol : float, default=1e-4
         An epoch counts as an improvement if it lowers the loss by more than this,
         in nats per row.
@@ -73,6 +78,12 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
     validation_fraction : float, default=0.1
         Share of the rows to hold out, stratified; a class always keeps a row for
         training. Only used if ``early_stopping``.
+    refit : bool, default=False
+        Once early stopping has found the best epoch, train anew, on all rows and for that
+        number of epochs. ``net_``, ``loss_curve_`` and ``n_iter_`` are those of the second
+        training. Callbacks take part in both, each in copies of its own; in the second
+        there are no held-out rows. Needs ``early_stopping=True``, and cannot go with
+        ``warm_start=True``.
     class_weight : dict or "balanced", optional
         Weights of the rows by their label. An inner node's weight is that of all rows
         at or below it that have no nearer one; without any it is 1. "balanced" gives
@@ -171,7 +182,7 @@ class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
         See :class:`HierarchicalSoftmaxClassifier`.
     optimizer, learning_rate_init, weight_decay
         See :class:`HierarchicalSoftmaxClassifier`.
-    batch_size, max_iter, tol, n_iter_no_change, early_stopping, validation_fraction
+    batch_size, max_iter, tol, n_iter_no_change, early_stopping, validation_fraction, refit
         See :class:`HierarchicalSoftmaxClassifier`.
     class_weight, warm_start, callbacks, device, random_state, verbose
         See :class:`HierarchicalSoftmaxClassifier`.
