@@ -83,7 +83,10 @@ VALUES = {
     "cv": 2, "threshold": 0.7, "trade_off": 2,
 }  # fmt: skip
 REAL = {"alpha", "beta", "trade_off"}  # which may be integers or floats
-GIVEN = {"validation_fraction": {"early_stopping": True}}
+GIVEN = {
+    "validation_fraction": {"early_stopping": True},
+    "dropout": {"hidden_layer_sizes": 8},
+}
 
 
 def numbers():

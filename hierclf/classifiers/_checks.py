@@ -63,9 +63,9 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def check_hidden_layer_sizes(sizes: Any, default: tuple[int, ...]) -> tuple[int, ...]:
+def check_hidden_layer_sizes(sizes: Any) -> tuple[int, ...] | None:
     if sizes is None:
-        return default
+        return None
     if isinstance(sizes, np.ndarray) and not sizes.ndim:
         sizes = sizes.item()
     sizes = tuple(sizes) if isinstance(sizes, Iterable) else (sizes,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from copy import deepcopy
+from functools import partial
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from warnings import warn
@@ -27,8 +28,14 @@ from hierclf.classifiers._checks import (
     resolve_device,
 )
 from hierclf.classifiers._features import InputReader
-from hierclf.classifiers._net import HierarchyNet, LabelledRows, build_net, watch_loss
-from hierclf.classifiers._optimizer import OPTIMIZERS, check_optimizer
+from hierclf.classifiers._net import HierarchyNet, LabelledRows, best_epoch, build_net, watch_loss
+from hierclf.classifiers._optimizer import (
+    OPTIMIZERS,
+    Pace,
+    check_optimizer,
+    choose_pace,
+    is_lazy_linear,
+)
 from hierclf.classifiers._warm_start import check_same_network, describe_encoder
 from hierclf.encoders import BaseEncoder
 from hierclf.encoders._module_encoder import as_encoder
@@ -62,7 +69,8 @@ class Settings(NamedTuple):
     encoder, loss, callbacks, device
         As the parameters, resolved.
     network : dict
-        Parameters of the network that do not depend on the samples.
+        Parameters of the network that do not depend on the samples. The hidden layers are
+        None where the samples decide.
     """
 
     goes_on: bool
@@ -120,14 +128,15 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "loss": "no_validation",
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "refit": ["boolean"],
         "warm_start": ["boolean"],
         "callbacks": [list, tuple, None],
         "device": [str],
@@ -145,14 +154,15 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
         dropout: float,
         loss: Any,
         optimizer: Any,
-        learning_rate_init: float,
+        learning_rate_init: float | str,
         weight_decay: float,
         batch_size: int,
-        max_iter: int,
+        max_iter: int | str,
         tol: float,
         n_iter_no_change: int,
         early_stopping: bool,
         validation_fraction: float,
+        refit: bool,
         warm_start: bool,
         callbacks: Any,
         device: str,
@@ -174,6 +184,7 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
         self.n_iter_no_change = n_iter_no_change
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
+        self.refit = refit
         self.warm_start = warm_start
         self.callbacks = callbacks
         self.device = device
@@ -256,38 +267,50 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
     def _fit(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> None:
         """Train, and set the fitted attributes: what every ``fit`` does, in its order."""
         settings = self._check_settings()
-        if settings.goes_on:
-            check_same_network(self, settings.network, settings.encoder, settings.device)
         reader = self._reader if settings.goes_on else InputReader(settings.encoder)
+        if settings.goes_on:
+            network = _with_layers(settings, reader)
+            check_same_network(self, network, settings.encoder, settings.device)
         X, targets = self._read_targets(X, y, sample_weight, settings, reader)
+        network = _with_layers(settings, reader)
+        pace = self._choose_pace(network["hidden_layer_sizes"], reader, n_samples=X.shape[0])
         hierarchy = targets.hierarchy
         head = self._head(hierarchy)
         criterion = settings.loss.build(hierarchy, head=head, counts=targets.counts)
 
         random_state = check_random_state(self.random_state)
         seed, batch_seed = random_state.randint(_MAX_SEED, size=2).tolist()
-        training = self._training_options(settings) | {"batch_seed": batch_seed}
+        training = self._training_options(settings, pace) | {"batch_seed": batch_seed}
+        build = partial(
+            build_net,
+            criterion=criterion,
+            is_sparse=sp.issparse(X),
+            optimizer=self.optimizer,
+            device=settings.device,
+            warm_start=self.warm_start,
+        )
         if settings.goes_on:
             net = self.net_
             net.go_on(criterion, **training)
         else:
-            network = settings.network | {"hierarchy": hierarchy, "head": head, "seed": seed}
+            network |= {"hierarchy": hierarchy, "head": head, "seed": seed}
             network |= self._input_options(X, settings, reader, random_state)
-            net = build_net(
-                network,
-                criterion,
-                is_sparse=sp.issparse(X),
-                optimizer=self.optimizer,
-                device=settings.device,
-                warm_start=self.warm_start,
-                **training,
-            )
+            net = build(network, **training)
         X = reader.rows(X, net.dtype, settings.device)
-        train, valid = self._split(X, targets, net.dtype, random_state)
-        stopped = net.train_on(train, valid)
-        if not stopped and self.n_iter_no_change < self.max_iter and not self.early_stopping:
+        split = partial(self._split, X, targets, net.dtype, random_state)
+        parts = split(hold_out=self.early_stopping)
+        if self.refit:
+            # Copies: both train the weights that an encoder brings, and change callbacks.
+            search = build(deepcopy(network), **deepcopy(training))
+            search.train_on(*parts)
+            net.train_for(best_epoch(search))
+            del search  # an accelerator may not hold both
+            parts = split(hold_out=False)
+        stopped = net.train_on(*parts)
+        is_cut_short = not stopped and pace.is_limit and self.n_iter_no_change < pace.max_iter
+        if is_cut_short and not self.early_stopping:
             warn(
-                f"Training stopped at max_iter={self.max_iter} while the loss still improved. "
+                f"Training stopped at max_iter={pace.max_iter} while the loss still improved. "
                 f"Raise max_iter or learning_rate_init, let early_stopping=True decide, or set "
                 f"n_iter_no_change=max_iter for a fixed number of epochs.",
                 ConvergenceWarning,
@@ -304,10 +327,20 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
 
     def _check_settings(self) -> Settings:
         """Check the parameters as far as that goes without data."""
+        if self.refit and not self.early_stopping:
+            raise ValueError(
+                "refit=True trains anew for the epochs that early stopping finds: set "
+                "early_stopping=True, or refit=False"
+            )
+        if self.refit and self.warm_start:
+            raise ValueError(
+                "refit=True trains anew and warm_start=True goes on training: set one of them only"
+            )
         encoder = None if self.encoder is None else as_encoder(self.encoder)
         loss = as_loss(self.loss)
         loss.check()
-        check_optimizer(self.optimizer, float(self.learning_rate_init), float(self.weight_decay))
+        rate = 1e-3 if isinstance(self.learning_rate_init, str) else self.learning_rate_init
+        check_optimizer(self.optimizer, float(rate), float(self.weight_decay))
         hierarchy = self.hierarchy
         if isinstance(hierarchy, Iterator):
             raise TypeError(
@@ -324,15 +357,23 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
             callbacks=check_callbacks(self.callbacks),
             device=resolve_device(self.device),
             network={
-                "hidden_layer_sizes": check_hidden_layer_sizes(
-                    self.hidden_layer_sizes, default=(100,) if encoder is None else ()
-                ),
+                "hidden_layer_sizes": check_hidden_layer_sizes(self.hidden_layer_sizes),
                 "activation": self.activation,
                 "dropout": float(self.dropout),
             },
         )
 
-    def _training_options(self, settings: Settings) -> dict[str, Any]:
+    def _choose_pace(self, layers: tuple[int, ...], reader: InputReader, n_samples: int) -> Pace:
+        """Resolve what may be "auto"."""
+        return choose_pace(
+            self.learning_rate_init,
+            self.max_iter,
+            is_lazy_linear=is_lazy_linear(self.optimizer, layers, is_sparse=reader.is_sparse),
+            early_stopping=self.early_stopping,
+            n_batches=-(-n_samples // int(self.batch_size)),
+        )
+
+    def _training_options(self, settings: Settings, pace: Pace) -> dict[str, Any]:
         """Return what may differ from one warm start to the next."""
         encoder = settings.encoder
         # torch takes Python's numbers only, and numpy's small ones overflow.
@@ -341,10 +382,10 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
         return {
             "callbacks": [stop, *deepcopy(settings.callbacks)],
             "weight_decay": float(self.weight_decay),
-            "lr": float(self.learning_rate_init),
+            "lr": float(pace.learning_rate),
             "encoder_learning_rate": None if rate is None else float(rate),
             "batch_size": int(self.batch_size),
-            "max_epochs": int(self.max_iter),
+            "max_epochs": int(pace.max_iter),
             "verbose": self.verbose,
         }
 
@@ -373,6 +414,8 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
         targets: TrainingTargets,
         dtype: np.dtype[Any],
         random_state: np.random.RandomState,
+        *,
+        hold_out: bool,
     ) -> tuple[LabelledRows, LabelledRows | None]:
         """Hold samples out for early stopping, if asked to."""
         target, weight = targets.target, targets.weight
@@ -381,7 +424,7 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
         def take(rows: NDArray[np.intp]) -> LabelledRows:
             return LabelledRows(X[rows], target[rows], None if weight is None else weight[rows])
 
-        if not self.early_stopping:
+        if not hold_out:
             return LabelledRows(X, target, weight), None
         train, valid = stratified_holdout(target, float(self.validation_fraction), random_state)
         if not len(valid):
@@ -390,6 +433,20 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
                 "every class has one; use early_stopping=False"
             )
         return take(train), take(valid)
+
+
+def _with_layers(settings: Settings, reader: InputReader) -> dict[str, Any]:
+    """Return the parameters of the network, its layers included."""
+    if settings.network["hidden_layer_sizes"] is not None:
+        return settings.network
+    is_linear = settings.encoder is not None or reader.is_sparse
+    dropout = settings.network["dropout"]
+    if reader.is_sparse and dropout:
+        raise ValueError(
+            f"dropout={dropout} drops hidden units, and for a sparse X hidden_layer_sizes=None has "
+            "none: give hidden_layer_sizes=(100,), or dropout=0"
+        )
+    return settings.network | {"hidden_layer_sizes": () if is_linear else (100,)}
 
 
 def whole_hierarchy(given: Any, X: Any, y: NDArray[Any]) -> Hierarchy:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
@@ -27,11 +28,17 @@ class InputReader:
     ----------
     encoder : BaseEncoder or None
         None: X is a table of features.
+
+    Attributes
+    ----------
+    is_sparse : bool
+        Whether the rows that the last new fit read were a sparse matrix.
     """
 
     def __init__(self, encoder: BaseEncoder | None) -> None:
         self._kind = "features" if encoder is None else encoder.input_kind
         self._tokenize = encoder.build_tokenizer() if encoder and self._kind == "texts" else None
+        self.is_sparse = False
         self._shape: tuple[int, ...] = ()
         self._frozen: nn.Module | None = None
 
@@ -59,7 +66,7 @@ class InputReader:
         if self._is_table:
             X, y = validate_data(estimator, X, y, reset=reset, **self._options)
             if reset:
-                self._shape = X.shape[1:]
+                self._shape, self.is_sparse = X.shape[1:], sp.issparse(X)
             return self._with_shape(X), y
         y = validate_data(estimator, y=y, reset=reset)
         if reset:  # a text has words, but no features

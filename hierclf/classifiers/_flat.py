@@ -41,12 +41,13 @@ class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
         fit starts, or a class or function that returns a module. It also says what X is:
         token ids, texts, or an array of two dimensions or more. None: X is the features.
     hidden_layer_sizes : int or sequence of int, optional
-        Sizes of the hidden layers; ``()`` is a linear model. None is ``(100,)``, or ``()``
-        with an encoder.
+        Sizes of the hidden layers; ``()`` is a linear model. None is ``()`` for a sparse X
+        and with an encoder, else ``(100,)``.
     activation : {"relu", "gelu", "tanh", "logistic", "identity"}, default="relu"
         Activation function after each hidden layer.
     dropout : float, default=0.0
-        Probability of dropping a hidden unit in training; in [0, 1).
+        Probability of dropping a hidden unit in training; in [0, 1). For a sparse X it needs
+        ``hidden_layer_sizes``.
     loss : loss, optional
         What training minimises: an object of :mod:`hierclf.losses`. None is
         the cross-entropy of the label, ``PathCrossEntropy()``.
@@ -68,16 +69,20 @@ class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
         - "sgd" is :class:`torch.optim.SGD` with Nesterov momentum of 0.9.
         - A subclass of :class:`torch.optim.Optimizer` is called with ``lr`` and
           ``weight_decay``.
-    learning_rate_init : float, default=1e-3
-        Learning rate at the start. A skorch ``LRScheduler`` among the callbacks changes it
+    learning_rate_init : float or "auto", default="auto"
+        Learning rate at the start. "auto" is 1e-3, and 0.1 for a linear model of sparse
+        features with ``optimizer="auto"``. A skorch ``LRScheduler`` among the callbacks changes it
         during training.
     weight_decay : float, default=1e-4
         Strength of the weight decay. It is decoupled from the gradient with "adamw", and an
         L2 penalty with the other optimisers.
     batch_size : int, default=128
         Samples per step.
-    max_iter : int, default=200
-        Maximum number of epochs (passes over the data) of a fit.
+    max_iter : int or "auto", default="auto"
+        Maximum number of epochs (passes over the data) of a fit. "auto" is 200. A linear
+        model of sparse features with ``optimizer="auto"`` and without ``early_stopping``
+        has as many epochs as make 200 steps, at least 3: with more steps it fits the
+        training samples better, and others no better.
     tol : float, default=1e-4
         An epoch is an improvement if it lowers the loss by more than this, in nats per
         sample.
@@ -89,6 +94,11 @@ class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
     validation_fraction : float, default=0.1
         Share of the samples to hold out if ``early_stopping``. They are stratified, and a
         class always keeps a sample for training.
+    refit : bool, default=False
+        Whether to train anew on all samples once early stopping has found the best epoch,
+        for that number of epochs. ``net_``, ``loss_curve_`` and ``n_iter_`` are those of
+        the second training. Both trainings use copies of the callbacks, and in the second
+        no samples are held out. Needs ``early_stopping=True`` and ``warm_start=False``.
     class_weight : dict or "balanced", optional
         Weights of the samples by their label: ``{label: weight}``. A label without a key
         has the weight of the nearest key above it, or 1 if there is none. "balanced" gives
@@ -164,14 +174,15 @@ class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
         decision: Literal["argmax", "top_down", "threshold", "minimum_risk", "information_gain"]
         | BaseDecision = "argmax",
         optimizer: Literal["auto", "adamw", "adam", "sgd"] | type[Optimizer] = "auto",
-        learning_rate_init: float = 1e-3,
+        learning_rate_init: float | Literal["auto"] = "auto",
         weight_decay: float = 1e-4,
         batch_size: int = 128,
-        max_iter: int = 200,
+        max_iter: int | Literal["auto"] = "auto",
         tol: float = 1e-4,
         n_iter_no_change: int = 10,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
+        refit: bool = False,
         class_weight: dict[Any, float] | Literal["balanced"] | None = None,
         warm_start: bool = False,
         callbacks: Sequence[Any] | None = None,
@@ -196,6 +207,7 @@ class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
             n_iter_no_change=n_iter_no_change,
             early_stopping=early_stopping,
             validation_fraction=validation_fraction,
+            refit=refit,
             class_weight=class_weight,
             warm_start=warm_start,
             callbacks=callbacks,

@@ -34,6 +34,8 @@ from hierclf.nn.optim import shown_dense
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 # Values that one block of predictions may hold: small enough for a processor's cache.
 _PREDICTION_BLOCK = 1 << 18
+# What the callback is called that ends training.
+_WATCH = "watch_loss"
 
 
 class LabelledRows(Rows, Dataset):  # type: ignore[misc]
@@ -137,6 +139,19 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         if hasattr(self, "optimizer__param_groups"):  # the new lr has reached every group
             rate = self.lr if encoder_learning_rate is None else encoder_learning_rate
             self.set_params(optimizer__param_groups__0__lr=rate)
+
+    def train_for(self, n_epochs: int) -> None:
+        """Plan a fixed number of epochs, whatever the loss does meanwhile.
+
+        Parameters
+        ----------
+        n_epochs : int
+            How many.
+        """
+        self.max_epochs = n_epochs
+        self.callbacks = [
+            item for item in self.callbacks if not (isinstance(item, tuple) and item[0] == _WATCH)
+        ]
 
     def train_on(self, train: LabelledRows, valid: LabelledRows | None = None) -> bool:
         """Train until a callback stops it or for ``max_epochs``.
@@ -524,10 +539,16 @@ def watch_loss(early_stopping: bool, tol: float, n_iter_no_change: int) -> tuple
     (str, Callback)
         It watches the held-out rows, and keeps the best weights, if ``early_stopping``.
     """
-    return "watch_loss", EarlyStopping(
+    return _WATCH, EarlyStopping(
         monitor="valid_loss" if early_stopping else "train_loss",
         patience=n_iter_no_change,
         threshold=tol,
         threshold_mode="abs",
         load_best=early_stopping,
     )
+
+
+def best_epoch(net: HierarchyNet) -> int:
+    """Return the number of epochs after which a trained net had the lowest loss watched."""
+    n_epochs: int = dict(net.callbacks_)[_WATCH].best_epoch_
+    return n_epochs

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 
@@ -51,6 +53,72 @@ def check_optimizer(optimizer: Any, lr: float, weight_decay: float) -> None:
         ) from error
 
 
+class Pace(NamedTuple):
+    """A learning rate, and the most epochs of a fit.
+
+    ``is_limit`` is whether a fit that comes to ``max_iter`` has been cut short.
+    """
+
+    learning_rate: float
+    max_iter: int
+    is_limit: bool = True
+
+
+_PACE = Pace(learning_rate=1e-3, max_iter=200)
+# For LazyNovoGrad, whose steps are all of about one length: their number limits how far the
+# weights can go, as a penalty would. ``benchmarks/first_models.py --study`` compares numbers.
+_LINEAR_RATE, _LINEAR_STEPS, _LINEAR_EPOCHS = 0.1, 200, 3
+
+
+def is_lazy_linear(
+    optimizer: str | type[torch.optim.Optimizer],
+    hidden_layer_sizes: Sequence[int],
+    *,
+    is_sparse: bool,
+) -> bool:
+    """Tell whether "auto" is LazyNovoGrad: for a linear model of sparse features."""
+    return is_sparse and optimizer == "auto" and not hidden_layer_sizes
+
+
+def choose_pace(
+    learning_rate: float | str,
+    max_iter: int | str,
+    *,
+    is_lazy_linear: bool,
+    early_stopping: bool,
+    n_batches: int,
+) -> Pace:
+    """Resolve a learning rate and a number of epochs that are "auto".
+
+    Parameters
+    ----------
+    learning_rate, max_iter
+        As the user gave them.
+    is_lazy_linear : bool
+        What the function of that name says.
+    early_stopping : bool
+        Whether held-out rows decide when training ends. Then it may go on for long.
+    n_batches : int
+        Batches of an epoch.
+
+    Returns
+    -------
+    Pace
+        Numbers.
+    """
+    auto = _PACE
+    if is_lazy_linear:
+        auto = auto._replace(learning_rate=_LINEAR_RATE)
+        if not early_stopping:
+            n_epochs = max(_LINEAR_EPOCHS, math.ceil(_LINEAR_STEPS / n_batches))
+            auto = auto._replace(max_iter=n_epochs, is_limit=False)
+    if not isinstance(learning_rate, str):
+        auto = auto._replace(learning_rate=learning_rate)
+    if not isinstance(max_iter, str):
+        auto = auto._replace(max_iter=max_iter, is_limit=True)
+    return auto
+
+
 def choose_optimizer(
     optimizer: str | type[torch.optim.Optimizer],
     network: dict[str, Any],
@@ -92,7 +160,7 @@ def choose_optimizer(
     looks_up = encoder is not None and any(
         hasattr(module, "sparse_grad") for module in encoder.modules()
     )
-    if is_sparse and optimizer == "auto" and not network["hidden_layer_sizes"]:
+    if is_lazy_linear(optimizer, network["hidden_layer_sizes"], is_sparse=is_sparse):
         return LazyNovoGrad, options
     if (is_sparse or looks_up) and optimizer in ("auto", "adamw"):
         return LazyAdamW, options
