@@ -83,7 +83,7 @@ def test_every_node_is_the_sum_of_its_leaves(cls, tree, chooser):
     for level in range(n_levels):
         # A leaf higher up stands for itself.
         on_level = {leaf: path[min(level, len(path) - 1)] for leaf, path in paths.items()}
-        columns = clf.hierarchy_.level(level) if level < n_levels - 1 else classes
+        columns = clf.hierarchy_.level_classes(level).tolist()
         assert set(columns) == set(on_level.values())
         at_level = np.column_stack(
             [
@@ -95,24 +95,16 @@ def test_every_node_is_the_sum_of_its_leaves(cls, tree, chooser):
         log_proba = clf.predict_log_proba(X, level=level)
         np.testing.assert_allclose(log_proba, np.log(at_level), rtol=1e-9, atol=1e-12)
         chosen = clf.predict(X, level=level).tolist()
-        best = at_level[range(len(X)), [list(columns).index(node) for node in chosen]]
+        best = at_level[range(len(X)), [columns.index(node) for node in chosen]]
         np.testing.assert_allclose(best, at_level.max(axis=1), rtol=1e-9)
         np.testing.assert_allclose(
             clf.hierarchy_.aggregate(proba, clf.classes_, level),
-            clf.predict_proba(X, level=level)[:, _order(clf, level)],
+            clf.predict_proba(X, level=level),
             rtol=1e-9,
         )
 
     for leaf, path in zip(clf.predict(X), clf.predict_path(X).tolist(), strict=True):
         assert [node for node in path if node not in ("", None)] == paths[leaf]
-
-
-def _order(clf, level):
-    """Columns of `predict_proba(level)` in the order of `hierarchy_.level(level)`."""
-    nodes = list(clf.hierarchy_.level(level))
-    if set(nodes) == set(clf.classes_):
-        return [clf.classes_.tolist().index(node) for node in nodes]
-    return list(range(len(nodes)))
 
 
 @BOTH
@@ -127,7 +119,7 @@ def test_columns_of_named_levels(cls):
         "leaf": {"ara": ara, "cat": cat, "dog": dog, "fish": fish, "kea": kea, "rat": rat},
     }
     for level, columns in by_hand.items():
-        names = clf.hierarchy_.level(level) if level != "leaf" else clf.classes_
+        names = clf.hierarchy_.level_classes(level).tolist()
         assert set(names) == set(columns)
         expected = np.column_stack([columns[name] for name in names])
         np.testing.assert_allclose(clf.predict_proba(X, level=level), expected, rtol=1e-9)

@@ -61,6 +61,13 @@ def test_labels_of_another_type_than_the_nodes(nodes, label, message):
         h.node_indices(["cow"])
 
 
+def test_integers_from_0_may_be_encoded_or_of_another_type():
+    with pytest.raises(
+        ValueError, match=r"'0' is text: .* type\. The labels look encoded .*relabel"
+    ):
+        Hierarchy.flat(["0", "1"]).node_indices([0, 1])
+
+
 # -- probabilities
 
 

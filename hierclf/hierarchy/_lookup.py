@@ -76,7 +76,7 @@ def _refuse(
         )
         if isinstance(label, str) and label.startswith("0"):
             message += " (codes that are read as numbers lose their leading zeros)"
-    elif encoded:
+    if encoded:
         message += (
             f". The labels look encoded (integers from 0) while the nodes have names such as "
             f"{show(names[1])}. If something encoded y before this saw it, encode the "
