@@ -12,8 +12,9 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import validate_data
 from torch import nn
 
-from hierclf._batches import ENCODER_BLOCK, Batches, Rows
+from hierclf._batches import ENCODER_BLOCK, Batches, Rows, count_weights
 from hierclf._blocks import row_blocks
+from hierclf._utils.threads import limited_threads
 from hierclf.encoders import BaseEncoder
 from hierclf.encoders._base import output_size
 from hierclf.nn.text import PADDING
@@ -127,7 +128,8 @@ class InputReader:
         network = encoder.build(X, dtype=dtype, seed=seed)
         first = torch.from_numpy(X[:2].copy())
         first = first.to(dtype) if first.is_floating_point() else first
-        size = output_size(network, first, seed)
+        with limited_threads(0):  # two rows
+            size = output_size(network, first, seed)
         if not encoder.is_frozen:
             return network, size
         self._frozen = network.eval().requires_grad_(False)
@@ -154,7 +156,7 @@ class InputReader:
             return X.astype(dtype, copy=False) if X.dtype.kind == "f" else X
         network = self._frozen.to(device)
         try:
-            return Batches(Rows(X), ENCODER_BLOCK, device).collect(network)
+            return Batches(Rows(X), ENCODER_BLOCK, device).collect(network, count_weights(network))
         finally:
             network.cpu()  # so that a pickle can be loaded where there is no such device
 

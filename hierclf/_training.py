@@ -23,9 +23,10 @@ from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 from skorch.dataset import Dataset
 from torch import Tensor
 
-from hierclf._batches import ENCODER_BLOCK, Batch, Batches, Rows
+from hierclf._batches import ENCODER_BLOCK, Batch, Batches, Rows, count_weights
 from hierclf._optimizers import choose_optimizer
 from hierclf._random import restored, seed_global
+from hierclf._utils.threads import limited_threads
 from hierclf.nn import LazyAdamW, SoftmaxNetwork
 from hierclf.nn.optim import shown_dense
 
@@ -80,6 +81,8 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
         """Draw new weights and start a new order of the rows."""
         self.generator_: Any = torch.Generator().manual_seed(self.batch_seed)
         super().initialize()
+        network = self.module_
+        self.weights_ = count_weights(network.encoder, network.hidden, network.head)
         return self
 
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> SoftmaxNet:
@@ -149,7 +152,8 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
             self.initialize()
         stopped = False
         before = self._weights_and_state() if self.history else None
-        with restored(self.device) if self._is_random else nullcontext():
+        threads = limited_threads(self.get_iterator(train, training=True).work(self.weights_))
+        with threads, restored(self.device) if self._is_random else nullcontext():
             self.notify("on_train_begin", X=train, y=train.target)
             try:
                 self.fit_loop((train, valid))
@@ -331,7 +335,7 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
         """
         self._set_training(False)
         batches = Batches(self.get_dataset(X), self._block_size(), self.device)
-        return batches.collect(lambda x: function(self.module_, x))
+        return batches.collect(lambda x: function(self.module_, x), self.weights_)
 
     def _block_size(self) -> int:
         if self.module_.encoder is not None:
