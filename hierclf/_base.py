@@ -21,7 +21,7 @@ from hierclf._batches import stratified_holdout
 from hierclf._compat import Interval, StrOptions, fit_context
 from hierclf._inputs import InputReader
 from hierclf._optimizers import OPTIMIZERS
-from hierclf._prediction import SoftmaxPredictions
+from hierclf._prediction import SoftmaxPredictions, class_columns
 from hierclf._targets import Targets, locate, read_targets
 from hierclf._training import LabelledRows, build_net, watch_loss
 from hierclf._validation import (
@@ -282,6 +282,7 @@ class BaseSoftmaxClassifier(SoftmaxPredictions, ClassifierMixin, BaseEstimator):
         self._encoder = describe_encoder(settings.encoder)
         self._optimizer = self.optimizer
         self._class_positions = rows.targets.class_positions
+        self._class_columns = class_columns(self._class_positions, self.hierarchy_)
         self._longest_path = rows.longest_path
 
     def _check_settings(self) -> _Settings:

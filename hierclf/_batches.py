@@ -95,6 +95,8 @@ class Rows:
     def work(self, weights: Weights) -> float:
         """Estimate the multiply-adds of a forward pass over one row, on average."""
         shape: tuple[int, ...] = self.X.shape[1:]
+        if not weights.per_position and isinstance(self.X, Tensor):
+            return weights.per_value * shape[0] + weights.per_row
         n_values: float = math.prod(shape) if isinstance(self.X, Tensor) else self.X.nnz / len(self)
         # Of an image the channels are fewer than the pixels on a side.
         n_positions = n_values / min(shape) if len(shape) > 1 else 1.0
@@ -142,7 +144,7 @@ class Batches:
 
     def work(self, weights: Weights) -> float:
         """Estimate the multiply-adds of the processor in a forward pass over one batch."""
-        if torch.device(self.device).type != "cpu":
+        if not self.device.startswith("cpu"):
             return 0.0
         return min(self.batch_size, len(self.rows)) * self.rows.work(weights)
 
@@ -166,7 +168,7 @@ class Batches:
 
     def in_order(self, outputs: list[NDArray[Any]]) -> NDArray[Any]:
         """Join the outputs of all batches, in the order of the data set."""
-        joined = np.concatenate(outputs)
+        joined = np.concatenate(outputs) if len(outputs) > 1 else outputs[0]
         if self.order is None:
             return joined
         ordered = np.empty_like(joined)
@@ -190,7 +192,7 @@ class Batches:
         if self.order is not None:
             return torch.split(self.order, size)
         if generator is None:
-            return (slice(start, start + size) for start in range(0, n_rows, size))
+            return [slice(start, start + size) for start in range(0, n_rows, size)]
         order = torch.randperm(n_rows, generator=generator)
         lengths = self.rows.lengths
         if lengths is None:
@@ -221,7 +223,7 @@ def _select(values: Tensor | None, rows: Tensor | slice, device: str) -> Tensor 
         return None
     # Twice as fast as indexing, which counts for batches of a small network.
     chosen = values.index_select(0, rows) if isinstance(rows, Tensor) else values[rows]
-    return chosen.to(device)
+    return chosen if device == "cpu" else chosen.to(device)
 
 
 def _as_tensor(X: NDArray[Any]) -> Tensor:

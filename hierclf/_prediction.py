@@ -31,6 +31,7 @@ class SoftmaxPredictions:
     net_: SoftmaxNet
     _reader: InputReader
     _class_positions: NDArray[np.intp]
+    _class_columns: NDArray[np.intp] | None
     _longest_path: int | None
 
     def predict(self, X: Any, level: int | str | None = None) -> NDArray[Any]:
@@ -77,8 +78,8 @@ class SoftmaxPredictions:
         ndarray of shape (n_samples, n_nodes_of_the_level)
             Natural logarithms; columns as in :meth:`predict_proba`.
         """
-        log_proba = self._level(level)
-        return self._collect(X, log_proba)
+        check_is_fitted(self)
+        return self._collect(X, self._level(level))
 
     def predict_proba(self, X: Any, level: int | str | None = None) -> NDArray[Any]:
         """Compute the probability of every class, or of every node of a level.
@@ -97,6 +98,7 @@ class SoftmaxPredictions:
             level in that of ``hierarchy_.level(level)``. A node's probability is the
             sum of its children's.
         """
+        check_is_fitted(self)
         log_proba = self._level(level)
         return self._collect(X, lambda network, x: log_proba(network, x).exp())
 
@@ -113,6 +115,7 @@ class SoftmaxPredictions:
         ndarray of shape (n_samples, n_nodes)
             Columns in the order of ``hierarchy_.nodes``.
         """
+        check_is_fitted(self)
         return self._collect(X, lambda network, x: network(x).exp())
 
     def predict_path(self, X: Any) -> NDArray[Any]:
@@ -176,8 +179,8 @@ class SoftmaxPredictions:
         if isinstance(decision, Argmax):
             # The probabilities themselves are not needed, nor those of classes on other levels.
             columns = hierarchy.level_indices("leaf" if level is None else level)
-            if not np.array_equal(columns, hierarchy.leaf_indices):
-                return lambda network, x: take(columns, argmax(network(x)[:, columns]))
+            if not _are_leaves(columns, hierarchy):
+                return lambda network, x: take(columns, argmax(select(network(x), columns)))
             scores = self._level(None, of_leaves=SoftmaxNetwork.leaf_scores)
             return lambda network, x: take(self._class_positions, argmax(scores(network, x)))
         rule = decision.build(self._class_positions, hierarchy, level)
@@ -193,21 +196,35 @@ class SoftmaxPredictions:
         self, level: int | str | None, of_leaves: _Function = SoftmaxNetwork.leaf_log_proba
     ) -> _Function:
         """Return what gives the log-probabilities of a level."""
-        check_is_fitted(self)
         hierarchy = self.hierarchy_
         columns = hierarchy.level_indices("leaf" if level is None else level)
-        if not np.array_equal(columns, hierarchy.leaf_indices):
-            return lambda network, x: network(x)[:, columns]
-        columns = np.searchsorted(columns, self._class_positions)
-        if np.array_equal(columns, np.arange(len(columns))):
+        if not _are_leaves(columns, hierarchy):
+            return lambda network, x: select(network(x), columns)
+        of_classes = self._class_columns
+        if of_classes is None:
             return of_leaves
-        return lambda network, x: of_leaves(network, x)[:, columns]
+        return lambda network, x: select(of_leaves(network, x), of_classes)
 
     def _collect(self, X: Any, function: _Function) -> NDArray[Any]:
-        check_is_fitted(self)
         net = self.net_
         X = self._reader.rows(self._reader.check(self, X), net.dtype, net.device)
         return net.collect(X, function)
+
+
+def class_columns(positions: NDArray[np.intp], hierarchy: Hierarchy) -> NDArray[np.intp] | None:
+    """Return which leaf each class is; None where they are the leaves in their order."""
+    columns = np.searchsorted(hierarchy.leaf_indices, positions)
+    return None if np.array_equal(columns, np.arange(len(columns))) else columns
+
+
+def _are_leaves(columns: NDArray[np.intp], hierarchy: Hierarchy) -> bool:
+    leaves = hierarchy.leaf_indices
+    return columns is leaves or np.array_equal(columns, leaves)
+
+
+def select(values: torch.Tensor, columns: NDArray[np.intp]) -> torch.Tensor:
+    """Return some columns, in half the time that indexing takes for one row."""
+    return values.index_select(1, torch.as_tensor(columns, device=values.device))
 
 
 def take(columns: NDArray[np.intp], chosen: torch.Tensor) -> torch.Tensor:

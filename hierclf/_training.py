@@ -83,6 +83,7 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
         super().initialize()
         network = self.module_
         self.weights_ = count_weights(network.encoder, network.hidden, network.head)
+        self.block_size_ = self._block_size()
         return self
 
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> SoftmaxNet:
@@ -333,8 +334,9 @@ class SoftmaxNet(NeuralNet):  # type: ignore[misc]
         ndarray of shape (n_rows, ...)
             The outputs of all blocks.
         """
-        self._set_training(False)
-        batches = Batches(self.get_dataset(X), self._block_size(), self.device)
+        if self.module_.training:  # to walk through all modules takes as long as to predict a row
+            self._set_training(False)
+        batches = Batches(self.get_dataset(X), self.block_size_, self.device)
         return batches.collect(lambda x: function(self.module_, x), self.weights_)
 
     def _block_size(self) -> int:

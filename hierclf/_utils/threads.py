@@ -13,11 +13,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import LibController, ThreadpoolController
 
 # Multiply-adds of a forward pass that each thread gets, at the least. benchmarks/threads.py
 # shows why: on an idle machine two threads begin to pay at about 4 million in all, and from 100
@@ -32,10 +33,25 @@ _IN_ENVIRONMENT = not _IS_WORKER and any(
     os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 )
 _AT_START = torch.get_num_threads()
-# OpenMP's number belongs to the calling thread, and MKL follows it. torch.set_num_threads would
-# also change what threads that start meanwhile begin with, and would fix MKL's number for good.
-_OPENMP = ThreadpoolController().select(user_api="openmp")
 _MKL = re.compile(r"mkl_get_max_threads\(\) : (\d+)")
+_THREAD = threading.local()
+
+
+def _openmp_of_torch() -> LibController | None:
+    """Find the OpenMP library whose number of threads is that of torch."""
+    for library in ThreadpoolController().select(user_api="openmp").lib_controllers:
+        number = library.get_num_threads()
+        library.set_num_threads(number + 1)
+        is_of_torch = torch.get_num_threads() != _AT_START
+        library.set_num_threads(number)
+        if is_of_torch:
+            return library
+    return None
+
+
+# Its number belongs to the calling thread, and MKL follows it. torch.set_num_threads would also
+# change what threads that start meanwhile begin with, and would fix MKL's number for good.
+_OPENMP = _openmp_of_torch()
 
 
 def threads_for(work: float, available: int) -> int:
@@ -74,27 +90,27 @@ def limited_threads(work: float) -> Iterator[None]:
     if chosen == found or found != _AT_START or _IN_ENVIRONMENT:
         yield
         return
-    if _IS_WORKER:  # where MKL has a number of its own, from the environment
-        torch.set_num_threads(chosen)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(found)
-        return
-    limit = _OPENMP.limit(limits=chosen)
+    # In a worker MKL has a number of its own, from the environment.
+    openmp = None if _IS_WORKER else _OPENMP
+    set_number = torch.set_num_threads if openmp is None else openmp.set_num_threads
+    set_number(chosen)
     try:
-        if _set_by_user(chosen):
-            limit.restore_original_limits()
+        if openmp is not None and _set_by_user(chosen):
+            set_number(found)
         yield
     finally:
-        limit.restore_original_limits()
+        set_number(found)
 
 
 def _set_by_user(limit: int) -> bool:
     """Tell whether torch.set_num_threads was called, though OpenMP's number is a limit of ours.
 
     It gives MKL a number of its own, which does not follow OpenMP's. Without MKL nothing tells
-    a number that was set from the same number that was there.
+    a number that was set from the same number that was there. To look takes as long as to
+    predict a row, so each thread is looked at once: in one that sets the number later, MKL,
+    at least, has that number.
     """
-    found = _MKL.search(torch.__config__.parallel_info())
-    return found is not None and int(found[1]) > limit
+    if not hasattr(_THREAD, "is_set_by_user"):
+        found = _MKL.search(torch.__config__.parallel_info())
+        _THREAD.is_set_by_user = found is not None and int(found[1]) > limit
+    return bool(_THREAD.is_set_by_user)

@@ -11,6 +11,7 @@ group.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,7 +82,7 @@ class HierarchicalSoftmax(nn.Module):
     """
 
     leaf_indices: Tensor
-    parents: Tensor
+    above: Tensor
 
     def __init__(
         self,
@@ -97,10 +98,11 @@ class HierarchicalSoftmax(nn.Module):
         nodes = np.arange(len(hierarchy))
         self.siblings = RaggedGroups(np.split(nodes, hierarchy.group_offsets[1:-1]))
         self.steps = PathSteps(hierarchy)
-        # Nodes come level by level, so every level is a slice.
+        # Nodes come level by level, so every level is a slice, and a parent is a row of the last.
         self.level_offsets = hierarchy.depth_offsets.tolist()
+        starts = hierarchy.depth_offsets[np.maximum(hierarchy.depths - 2, 0)]
         register_derived(self, "leaf_indices", hierarchy.leaf_indices)
-        register_derived(self, "parents", hierarchy.edge_parents)
+        register_derived(self, "above", hierarchy.edge_parents - starts)
 
     def forward(self, hidden: Tensor | CSRRows, *, log_prior: Tensor | None = None) -> Tensor:
         """Compute the log-probability of every node.
@@ -190,10 +192,9 @@ class HierarchicalSoftmax(nn.Module):
     def _node_log_proba(self, hidden: Tensor | CSRRows, log_prior: Tensor | None = None) -> Tensor:
         steps = self.siblings.log_softmax(self._logits(hidden, log_prior))
         levels = [steps[: self.level_offsets[1]]]
-        for depth in range(1, len(self.level_offsets) - 1):
-            start, stop = self.level_offsets[depth : depth + 2]
-            above = self.parents[start:stop] - self.level_offsets[depth - 1]
-            levels.append(steps[start:stop] + levels[-1].index_select(0, above))
+        for start, stop in pairwise(self.level_offsets[1:]):
+            above = levels[-1].index_select(0, self.above[start:stop])
+            levels.append(steps[start:stop] + above)
         return torch.cat(levels) if len(levels) > 1 else levels[0]
 
 
