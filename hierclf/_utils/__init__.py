@@ -11,5 +11,6 @@
 ``folds``            how samples are held out from the training of an estimator
 ``short_repr``       reprs that cut large parameters short
 ``blocks``           samples handled some at a time
+``threads``          as many torch threads as the work can feed
 ``rng``              torch's global random generators
 """

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from hierclf.nn import CSRRows
+from hierclf._utils.threads import limited_threads
+from hierclf.nn import CSRRows, FeatureLinear, WordEmbedding
 from hierclf.nn.text import token_lengths
 
 # Batches whose rows are sorted by length together: more leave less padding, and batches
@@ -21,6 +23,47 @@ _POOLED_BATCHES = 16
 ENCODER_BLOCK = 64
 # The features, and each row's target and weight (None: all weigh the same).
 Batch = tuple[Any, tuple[Any, Tensor | None]]
+
+
+class Weights(NamedTuple):
+    """How many weights of a network are multiplied with what is in a row.
+
+    Attributes
+    ----------
+    per_value : int
+        With each value that the row holds: the features of a sparse row are few.
+    per_position : int
+        At each of its positions, such as the tokens of a text.
+    per_row : int
+        Once.
+    """
+
+    per_value: int
+    per_position: int
+    per_row: int
+
+
+def count_weights(encoder: nn.Module | None, *layers: nn.Module) -> Weights:
+    """Count the weights of an encoder, or none, and of the layers after it.
+
+    Recurrent layers take one position after another, so that each step of theirs is as large
+    as if there were one position: that is how they count.
+    """
+    within = [] if encoder is None else list(encoder.modules())
+    after = [module for layer in layers for module in layer.modules()]
+    per_value = sum(m.weight.shape[1] for m in after if isinstance(m, FeatureLinear))
+    of_encoder = sum(map(_matrix_sizes, within))
+    per_row = sum(_matrix_sizes(m) for m in after if not isinstance(m, FeatureLinear))
+    if any(isinstance(module, nn.RNNBase) for module in within):
+        return Weights(per_value, 0, of_encoder + per_row)
+    return Weights(per_value, of_encoder, per_row)
+
+
+def _matrix_sizes(module: nn.Module) -> int:
+    """Count the weights that a module multiplies with: those of a table are looked up."""
+    if isinstance(module, (nn.Embedding, nn.EmbeddingBag, WordEmbedding)):
+        return 0
+    return sum(p.numel() for p in module.parameters(recurse=False) if p.ndim > 1)
 
 
 class Rows:
@@ -48,6 +91,18 @@ class Rows:
 
     def __len__(self) -> int:
         return int(self.X.shape[0])
+
+    def work(self, weights: Weights) -> float:
+        """Estimate the multiply-adds of a forward pass over one row, on average."""
+        shape: tuple[int, ...] = self.X.shape[1:]
+        if not weights.per_position and isinstance(self.X, Tensor):
+            return weights.per_value * shape[0] + weights.per_row
+        n_values: float = math.prod(shape) if isinstance(self.X, Tensor) else self.X.nnz / len(self)
+        # Of an image the channels are fewer than the pixels on a side.
+        n_positions = n_values / min(shape) if len(shape) > 1 else 1.0
+        if self.lengths is not None:
+            n_positions = float(self.lengths.double().mean())
+        return weights.per_value * n_values + weights.per_position * n_positions + weights.per_row
 
     def take(self, rows: Tensor | slice, device: str, *, training: bool) -> Batch:
         """Return some rows as tensors on a device, with their targets and weights."""
@@ -87,25 +142,33 @@ class Batches:
         if rows.lengths is not None and generator is None:
             self.order = rows.lengths.argsort(stable=True)
 
-    def collect(self, function: Callable[[Any], Tensor]) -> NDArray[Any]:
+    def work(self, weights: Weights) -> float:
+        """Estimate the multiply-adds of the processor in a forward pass over one batch."""
+        if not self.device.startswith("cpu"):
+            return 0.0
+        return min(self.batch_size, len(self.rows)) * self.rows.work(weights)
+
+    def collect(self, function: Callable[[Any], Tensor], weights: Weights) -> NDArray[Any]:
         """Apply a function to the rows of each batch, and join what it returns.
 
         Parameters
         ----------
         function : callable
             Takes rows as tensors, and returns one output row for each.
+        weights : Weights
+            Those that it multiplies with; they decide on the number of threads.
 
         Returns
         -------
         ndarray of shape (n_rows, ...)
             The outputs, in the order of the data set.
         """
-        with torch.inference_mode():
+        with limited_threads(self.work(weights)), torch.inference_mode():
             return self.in_order([function(x).cpu().numpy() for x, _ in self])
 
     def in_order(self, outputs: list[NDArray[Any]]) -> NDArray[Any]:
         """Join the outputs of all batches, in the order of the data set."""
-        joined = np.concatenate(outputs)
+        joined = np.concatenate(outputs) if len(outputs) > 1 else outputs[0]
         if self.order is None:
             return joined
         ordered = np.empty_like(joined)
@@ -129,7 +192,7 @@ class Batches:
         if self.order is not None:
             return torch.split(self.order, size)
         if generator is None:
-            return (slice(start, start + size) for start in range(0, n_rows, size))
+            return [slice(start, start + size) for start in range(0, n_rows, size)]
         order = torch.randperm(n_rows, generator=generator)
         lengths = self.rows.lengths
         if lengths is None:
@@ -160,7 +223,7 @@ def _select(values: Tensor | None, rows: Tensor | slice, device: str) -> Tensor 
         return None
     # Twice as fast as indexing, which counts for batches of a small network.
     chosen = values.index_select(0, rows) if isinstance(rows, Tensor) else values[rows]
-    return chosen.to(device)
+    return chosen if device == "cpu" else chosen.to(device)
 
 
 def _as_tensor(X: NDArray[Any]) -> Tensor:

@@ -14,7 +14,8 @@ from sklearn.utils.validation import validate_data
 from torch import nn
 
 from hierclf._utils.blocks import row_blocks
-from hierclf.classifiers._batches import ENCODER_BLOCK, Batches, Rows
+from hierclf._utils.threads import limited_threads
+from hierclf.classifiers._batches import ENCODER_BLOCK, Batches, Rows, count_weights
 from hierclf.encoders import BaseEncoder
 from hierclf.encoders._base_encoder import output_size
 from hierclf.nn.text import PADDING
@@ -134,7 +135,8 @@ class InputReader:
         network = encoder.build(X, dtype=dtype, seed=seed)
         first = torch.from_numpy(X[:2].copy())
         first = first.to(dtype) if first.is_floating_point() else first
-        size = output_size(network, first, seed)
+        with limited_threads(0):  # two rows
+            size = output_size(network, first, seed)
         if not encoder.is_frozen:
             return network, size
         self._frozen = network.eval().requires_grad_(False)
@@ -161,7 +163,7 @@ class InputReader:
             return X.astype(dtype, copy=False) if X.dtype.kind == "f" else X
         network = self._frozen.to(device)
         try:
-            return Batches(Rows(X), ENCODER_BLOCK, device).collect(network)
+            return Batches(Rows(X), ENCODER_BLOCK, device).collect(network, count_weights(network))
         finally:
             network.cpu()  # so that a pickle can be loaded where there is no such device
 

@@ -25,7 +25,8 @@ from skorch.dataset import Dataset
 from torch import Tensor
 
 from hierclf._utils.rng import seeded
-from hierclf.classifiers._batches import ENCODER_BLOCK, Batch, Batches, Rows
+from hierclf._utils.threads import limited_threads
+from hierclf.classifiers._batches import ENCODER_BLOCK, Batch, Batches, Rows, count_weights
 from hierclf.classifiers._optimizer import choose_optimizer
 from hierclf.nn import HierarchyNetwork, LazyAdamW
 from hierclf.nn.dropout import drawing_from
@@ -92,6 +93,9 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         """Draw new weights and start a new order of the rows."""
         self.generator_: Any = torch.Generator().manual_seed(self.batch_seed)
         super().initialize()
+        network = self.module_
+        self.weights_ = count_weights(network.encoder, network.hidden, network.head)
+        self.block_size_ = self._block_size()
         return self
 
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> HierarchyNet:
@@ -175,20 +179,21 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         stopped = False
         n_before = len(self.history)
         before = self._weights_and_state() if n_before else None
-        self.notify("on_train_begin", X=train, y=train.target)
-        try:
-            stopped = self._run_epochs(train, valid)
-        except BaseException as error:
-            if self.history and "train_loss" not in self.history[-1]:
-                self.history.pop()
-            if isinstance(self.optimizer_, LazyAdamW):
-                self.optimizer_.flush()
-            if before and (isinstance(error, _DivergedError) or not self._is_finite()):
-                self.module_.load_state_dict(before[0])
-                self.optimizer_.load_state_dict(before[1])
-                del self.history[n_before:]
-            raise
-        self.notify("on_train_end", X=train, y=train.target)
+        with limited_threads(self.get_iterator(train, training=True).work(self.weights_)):
+            self.notify("on_train_begin", X=train, y=train.target)
+            try:
+                stopped = self._run_epochs(train, valid)
+            except BaseException as error:
+                if self.history and "train_loss" not in self.history[-1]:
+                    self.history.pop()
+                if isinstance(self.optimizer_, LazyAdamW):
+                    self.optimizer_.flush()
+                if before and (isinstance(error, _DivergedError) or not self._is_finite()):
+                    self.module_.load_state_dict(before[0])
+                    self.optimizer_.load_state_dict(before[1])
+                    del self.history[n_before:]
+                raise
+            self.notify("on_train_end", X=train, y=train.target)
         if not self.warm_start:
             self.optimizer_: Any = None
             self.generator_ = None
@@ -394,17 +399,18 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         ValueError
             If they are not finite; the message names a row.
         """
-        self._set_training(False)
-        batches = Batches(self.get_dataset(X), self._block_size(), self.device)
+        if self.module_.training:  # to walk through all modules takes as long as to predict a row
+            self._set_training(False)
+        batches = Batches(self.get_dataset(X), self.block_size_, self.device)
 
         def checked(x: Any) -> Tensor:
             output = function(self.module_, x)
             return check_log_proba(output) if output.is_floating_point() else output
 
         try:
-            return batches.collect(checked)
+            return batches.collect(checked, self.weights_)
         except NotFiniteError:
-            is_nan = batches.collect(lambda x: self.module_(x).isnan().any(dim=1))
+            is_nan = batches.collect(lambda x: self.module_(x).isnan().any(dim=1), self.weights_)
             row = int(is_nan.argmax())
         X = batches.rows.X
         cause = "its encoder returns, or the weights are, too large or NaN"

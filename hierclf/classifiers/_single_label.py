@@ -49,6 +49,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
 
     classes_: NDArray[Any]
     _class_positions: NDArray[np.intp]
+    _class_columns: NDArray[np.intp] | None
     _longest_path: int | None
     _level_names: tuple[str, ...]
 
@@ -153,6 +154,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
             attributes={
                 "classes_": targets.classes,
                 "_class_positions": targets.class_positions,
+                "_class_columns": _class_columns(targets.class_positions, targets.hierarchy),
                 "_longest_path": located.longest_path if located else None,
                 "_level_names": level_names if located else (),
             },
@@ -211,8 +213,8 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         ndarray of shape (n_samples, n_nodes_of_the_level)
             Natural logarithms; the names of the columns are ``level_classes(level)``.
         """
-        log_proba = self._level(level)
-        return self._collect(X, log_proba)
+        check_is_fitted(self)
+        return self._collect(X, self._level(level))
 
     def predict_proba(self, X: Any, level: int | str | None = None) -> NDArray[Any]:
         """Compute the probability of every class, or of every node of a level.
@@ -232,6 +234,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
             The names of the columns are ``level_classes(level)``. The nodes of a level
             sum to 1, and a node's probability is the sum of its children's.
         """
+        check_is_fitted(self)
         log_proba = self._level(level)
         return self._collect(X, lambda network, x: log_proba(network, x).exp())
 
@@ -258,7 +261,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         number = self._number_of(level)
         if not _is(number, "all"):
             columns = self.hierarchy_.level_indices("leaf" if number is None else number)
-            if np.array_equal(columns, self.hierarchy_.leaf_indices):
+            if _are_leaves(columns, self.hierarchy_):
                 return self.classes_
         return self.hierarchy_.level_classes(number)
 
@@ -338,8 +341,8 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         if isinstance(decision, Argmax):
             # The probabilities themselves are not needed, nor those of classes on other levels.
             columns = hierarchy.level_indices("leaf" if level is None else level)
-            if not np.array_equal(columns, hierarchy.leaf_indices):
-                return lambda network, x: take(columns, argmax(network(x)[:, columns]))
+            if not _are_leaves(columns, hierarchy):
+                return lambda network, x: take(columns, argmax(select(network(x), columns)))
             scores = self._level(None, of_leaves=HierarchyNetwork.leaf_scores)
             return lambda network, x: take(self._class_positions, argmax(scores(network, x)))
         rule = decision.build(self._class_positions, hierarchy, level)
@@ -355,17 +358,16 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         self, level: int | str | None, of_leaves: _Function = HierarchyNetwork.leaf_log_proba
     ) -> _Function:
         """Return what gives the log-probabilities of a level."""
-        check_is_fitted(self)
         if _is(level, "all"):
             return HierarchyNetwork.forward
         hierarchy, level = self.hierarchy_, self._number_of(level)
         columns = hierarchy.level_indices("leaf" if level is None else level)
-        if not np.array_equal(columns, hierarchy.leaf_indices):
-            return lambda network, x: network(x)[:, columns]
-        columns = np.searchsorted(columns, self._class_positions)
-        if np.array_equal(columns, np.arange(len(columns))):
+        if not _are_leaves(columns, hierarchy):
+            return lambda network, x: select(network(x), columns)
+        of_classes = self._class_columns
+        if of_classes is None:
             return of_leaves
-        return lambda network, x: of_leaves(network, x)[:, columns]
+        return lambda network, x: select(of_leaves(network, x), of_classes)
 
     def _number_of(self, level: int | str | None) -> int | str | None:
         """Return the number of a level that is named by a column of y, and others as they are."""
@@ -379,10 +381,25 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         raise ValueError(f"level must be an integer, {words}, got {level!r}")
 
     def _collect(self, X: Any, function: _Function) -> NDArray[Any]:
-        check_is_fitted(self)
         net = self.net_
         X = self._reader.rows(self._reader.check(self, X), net.dtype, net.device)
         return net.collect(X, function)
+
+
+def _class_columns(positions: NDArray[np.intp], hierarchy: Hierarchy) -> NDArray[np.intp] | None:
+    """Return which leaf each class is; None where they are the leaves in their order."""
+    columns = np.searchsorted(hierarchy.leaf_indices, positions)
+    return None if np.array_equal(columns, np.arange(len(columns))) else columns
+
+
+def _are_leaves(columns: NDArray[np.intp], hierarchy: Hierarchy) -> bool:
+    leaves = hierarchy.leaf_indices
+    return columns is leaves or np.array_equal(columns, leaves)
+
+
+def select(values: torch.Tensor, columns: NDArray[np.intp]) -> torch.Tensor:
+    """Return some columns, in half the time that indexing takes for one row."""
+    return values.index_select(1, torch.as_tensor(columns, device=values.device))
 
 
 def take(columns: NDArray[np.intp], chosen: torch.Tensor) -> torch.Tensor:

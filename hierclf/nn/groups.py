@@ -25,6 +25,9 @@ _TABLE_ENTRIES = 1 << 16
 # Trees of more levels than this, unless they are small, have no tables of paths: those take
 # depth x nodes.
 _SHALLOW = 32
+# Groups that are so many times as large, padding included, are one block: a second one has as
+# many operations again, which for a few rows take longer than those on the padding.
+_PADDED = 1.25
 # Trees whose paths have up to this many members, padding included, are not split.
 _NARROW = 128
 
@@ -126,8 +129,9 @@ class PathSteps(nn.Module):
         if not self.buckets:
             return logits[:0].t()  # of no columns, yet a function of the logits
         groups = None if self.paths is None else self.paths(target)
-        steps = [bucket(logits, target, label_smoothing, groups) for bucket in self.buckets]
-        return (steps[0] if len(steps) == 1 else torch.cat(steps)).t()
+        return _join(
+            [bucket(logits, target, label_smoothing, groups) for bucket in self.buckets]
+        ).t()
 
 
 class _Climb(nn.Module):
@@ -263,6 +267,8 @@ class RaggedGroups(nn.Module):
         super().__init__()
         sizes = np.array([len(group) for group in groups], dtype=np.intp)
         chosen = _buckets(sizes)
+        if len(sizes) and len(sizes) * sizes.max() <= _PADDED * sizes.sum():
+            chosen = [np.arange(len(sizes))]
         blocks = [PaddedGroups([groups[n] for n in numbers]) for numbers in chosen]
         self.blocks = nn.ModuleList(blocks)
         # Where each row, and each group, stands in the blocks put one after another.
@@ -279,13 +285,13 @@ class RaggedGroups(nn.Module):
         if len(self.group_order) == 1:
             return values.t().log_softmax(1).t()  # as the linear map left them
         parts = [block(values).log_softmax(0).flatten(0, 1) for block in self.blocks]
-        return torch.cat(parts).index_select(0, self.row_order)
+        return _join(parts).index_select(0, self.row_order)
 
     def logsumexp(self, values: Tensor) -> Tensor:
         """Add the rows (rows, batch) of each group in log space: (groups, batch)."""
         if not self.blocks:
             return values[:0]
-        sums = torch.cat([block(values).logsumexp(0) for block in self.blocks])
+        sums = _join([block(values).logsumexp(0) for block in self.blocks])
         return sums.index_select(0, self.group_order)
 
 
@@ -313,6 +319,10 @@ class PaddedGroups(nn.Module):
         """Return the row that stands in a slot (groups, batch) of each group: (groups, batch)."""
         groups = torch.arange(self.shape[1], device=slot.device).unsqueeze(1)
         return self.members.view(self.shape)[slot, groups]
+
+
+def _join(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _padding(present: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ group.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -81,7 +82,7 @@ class HierarchicalSoftmax(Head):
     gives_steps: ClassVar[bool] = True
 
     leaf_indices: Tensor
-    parents: Tensor
+    above: Tensor
 
     def __init__(
         self,
@@ -100,10 +101,12 @@ class HierarchicalSoftmax(Head):
         nodes = np.arange(len(hierarchy))
         self.siblings = RaggedGroups(np.split(nodes, hierarchy.arrays.group_offsets[1:-1]))
         self.steps = PathSteps(hierarchy)
-        # Nodes come level by level, so every level is a slice.
-        self.level_offsets = hierarchy.arrays.depth_offsets.tolist()
+        # Nodes come level by level, so every level is a slice, and a parent is a row of the last.
+        arrays = hierarchy.arrays
+        self.level_offsets = arrays.depth_offsets.tolist()
+        starts = arrays.depth_offsets[np.maximum(hierarchy.depths - 2, 0)]
         register_derived(self, "leaf_indices", hierarchy.leaf_indices)
-        register_derived(self, "parents", hierarchy.arrays.edge_parents)
+        register_derived(self, "above", arrays.edge_parents - starts)
 
     def forward(self, hidden: Tensor | CSRRows, *, log_prior: Tensor | None = None) -> Tensor:  # noqa: D102, inherited
         return self._node_log_proba(hidden, log_prior).t()
@@ -133,10 +136,9 @@ class HierarchicalSoftmax(Head):
     def _node_log_proba(self, hidden: Tensor | CSRRows, log_prior: Tensor | None = None) -> Tensor:
         steps = self.siblings.log_softmax(self._logits(hidden, log_prior))
         levels = [steps[: self.level_offsets[1]]]
-        for depth in range(1, len(self.level_offsets) - 1):
-            start, stop = self.level_offsets[depth : depth + 2]
-            above = self.parents[start:stop] - self.level_offsets[depth - 1]
-            levels.append(steps[start:stop] + levels[-1].index_select(0, above))
+        for start, stop in pairwise(self.level_offsets[1:]):
+            above = levels[-1].index_select(0, self.above[start:stop])
+            levels.append(steps[start:stop] + above)
         return torch.cat(levels) if len(levels) > 1 else levels[0]
 
 
