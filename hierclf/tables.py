@@ -31,7 +31,7 @@ def prediction_table(estimator: Any, X: Any) -> pd.DataFrame:
         One row per sample, with the index of X where it has one. For each level the
         column of the predicted node and, with "_proba" behind its name, that of its
         probability. The levels are named by the columns of y where it was a data frame,
-        else "level_0", "level_1" and so on. Below the end of a path there is None and NaN.
+        else "level_0", "level_1" and so on. Below the end of a path values are missing.
 
     Raises
     ------

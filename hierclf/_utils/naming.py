@@ -54,7 +54,14 @@ def name_nodes(
         labels: NDArray[Any] = classes[columns]
         return labels
     used, cells = np.unique(nodes, return_inverse=True)
-    names = plain_array([hierarchy.nodes[i] for i in used.tolist()])
+    # A class may have another name than its leaf, which then stands for a node above it.
+    labels_of = as_list(classes)
+    names = plain_array(
+        [
+            hierarchy.nodes[i] if k < 0 else labels_of[k]
+            for i, k in zip(used.tolist(), column[used].tolist(), strict=True)
+        ]
+    )
     if classes.dtype.kind == "O":
         names = names.astype(object)
     named: NDArray[Any] = names[cells.reshape(-1)]

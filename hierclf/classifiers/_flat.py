@@ -35,6 +35,14 @@ class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
         paths in ``y``; if ``y`` holds single labels, all of them are directly under the
         root, so that no level is above
         the classes. It does not change how the classifier is trained.
+    inner_labels : {"below", "itself"}, default="below"
+        What a label that is an inner node stands for.
+
+        - "below": the sample is somewhere below that node, and nobody knows where. Its loss
+          is minus the log-probability of the node.
+        - "itself": the node is the answer, as in a catalogue whose items sit on inner nodes.
+          If there are labels below it, it becomes a class of its own beside them: a leaf
+          named "node (itself)" under the node. ``predict`` calls it by the node's name.
     encoder : encoder, torch.nn.Module or callable, optional
         Turns a sample into the vector that the hidden layers and the head read. It may be
         an object of :mod:`hierclf.encoders`, a torch module, whose weights are where each
@@ -127,7 +135,7 @@ class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
     ----------
     classes_ : ndarray of shape (n_classes,)
         The leaves of ``hierarchy_``, sorted: the labels of ``y``, and, where a label is
-        an inner node, all leaves below it.
+        an inner node, all leaves below it; with ``inner_labels="itself"`` the labels alone.
     hierarchy_ : Hierarchy
         The hierarchy without the nodes that are neither above, at nor below a label of
         ``y``.
@@ -166,6 +174,7 @@ class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
         self,
         hierarchy: Any = None,
         *,
+        inner_labels: Literal["below", "itself"] = "below",
         encoder: BaseEncoder | nn.Module | Callable[[], nn.Module] | None = None,
         hidden_layer_sizes: int | Sequence[int] | None = None,
         activation: Literal["relu", "gelu", "tanh", "logistic", "identity"] = "relu",
@@ -192,6 +201,7 @@ class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
     ) -> None:
         super().__init__(
             hierarchy,
+            inner_labels=inner_labels,
             encoder=encoder,
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,

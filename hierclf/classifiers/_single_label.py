@@ -43,6 +43,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseHierarchyEstimator._parameter_constraints,
+        "inner_labels": [StrOptions({"below", "itself"})],
         "decision": "no_validation",
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
@@ -50,13 +51,21 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
     classes_: NDArray[Any]
     _class_positions: NDArray[np.intp]
     _class_columns: NDArray[np.intp] | None
+    _stops: NDArray[np.intp]
     _longest_path: int | None
     _level_names: tuple[str, ...]
 
     def __init__(
-        self, hierarchy: Any, *, decision: Any, class_weight: Any, **network_and_training: Any
+        self,
+        hierarchy: Any,
+        *,
+        inner_labels: str,
+        decision: Any,
+        class_weight: Any,
+        **network_and_training: Any,
     ) -> None:
         super().__init__(hierarchy, **network_and_training)
+        self.inner_labels = inner_labels
         self.decision = decision
         self.class_weight = class_weight
 
@@ -71,9 +80,8 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
             network of that type; other types become float64. A sparse matrix is never
             made dense.
         y : array-like of shape (n_samples,) or (n_samples, n_levels)
-            Labels, each a node of the hierarchy. A sample that is labelled with an inner
-            node is known only that far: the loss is minus the log-probability of that
-            node. Or paths, the top level first, as an array, data frame or lists; they
+            Labels, each a node of the hierarchy; ``inner_labels`` says what an inner node
+            stands for. Or paths, the top level first, as an array, data frame or lists; they
             may end early, with "", None or NaN as padding.
         sample_weight : array-like of shape (n_samples,), optional
             Weights, not negative. Only their ratios count; a sample of weight 0 is left
@@ -135,7 +143,9 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         y = located.positions if located else y
         hierarchy = located.hierarchy if located else whole_hierarchy(settings.hierarchy, X, y)
         settings.loss.check_hierarchy(hierarchy)  # which may come from the labels
-        targets = read_targets(y, hierarchy, are_positions=located is not None)
+        targets = read_targets(
+            y, hierarchy, are_positions=located is not None, inner_labels=self.inner_labels
+        )
         if settings.goes_on:
             check_same_classes(self, targets.classes, targets.hierarchy)
         # A decision may not fit the classes.
@@ -155,6 +165,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
                 "classes_": targets.classes,
                 "_class_positions": targets.class_positions,
                 "_class_columns": _class_columns(targets.class_positions, targets.hierarchy),
+                "_stops": targets.stops,
                 "_longest_path": located.longest_path if located else None,
                 "_level_names": level_names if located else (),
             },
@@ -310,6 +321,8 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
                 return paths
 
             paths = self._collect(X, climb)
+        if len(self._stops):
+            paths[np.isin(paths, self._stops)] = -1
         reject_label = as_decision(self.decision).reject_label
         return name_paths(paths, hierarchy, reject_label, width=self._longest_path or 0)
 

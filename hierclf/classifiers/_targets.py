@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from hierclf._utils.labels import have_other_types
 from hierclf._utils.sklearn_private import check_sample_weight
 from hierclf.hierarchy import Hierarchy
+from hierclf.hierarchy._derivations import stop_name
 from hierclf.hierarchy._geometry import sums_below
-from hierclf.hierarchy._nodes import plain_array, shorten, sort_classes
+from hierclf.hierarchy._nodes import as_list, plain_array, shorten, sort_classes
 
 
 class Targets(NamedTuple):
@@ -30,6 +31,8 @@ class Targets(NamedTuple):
         Positions in ``hierarchy.nodes`` of the labels that occur.
     codes : ndarray of shape (n_rows,)
         Which of them each row has.
+    labels : list of nodes
+        What the hierarchy that was given calls them.
     """
 
     hierarchy: Hierarchy
@@ -37,11 +40,19 @@ class Targets(NamedTuple):
     class_positions: NDArray[np.intp]
     labelled: NDArray[np.intp]
     codes: NDArray[np.intp]
+    labels: list[Any]
 
     @property
     def nodes(self) -> NDArray[np.intp]:
         """The position in ``hierarchy.nodes`` of the node of each row."""
         return self.labelled[self.codes]
+
+    @property
+    def stops(self) -> NDArray[np.intp]:
+        """The positions of the leaves that stand for an inner node."""
+        nodes = self.hierarchy.nodes
+        pairs = zip(self.labelled.tolist(), self.labels, strict=True)
+        return np.array([i for i, label in pairs if nodes[i] != label], dtype=np.intp)
 
     def counts(self, weight: NDArray[Any] | None) -> NDArray[Any]:
         """Count the rows at or below each node; with weights, of which only the ratios count."""
@@ -50,7 +61,9 @@ class Targets(NamedTuple):
         return sums_below(self.hierarchy.arrays, self.labelled, totals)
 
 
-def read_targets(y: NDArray[Any], hierarchy: Hierarchy, *, are_positions: bool) -> Targets:
+def read_targets(
+    y: NDArray[Any], hierarchy: Hierarchy, *, are_positions: bool, inner_labels: str
+) -> Targets:
     """Look labels up in a hierarchy and prune it to them.
 
     Parameters
@@ -61,6 +74,8 @@ def read_targets(y: NDArray[Any], hierarchy: Hierarchy, *, are_positions: bool) 
         The hierarchy as it was given.
     are_positions : bool
         Whether y holds positions.
+    inner_labels : {"below", "itself"}
+        What a label that is an inner node stands for.
 
     Returns
     -------
@@ -76,17 +91,27 @@ def read_targets(y: NDArray[Any], hierarchy: Hierarchy, *, are_positions: bool) 
     before = names if are_positions else hierarchy.node_indices(names)
     labels = [hierarchy.nodes[i] for i in before.tolist()]
     _check_direction(hierarchy, before)
-    pruned = hierarchy.prune(labels)
-    labelled = pruned.node_indices(labels)
+    if inner_labels == "itself":
+        pruned = hierarchy.stop_at(labels)
+        leaf_names = set(pruned.leaves)
+        own = [label if label in leaf_names else stop_name(label) for label in labels]
+        labelled = pruned.node_indices(plain_array(own))
+    else:
+        pruned = hierarchy.prune(labels)
+        labelled = pruned.node_indices(labels)
     leaves = pruned.leaf_indices
     if not are_positions and len(leaves) == len(labelled) and np.isin(labelled, leaves).all():
         classes, positions = names, labelled
+    elif inner_labels == "itself":
+        classes = sort_classes(labels)
+        position = dict(zip(labels, labelled.tolist(), strict=True))
+        positions = np.array([position[label] for label in as_list(classes)])
     else:
         classes = sort_classes(pruned.leaves)
         positions = pruned.node_indices(classes)
         if not are_positions:
             classes = _in_dtype(classes, y.dtype)
-    return Targets(pruned, classes, positions, labelled, codes.reshape(-1))
+    return Targets(pruned, classes, positions, labelled, codes.reshape(-1), labels)
 
 
 def _check_direction(hierarchy: Hierarchy, labelled: NDArray[np.intp]) -> None:
@@ -208,9 +233,8 @@ def _of_labels(
             raise ValueError(
                 f"class_weight must be finite and not negative, got {given!r} for {label!r}"
             )
-    nodes = targets.hierarchy.nodes
     weights, unweighted = [], []
-    for label in (nodes[i] for i in targets.labelled.tolist()):
+    for label in targets.labels:
         keys = [node for node in (label, *hierarchy.ancestors(label)) if node in class_weight]
         nearest = min(keys, key=lambda key: hierarchy.distance(label, key), default=None)
         weights.append(1.0 if nearest is None else class_weight[nearest])

@@ -30,6 +30,11 @@ def name_edges(
     return ((names[p], names[c]) for p, c in pairs)
 
 
+def stop_name(node: Node) -> Node:
+    """Return the name of the leaf that stands for an inner node itself."""
+    return f"{node} (itself)" if isinstance(node, str) else (node, "itself")
+
+
 def new_names(
     names: Sequence[Node], mapping: Mapping[Any, Any] | Callable[[Any], Any]
 ) -> list[Node]:

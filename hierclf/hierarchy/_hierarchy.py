@@ -1293,6 +1293,54 @@ class Hierarchy:
         kept = _derivations.around(self.arrays, ids)
         return self if kept.all() else self._keep(kept, root=self.root)
 
+    def stop_at(self, labels: ArrayLike) -> Hierarchy:
+        """Return the hierarchy of some labels alone, in which each label has a leaf.
+
+        A label that lies above others gets a leaf of its own below it, for what is that node
+        itself and nothing more special: "Bio (itself)" for a node "Bio", or the tuple
+        `(node, "itself")` where the node is no string.
+
+        Parameters
+        ----------
+        labels : array-like of shape (n,)
+            Nodes; repetitions do not matter.
+
+        Returns
+        -------
+        Hierarchy
+            Its leaves are the labels, or stand for them.
+
+        Raises
+        ------
+        ValueError
+            If labels are not in the hierarchy, there are none, or a node has the name of a new
+            leaf.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"Nat": ["Bio", "Chem"], "Bio": ["Mammals", "Fish"]})
+        >>> print(h.stop_at(["Bio", "Mammals"]))
+        Nat
+        └── Bio
+            ├── Bio (itself)
+            └── Mammals
+        """
+        positions = np.unique(self.node_indices(labels))
+        if not len(positions):
+            raise ValueError("there is no label to keep")
+        item, above = self.ancestor_pairs(positions)
+        inner = np.intersect1d(positions, above[above != positions[item]])
+        kept = np.zeros(len(self._names), dtype=bool)
+        kept[np.append(above + 1, 0)] = True
+        edges = list(_derivations.name_edges(self.arrays, self._names, kept))
+        for node in self._named((inner + 1).tolist()):
+            name = _derivations.stop_name(node)
+            if name in self._ids:
+                raise ValueError(f"{show(name)} would be the name of two nodes")
+            edges.append((node, name))
+        return self._from_graph(build_graph(edges, root=self.root), self.sep)
+
     def _keep(self, kept: NDArray[np.bool_], root: Node) -> Hierarchy:
         """Return the hierarchy of the edges between the ids of a mask."""
         edges = _derivations.name_edges(self.arrays, self._names, kept)
