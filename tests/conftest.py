@@ -11,6 +11,9 @@ from hypothesis import settings
 # are slower than either alone.
 torch.set_num_threads(1)
 
+# Runs in processes of its own, with arguments.
+collect_ignore = ["threads_script.py"]
+
 # No test is about time: other programs may want the same cores.
 settings.register_profile("any time", deadline=None)
 settings.load_profile("any time")

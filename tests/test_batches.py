@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hierclf.classifiers import _batches as batches_module
 from hierclf.classifiers._batches import Batches, Rows
 
 lengths_and_size = st.tuples(
@@ -144,3 +145,17 @@ def test_floats_come_in_the_order_that_is_drawn(dtype):
     assert [len(x) for x in taken] == [5, 5, 5, 5, 3]
     np.testing.assert_array_equal(np.concatenate(taken), X)
     np.testing.assert_array_equal(in_turn.in_order(taken), X)
+
+
+@pytest.mark.parametrize("gathered", [1, 40, 1 << 18])
+def test_dense_rows_come_in_the_same_batches_however_many_are_gathered(monkeypatch, gathered):
+    monkeypatch.setattr(batches_module, "_GATHERED", gathered)
+    X = np.arange(31 * 4, dtype=np.float32).reshape(31, 4)
+    rows = Rows(X, np.arange(31), np.arange(31) / 2)
+    batches = Batches(rows, 5, generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(31, generator=torch.Generator().manual_seed(0)).tolist()
+    expected = [order[i : i + 5] for i in range(0, 25, 5)] + [order[25:]]  # no batch of one row
+    for (x, (target, weight)), numbers in zip(batches, expected, strict=True):
+        assert target.tolist() == numbers
+        assert weight.tolist() == [i / 2 for i in numbers]
+        np.testing.assert_array_equal(x, X[numbers])

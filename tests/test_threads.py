@@ -15,7 +15,7 @@ from torch import nn
 from hierclf import Hierarchy
 from hierclf._utils.threads import PER_THREAD, limited_threads, threads_for
 from hierclf.classifiers._batches import Batches, Rows, count_weights
-from hierclf.nn import RecurrentEncoder, SoftmaxNetwork, WordEmbedding
+from hierclf.nn import HierarchyNetwork, RecurrentEncoder, WordEmbedding
 
 SCRIPT = Path(__file__).with_name("threads_script.py")
 
@@ -49,7 +49,7 @@ def work(encoder, layers, X):
 def network(n_features, hidden=()):
     """Return the layers of a network over the tree {a: x, y; b}, whose head has four nodes."""
     tree = Hierarchy.from_dict({"root": ["a", "b"], "a": ["x", "y"]})
-    made = SoftmaxNetwork(n_features, tree, hidden_layer_sizes=hidden)
+    made = HierarchyNetwork(n_features, tree, hidden_layer_sizes=hidden)
     return made.hidden, made.head
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,8 @@ from hierclf.nn.text import token_lengths
 # Batches whose rows are sorted by length together: more leave less padding, and batches
 # that are less random.
 _POOLED_BATCHES = 16
+# Values of dense rows that are gathered at once, for as many batches as they make up.
+_GATHERED = 1 << 18
 # Rows to run through an encoder at a time: its states may be large.
 ENCODER_BLOCK = 64
 # The features, and each row's target and weight (None: all weigh the same).
@@ -183,8 +186,30 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         training = self.generator is not None
+        if training and isinstance(self.rows.X, Tensor) and self.rows.lengths is None:
+            yield from self._slices()
+            return
         for rows in self._row_numbers():
             yield self.rows.take(rows, self.device, training=training)
+
+    def _slices(self) -> Iterator[Batch]:
+        """Yield shuffled batches as slices of rows that are gathered for several at once."""
+        batches = self._shuffled()
+        n_values = self.batch_size * math.prod(self.rows.X.shape[1:])
+        step = max(1, _GATHERED // max(n_values, 1))
+        for start in range(0, len(batches), step):
+            rows = batches[start : start + step]
+            sizes = [len(batch) for batch in rows]
+            x, targets = self.rows.take(torch.cat(rows), self.device, training=True)
+            columns = (
+                repeat(None, len(rows)) if values is None else torch.split(values, sizes)
+                for values in targets
+            )
+            yield from zip(torch.split(x, sizes), zip(*columns, strict=True), strict=True)
+
+    def _shuffled(self) -> list[Tensor]:
+        order = torch.randperm(len(self.rows), generator=self.generator)
+        return _split(order, self.batch_size)
 
     def _row_numbers(self) -> Iterable[Tensor | slice]:
         """Return the row numbers of each batch."""
@@ -193,10 +218,10 @@ class Batches:
             return torch.split(self.order, size)
         if generator is None:
             return [slice(start, start + size) for start in range(0, n_rows, size)]
-        order = torch.randperm(n_rows, generator=generator)
         lengths = self.rows.lengths
         if lengths is None:
-            return _split(order, size)
+            return self._shuffled()
+        order = torch.randperm(n_rows, generator=generator)
         # Pools of about equal size: a short one would have the most padding.
         n_batches = -(-n_rows // size)
         n_pools = max(1, round(n_batches / _POOLED_BATCHES))

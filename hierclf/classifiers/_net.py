@@ -345,9 +345,11 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
     def _lean_epoch(self, iterator: Batches) -> float:
         self._set_training(True)
         optimizer = self.optimizer_
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
         losses, sizes = [], []
         for batch in iterator:
-            optimizer.zero_grad(set_to_none=True)
+            for parameter in parameters:  # what zero_grad does, less its hooks
+                parameter.grad = None
             loss = self._step(batch)["loss"]
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()

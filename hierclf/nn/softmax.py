@@ -214,9 +214,10 @@ class FlatSoftmax(Head):
     ) -> Tensor:
         log_proba = self._log_softmax(hidden, log_prior)
         leaf = self.leaf_column.index_select(0, target)
-        inner = (leaf < 0).nonzero().flatten()
-        step = log_proba.gather(1, leaf.clamp(min=0).unsqueeze(1))
-        if len(inner):
+        has_inner = bool((leaf < 0).any())
+        step = log_proba.gather(1, (leaf.clamp(min=0) if has_inner else leaf).unsqueeze(1))
+        if has_inner:
+            inner = (leaf < 0).nonzero().flatten()
             nodes = self._nodes(log_proba.index_select(0, inner))
             sums = nodes.gather(1, target.index_select(0, inner).unsqueeze(1))
             step = step.index_copy(0, inner, sums)
