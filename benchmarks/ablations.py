@@ -42,12 +42,13 @@ from threadpoolctl import threadpool_limits
 from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierarchy
 from hierclf.datasets import load_digits_hierarchy, load_docstrings
 from hierclf.induction import BalancedHierarchy
+from hierclf.losses import PathCrossEntropy
 
 SHOWN = ("macro-F1", "accuracy", "top accuracy", "distance")
 HEADS = {"flat": FlatSoftmaxClassifier, "hierarchical": HierarchicalSoftmaxClassifier}
 NETWORKS: dict[str, dict[str, Any]] = {
     "linear": {"hidden_layer_sizes": (), "learning_rate_init": 0.05, "max_iter": 10}
-    | {"batch_size": 64},
+    | {"batch_size": 64, "loss": PathCrossEntropy()},
     "hidden": {"hidden_layer_sizes": (200,), "dropout": 0.5, "learning_rate_init": 5e-3}
     | {"batch_size": 32, "max_iter": 10},
 }

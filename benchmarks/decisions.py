@@ -48,7 +48,7 @@ from hierclf.metrics import (
 NAMES = ("20ng", "imclef07a", "amazon3", "docstrings")
 KINDS = {"imclef07a": "hidden"}
 LOSSES: dict[str, Any] = {
-    "cross-entropy": None,
+    "cross-entropy": PathCrossEntropy(),
     "HXE 0.4": HierarchicalCrossEntropy(alpha=0.4),
     "soft labels 10": SoftLabelCrossEntropy(beta=10.0),
     "logit adjustment 1": PathCrossEntropy(logit_adjustment=1.0),

@@ -103,8 +103,8 @@ def test_a_planned_number_of_epochs_is_no_reason_to_warn():
     X, y = data()
     clf = HierarchicalSoftmaxClassifier(TREE, batch_size=16, random_state=0)
     assert clf.fit(sp.csr_array(X), y).n_iter_ == 50  # warnings are errors here
-    with pytest.warns(ConvergenceWarning, match="max_iter=50 "):
-        clf.set_params(max_iter=50).fit(sp.csr_array(X), y)
+    # The number of epochs regularises this model: a search over it is no reason either.
+    assert clf.set_params(max_iter=7).fit(sp.csr_array(X), y).n_iter_ == 7
     with pytest.warns(ConvergenceWarning, match="max_iter=200 "):
         clf.set_params(max_iter="auto", tol=0.0).fit(X, y)
 
@@ -265,3 +265,21 @@ def test_what_is_refused(params, message):
     with pytest.raises(ValueError, match=message):
         clf.fit(X, y)
     assert not hasattr(clf, "classes_")
+
+
+@BOTH
+def test_the_loss_of_a_linear_model_of_sparse_features_is_adjusted(cls):
+    X, y = data()
+    y = y[[*range(0, 60, 4), *range(0, 60, 4), *range(30)]]  # classes of unequal size
+    common = {"random_state": 0, "n_iter_no_change": 1000}
+    for layout, params, adjustment in (
+        (sp.csr_array, {}, 0.5),
+        (sp.csr_array, {"early_stopping": True}, 0.5),
+        (np.asarray, {"hidden_layer_sizes": (), "max_iter": 5}, 0.0),
+        (sp.csr_array, {"optimizer": "adamw", "max_iter": 5}, 0.0),
+        (sp.csr_array, {"hidden_layer_sizes": 4, "max_iter": 5}, 0.0),
+    ):
+        default = cls(TREE, **common, **params).fit(layout(X), y)
+        loss = PathCrossEntropy(logit_adjustment=adjustment)
+        assert_same_weights(default, cls(TREE, loss=loss, **common, **params).fit(layout(X), y))
+        assert default.loss is None

@@ -24,6 +24,7 @@ from sklearn.svm import LinearSVC
 
 from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier
 from hierclf.datasets import load_docstrings
+from hierclf.losses import PathCrossEntropy
 from hierclf.metrics import level_accuracy_score, tree_distance
 
 docstrings = load_docstrings()
@@ -61,6 +62,7 @@ def split(seed):
 
 settings = {
     "hidden_layer_sizes": (),
+    "loss": PathCrossEntropy(),
     "learning_rate_init": 0.05,
     "batch_size": 32,
     "max_iter": 10,

@@ -30,6 +30,7 @@ from hierclf.classifiers._checks import (
 from hierclf.classifiers._features import InputReader
 from hierclf.classifiers._net import HierarchyNet, LabelledRows, best_epoch, build_net, watch_loss
 from hierclf.classifiers._optimizer import (
+    LINEAR_LOGIT_ADJUSTMENT,
     OPTIMIZERS,
     Pace,
     check_optimizer,
@@ -40,7 +41,7 @@ from hierclf.classifiers._warm_start import check_same_network, describe_encoder
 from hierclf.encoders import BaseEncoder
 from hierclf.encoders._module_encoder import as_encoder
 from hierclf.hierarchy import Hierarchy, as_hierarchy
-from hierclf.losses import BaseLoss, as_loss
+from hierclf.losses import BaseLoss, PathCrossEntropy, as_loss
 from hierclf.nn.head import Head
 from hierclf.nn.network import ACTIVATIONS
 
@@ -66,7 +67,9 @@ class Settings(NamedTuple):
         Whether this fit goes on from the last.
     hierarchy : Hierarchy, inducer or None
         None or an inducer where only the samples can tell.
-    encoder, loss, callbacks, device
+    loss : BaseLoss or None
+        None where the samples decide.
+    encoder, callbacks, device
         As the parameters, resolved.
     network : dict
         Parameters of the network that do not depend on the samples. The hidden layers are
@@ -76,7 +79,7 @@ class Settings(NamedTuple):
     goes_on: bool
     hierarchy: Any
     encoder: BaseEncoder | None
-    loss: BaseLoss
+    loss: BaseLoss | None
     callbacks: list[Any]
     device: str
     network: dict[str, Any]
@@ -273,10 +276,16 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
             check_same_network(self, network, settings.encoder, settings.device)
         X, targets = self._read_targets(X, y, sample_weight, settings, reader)
         network = _with_layers(settings, reader)
-        pace = self._choose_pace(network["hidden_layer_sizes"], reader, n_samples=X.shape[0])
+        is_linear = is_lazy_linear(
+            self.optimizer, network["hidden_layer_sizes"], is_sparse=reader.is_sparse
+        )
+        pace = self._choose_pace(is_linear, n_samples=X.shape[0])
+        loss = settings.loss or PathCrossEntropy(
+            logit_adjustment=LINEAR_LOGIT_ADJUSTMENT if is_linear else 0.0
+        )
         hierarchy = targets.hierarchy
         head = self._head(hierarchy)
-        criterion = settings.loss.build(hierarchy, head=head, counts=targets.counts)
+        criterion = loss.build(hierarchy, head=head, counts=targets.counts)
 
         random_state = check_random_state(self.random_state)
         seed, batch_seed = random_state.randint(_MAX_SEED, size=2).tolist()
@@ -337,8 +346,9 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
                 "refit=True trains anew and warm_start=True goes on training: set one of them only"
             )
         encoder = None if self.encoder is None else as_encoder(self.encoder)
-        loss = as_loss(self.loss)
-        loss.check()
+        loss = None if self.loss is None else as_loss(self.loss)
+        if loss is not None:
+            loss.check()
         rate = 1e-3 if isinstance(self.learning_rate_init, str) else self.learning_rate_init
         check_optimizer(self.optimizer, float(rate), float(self.weight_decay))
         hierarchy = self.hierarchy
@@ -348,7 +358,8 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
             )
         if hierarchy is not None and not hasattr(hierarchy, "fit"):
             hierarchy = as_hierarchy(hierarchy)
-            loss.check_hierarchy(hierarchy)
+            if loss is not None:
+                loss.check_hierarchy(hierarchy)
         return Settings(
             goes_on=self.warm_start and hasattr(self, "net_"),
             hierarchy=hierarchy,
@@ -363,12 +374,12 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
             },
         )
 
-    def _choose_pace(self, layers: tuple[int, ...], reader: InputReader, n_samples: int) -> Pace:
+    def _choose_pace(self, is_lazy_linear: bool, n_samples: int) -> Pace:
         """Resolve what may be "auto"."""
         return choose_pace(
             self.learning_rate_init,
             self.max_iter,
-            is_lazy_linear=is_lazy_linear(self.optimizer, layers, is_sparse=reader.is_sparse),
+            is_lazy_linear=is_lazy_linear,
             early_stopping=self.early_stopping,
             n_batches=-(-n_samples // int(self.batch_size)),
         )

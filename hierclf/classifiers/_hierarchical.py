@@ -58,7 +58,10 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
         ``hidden_layer_sizes``.
     loss : loss, optional
         What training minimises: an object of :mod:`hierclf.losses`. None is
-        the cross-entropy summed over the path, ``PathCrossEntropy()``.
+        the cross-entropy summed over the path, ``PathCrossEntropy()``; a linear model
+        of sparse features with ``optimizer="auto"`` has
+        ``PathCrossEntropy(logit_adjustment=0.5)``, which favours rare classes: give
+        ``PathCrossEntropy()`` for probabilities without it.
     decision : str or decision, default="argmax"
         Which node ``predict`` returns, given the probabilities: an object of
         :mod:`hierclf.decisions`, or a short name for one with its defaults ("argmax",

@@ -142,7 +142,8 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         located = None if labels.rows is None else locate(labels, settings.hierarchy, y, name)
         y = located.positions if located else y
         hierarchy = located.hierarchy if located else whole_hierarchy(settings.hierarchy, X, y)
-        settings.loss.check_hierarchy(hierarchy)  # which may come from the labels
+        if settings.loss is not None:
+            settings.loss.check_hierarchy(hierarchy)  # which may come from the labels
         targets = read_targets(
             y, hierarchy, are_positions=located is not None, inner_labels=self.inner_labels
         )

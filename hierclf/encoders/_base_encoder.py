@@ -24,11 +24,12 @@ LEARNING_RATE = [Interval(Real, 0, None, closed="neither"), None]
 
 
 class BaseEncoder(ParamObject):
-    """Describes an encoder; :meth:`build` makes the torch module.
+    """Describes how a sample becomes a vector.
 
-    For an encoder of your own, subclass it, set ``input_kind`` and define :meth:`build`. The
-    parameters are those of ``__init__``, as in any scikit-learn estimator. A torch module that
-    needs no more than X can be given to a classifier directly; see :class:`ModuleEncoder`.
+    For an encoder of your own, subclass it, set ``input_kind`` and define :meth:`build`, which
+    makes the torch module. The parameters are those of ``__init__``, as in any scikit-learn
+    estimator. A torch module that needs no more than X can be given to a classifier directly; see
+    :class:`ModuleEncoder`.
 
     Attributes
     ----------
