@@ -18,6 +18,8 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
         ("ablations", "ablations.py tasks local tree depth transformer"),
         ("coarse", "ablations.py coarse"),
         ("decisions", "decisions.py"),
+        ("overhead", "overhead.py"),
+        ("threads", "threads.py"),
     ],
 )
 def test_tables_are_reports_of_the_results(table, command):
