@@ -1,6 +1,7 @@
 """What the package costs: whole fits and predictions beside a bare torch loop and peers.
 
-    python benchmarks/overhead.py
+    python benchmarks/overhead.py --json benchmarks/results/overhead.json
+    python benchmarks/overhead.py --report      # print what is there
 
 One thread, random data, equal epochs and batches. All contestants run in turn in one
 process, round after round, and a ratio is the median over rounds of the quotient of
@@ -15,10 +16,12 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from _report import print_table, write_json
+from _report import print_table, saved, write_json
+from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
@@ -27,8 +30,11 @@ from threadpoolctl import threadpool_limits
 from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierarchy
 from hierclf.nn import FlatSoftmax, HierarchicalSoftmax, PathLoss
 
-N_ROWS, N_FEATURES, HIDDEN, BATCH, LEARNING_RATE = 10_000, 64, 100, 128, 1e-3
+N_ROWS, N_FEATURES, HIDDEN, BATCH, LEARNING_RATE = 10_000, 64, 128, 128, 1e-3
 N_PREDICTED = 100_000
+RESULTS = Path("benchmarks/results/overhead.json")
+# Predictions of one row in each round: a single one is too short to be timed.
+N_CALLS = 20
 
 
 class BatchLevelCallback(Callback):
@@ -102,6 +108,8 @@ def fits(n_epochs: int, n_classes: int = 50) -> dict[str, Callable[[], object]]:
     X, y = data(n_classes)
     fixed = {"n_iter_no_change": n_epochs, "tol": 0.0, "max_iter": n_epochs, "batch_size": BATCH}
     common = {**fixed, "learning_rate_init": LEARNING_RATE, "random_state": 0}
+    common["hidden_layer_sizes"] = (HIDDEN,)
+    tree = square_root_tree(n_classes)
     stock = NeuralNetClassifier(
         network(n_classes),
         criterion=torch.nn.CrossEntropyLoss,
@@ -119,6 +127,7 @@ def fits(n_epochs: int, n_classes: int = 50) -> dict[str, Callable[[], object]]:
         "bare loop": lambda: bare_loop(X, y, n_epochs),
         "flat": lambda: FlatSoftmaxClassifier(**common).fit(X, y),
         "flat, batch-level callback": lambda: watched.fit(X, y),
+        "hierarchical": lambda: HierarchicalSoftmaxClassifier(tree, **common).fit(X, y),
         "MLPClassifier": lambda: MLPClassifier(**common).fit(X, y),
         "stock skorch": lambda: stock.fit(X, y),
     }
@@ -130,6 +139,7 @@ def predictions(n_classes: int = 50) -> dict[str, Callable[[], object]]:
     many = rng.standard_normal((N_PREDICTED, N_FEATURES), dtype=np.float32)
     module = bare_loop(X, y, 1)
     common = {"max_iter": 1, "n_iter_no_change": 1, "random_state": 0}
+    common["hidden_layer_sizes"] = (HIDDEN,)
     flat = FlatSoftmaxClassifier(**common).fit(X, y)
     tree = square_root_tree(n_classes)
     hierarchical = HierarchicalSoftmaxClassifier(tree, **common).fit(X, y)
@@ -148,6 +158,34 @@ def predictions(n_classes: int = 50) -> dict[str, Callable[[], object]]:
         "flat predict_proba": lambda: flat.predict_proba(many),
         "hierarchical predict_proba": lambda: hierarchical.predict_proba(many),
     }
+
+
+def one_row(n_classes: int = 50) -> dict[str, Callable[[], object]]:
+    """Predictions of a single row, by whom and of what."""
+    X, y = data(n_classes)
+    fixed = {"hidden_layer_sizes": (HIDDEN,), "max_iter": 1, "random_state": 0}
+    tree = square_root_tree(n_classes)
+    fitted = {
+        "flat": FlatSoftmaxClassifier(tree, n_iter_no_change=1, **fixed).fit(X, y),
+        "hierarchical": HierarchicalSoftmaxClassifier(tree, n_iter_no_change=1, **fixed).fit(X, y),
+        "MLPClassifier": MLPClassifier(**fixed).fit(X, y),
+        "LogisticRegression": LogisticRegression(max_iter=1).fit(X, y),
+    }
+
+    def calls(method: Callable[..., object], **kwargs: object) -> Callable[[], object]:
+        def run() -> None:
+            for _ in range(N_CALLS):
+                method(X[:1], **kwargs)
+
+        return run
+
+    found = {}
+    for name, clf in fitted.items():
+        found[f"{name} predict"] = calls(clf.predict)
+        found[f"{name} predict_proba"] = calls(clf.predict_proba)
+        if name in ("flat", "hierarchical"):
+            found[f"{name} predict_proba, parents"] = calls(clf.predict_proba, level="parent")
+    return found
 
 
 def heads(hierarchy: Hierarchy) -> dict[str, Callable[[], object]]:
@@ -174,6 +212,7 @@ def heads(hierarchy: Hierarchy) -> dict[str, Callable[[], object]]:
 def head_fits(hierarchy: Hierarchy, n_epochs: int) -> dict[str, Callable[[], object]]:
     X, y = data(len(hierarchy.leaves))
     common = {"max_iter": n_epochs, "n_iter_no_change": n_epochs, "tol": 0.0, "random_state": 0}
+    common["hidden_layer_sizes"] = (HIDDEN,)
     return {
         "flat": lambda: FlatSoftmaxClassifier(hierarchy, **common).fit(X, y),
         "hierarchical": lambda: HierarchicalSoftmaxClassifier(hierarchy, **common).fit(X, y),
@@ -187,7 +226,8 @@ def run(n_epochs: int, rounds: int) -> dict[tuple[str, str], float]:
     for above, below, wanted in (
         ("flat", "bare loop", "<= 1.15"),
         ("flat, batch-level callback", "bare loop", "<= 1.4"),
-        ("flat", "MLPClassifier", "<= 1.1"),
+        ("flat", "MLPClassifier", "<= 1.0"),
+        ("hierarchical", "MLPClassifier", "<= 1.1"),
         ("stock skorch", "flat", ">= 1.8"),
     ):
         results[f"fit: {above} / {below}", wanted] = ratio(times, above, below)
@@ -201,6 +241,13 @@ def run(n_epochs: int, rounds: int) -> dict[tuple[str, str], float]:
     ):
         name = f"100,000 rows: {above} / bare forward pass"
         results[name, wanted] = ratio(times, above, "bare forward pass")
+    times = in_turn(one_row(), 20 * rounds)
+    for above in times:
+        below = "predict" if above.endswith("predict") else "predict_proba"
+        if not above.startswith("MLPClassifier"):
+            wanted = "" if above.startswith("Logistic") else "<= 1.5"
+            name = f"one row: {above} / MLPClassifier {below}"
+            results[name, wanted] = ratio(times, above, f"MLPClassifier {below}")
     for name, hierarchy, wanted in (
         ("50 classes", square_root_tree(50), "<= 1.5"),
         ("130 classes", square_root_tree(130), "<= 1.5"),
@@ -217,12 +264,25 @@ def run(n_epochs: int, rounds: int) -> dict[tuple[str, str], float]:
     return results
 
 
+def report(settings: dict[str, object], ratios: list[dict[str, Any]]) -> None:
+    print(*(f"{name} {value}" for name, value in settings.items()), sep=", ", end="\n\n")
+    print_table(
+        ("ratio of times (median over rounds)", "measured", "wanted"),
+        ((row["ratio"], f"{row['measured']:.2f}", row["wanted"]) for row in ratios),
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", type=Path, help="write the results there")
+    parser.add_argument("--report", action="store_true", help=f"only print what is in {RESULTS}")
     args = parser.parse_args()
+    if args.report:
+        found = saved(RESULTS)
+        report(found["settings"], found["results"])
+        return
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # MLPClassifier: so few epochs do not converge
     with threadpool_limits(1):
@@ -238,16 +298,12 @@ def main() -> None:
         "threads": 1,
         "dtype": "float32",
     }
-    print(*(f"{name} {value}" for name, value in settings.items()), sep=", ", end="\n\n")
-    print_table(
-        ("ratio of times (median over rounds)", "measured", "wanted"),
-        ((name, f"{value:.2f}", wanted) for (name, wanted), value in results.items()),
-    )
+    ratios = [
+        {"ratio": name, "measured": value, "wanted": wanted}
+        for (name, wanted), value in results.items()
+    ]
+    report(settings, ratios)
     if args.json:
-        ratios = [
-            {"ratio": name, "measured": value, "wanted": wanted}
-            for (name, wanted), value in results.items()
-        ]
         write_json(args.json, settings, ratios)
 
 

@@ -20,6 +20,8 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
         ("decisions", "decisions.py"),
         ("first_models", "first_models.py"),
         ("first_models_study", "first_models.py --study"),
+        ("overhead", "overhead.py"),
+        ("threads", "threads.py"),
     ],
 )
 def test_tables_are_reports_of_the_results(table, command):

@@ -6,6 +6,7 @@ import sys
 
 import networkx as nx
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from skorch.callbacks import Callback
 from strategies import trees
 
 from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierarchy
+from hierclf import _inputs as inputs
 from hierclf.induction import BalancedHierarchy
 
 BOTH = pytest.mark.parametrize("cls", [FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier])
@@ -490,3 +492,36 @@ def test_weights_of_any_size(cls, scale):
     proba = make(cls).fit(X, y, sample_weight=weight).predict_proba(X)
     scaled = make(cls).fit(X, y, sample_weight=weight * scale).predict_proba(X)
     np.testing.assert_allclose(scaled, proba, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_small_arrays_are_looked_at_without_scikit_learn(monkeypatch, dtype):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((20, 3)).astype(dtype)
+    clf = FlatSoftmaxClassifier(max_iter=1, n_iter_no_change=1, random_state=0)
+    clf.fit(X, np.arange(20) % 2)
+    bad = {
+        "NaN": np.where(np.arange(3) == 1, np.nan, X[:2]).astype(dtype),
+        "2 features": X[:, :2],
+        "0 sample": X[:0],
+        "Expected 2D array": X[0],
+    }
+    found, messages = [], []
+    for small in (inputs._SMALL, 0):
+        monkeypatch.setattr(inputs, "_SMALL", small)
+        views = (X, X[:1], X[::-2], np.asfortranarray(X), X[:1].tolist(), X.astype(">f8"))
+        found.append([clf.predict_proba(view) for view in views])
+        for text, wrong in bad.items():
+            with pytest.raises(ValueError, match=text) as caught:
+                clf.predict(wrong)
+            messages.append(str(caught.value))
+    for quick, slow in zip(*found, strict=True):
+        np.testing.assert_array_equal(quick, slow)
+    assert messages[: len(bad)] == messages[len(bad) :]
+
+
+def test_small_frames_are_still_checked_for_the_names_of_their_columns():
+    frame = pd.DataFrame(np.eye(4), columns=list("abcd"))
+    clf = FlatSoftmaxClassifier(max_iter=1, n_iter_no_change=1).fit(frame, [0, 1, 0, 1])
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        clf.predict(frame.to_numpy())

@@ -21,10 +21,10 @@ import torch
 from threadpoolctl import LibController, ThreadpoolController
 
 # Multiply-adds of a forward pass that each thread gets, at the least. benchmarks/threads.py
-# shows why: on an idle machine two threads begin to pay at about 4 million in all, and from 100
-# million on they nearly halve the time; on a busy one they lose, the more so the smaller the
-# step.
-PER_THREAD = 1 << 26
+# shows why. On an idle machine two threads begin to pay at about 15 million in all, and take a
+# third off a step of 100 million, which lasts 5 milliseconds. With something beside them, each
+# step takes 10 to 100 milliseconds more: a step must last about as long to be worth that risk.
+PER_THREAD = 1 << 27
 
 # torch takes these names from the environment. In a worker process they are no wish of the
 # user's: joblib writes the worker's share of the cores there, which is a limit.
