@@ -16,7 +16,7 @@ from skorch.callbacks import Callback
 from strategies import trees
 
 from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierarchy
-from hierclf import _inputs as inputs
+from hierclf.classifiers import _features as inputs
 from hierclf.induction import BalancedHierarchy
 
 BOTH = pytest.mark.parametrize("cls", [FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier])
