@@ -8,7 +8,7 @@
 ``text``         token ids -> a vector for each text
 ``transformer``  the same with a pretrained transformer
 ``network``      encoder and hidden layers joined to a softmax
-``optim``        optimisers for sparse gradients
+``optim``        optimisers for small networks and for sparse gradients
 """
 
 from hierclf.nn.dag import DAGSoftmax
@@ -16,7 +16,7 @@ from hierclf.nn.groups import PathSteps
 from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 from hierclf.nn.losses import PathCrossEntropy, SoftLabelCrossEntropy
 from hierclf.nn.network import SoftmaxNetwork
-from hierclf.nn.optim import LazyAdamW, LazyNovoGrad
+from hierclf.nn.optim import LazyAdamW, LazyNovoGrad, LeanAdamW
 from hierclf.nn.softmax import FlatSoftmax, HierarchicalSoftmax
 from hierclf.nn.text import ConvGRU, RaggedRNN, RecurrentEncoder, WordEmbedding
 from hierclf.nn.transformer import TransformerText
@@ -30,6 +30,7 @@ __all__ = [
     "HierarchicalSoftmax",
     "LazyAdamW",
     "LazyNovoGrad",
+    "LeanAdamW",
     "Linear",
     "PathCrossEntropy",
     "PathSteps",
