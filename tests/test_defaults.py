@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import StepLR
 from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier
 from hierclf.datasets import load_docstrings
 from hierclf.losses import PathCrossEntropy
-from hierclf.nn import LazyAdamW, LazyNovoGrad
+from hierclf.nn import LazyAdamW, LazyNovoGrad, LeanAdamW
 
 TREE = {"root": ["a", "x", "y"], "x": ["b", "c"], "y": ["d"]}
 LEAVES = np.array(list("abcd"))
@@ -51,8 +51,8 @@ def assert_same_weights(one, other):
 @pytest.mark.parametrize(
     ("layout", "params", "expected"),
     [
-        (np.asarray, {}, (torch.optim.AdamW, (100,), 1e-3, 200)),
-        (np.asarray, {"hidden_layer_sizes": ()}, (torch.optim.AdamW, (), 1e-3, 200)),
+        (np.asarray, {}, (LeanAdamW, (100,), 1e-3, 200)),
+        (np.asarray, {"hidden_layer_sizes": ()}, (LeanAdamW, (), 1e-3, 200)),
         (sp.csr_array, {}, (LazyNovoGrad, (), 0.1, 50)),
         (sp.coo_matrix, {}, (LazyNovoGrad, (), 0.1, 50)),
         (sp.csr_array, {"hidden_layer_sizes": ()}, (LazyNovoGrad, (), 0.1, 50)),

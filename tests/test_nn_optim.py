@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.optim import AdamW
 
-from hierclf.nn import LazyAdamW, LazyNovoGrad
+from hierclf.nn import LazyAdamW, LazyNovoGrad, LeanAdamW
 
 OPTIONS = {"lr": 0.05, "weight_decay": 0.3, "betas": (0.8, 0.95), "eps": 1e-6}
 fused_or_not = pytest.mark.parametrize("fused", [True, False])
@@ -435,3 +435,72 @@ def test_novograd_refuses_to_decay_by_more_than_all():
     optimizer = LazyNovoGrad([weight], lr=2.0, weight_decay=0.5)
     with pytest.raises(ValueError, match=r"lr \* weight_decay must be below 1"):
         take_steps(optimizer, weight, gradients([[1]]), [[1]])
+
+
+# -- the lean one
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"fused": True},
+        {"fused": False},
+        {"fused": True, "amsgrad": True},
+        {"fused": True, "maximize": True},
+        {"fused": True, "lr": torch.tensor(0.05)},
+    ],
+)
+@pytest.mark.parametrize("dtypes", [(torch.float32, torch.float32), (torch.float64, torch.float32)])
+def test_lean_adamw_is_adamw(options, dtypes):
+    """Two groups, one with a rate of its own that a scheduler lowers, and a gradient that lacks."""
+
+    def make(cls):
+        weights = [parameter(dtype=dtype) for dtype in dtypes] + [parameter(dtype=dtypes[0])]
+        groups = [{"params": weights[:2]}, {"params": weights[2:], "weight_decay": 0.01}]
+        optimizer = cls(groups, **{**OPTIONS, **copy.deepcopy(options)})
+        calls = []
+        optimizer.register_step_pre_hook(lambda *_: calls.append("before"))
+        optimizer.register_step_post_hook(lambda *_: calls.append("after"))
+        schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+        return weights, optimizer, schedule, calls
+
+    ours, theirs = make(LeanAdamW), make(AdamW)
+    for number, grad in enumerate(gradients([range(5)] * 6)):
+        for weights, optimizer, schedule, calls in (ours, theirs):
+            for i, weight in enumerate(weights):
+                weight.grad = None if i == number == 1 else torch.from_numpy(grad).to(weight.dtype)
+            optimizer.step()
+            schedule.step()
+            is_lean = options == {"fused": True} and dtypes[0] is dtypes[1]
+            if optimizer is theirs[1] or is_lean:
+                assert calls == ["before", "after"] * (number + 1)
+        for mine, other in zip(ours[0], theirs[0], strict=True):
+            assert torch.equal(mine, other)
+    state, other = (optimizer.state_dict()["state"] for _, optimizer, _, _ in (ours, theirs))
+    for number, values in other.items():
+        assert {name: v.tolist() for name, v in state[number].items()} == {
+            name: v.tolist() for name, v in values.items()
+        }
+
+
+def test_lean_adamw_goes_on_from_adamw_and_takes_a_closure():
+    ours, theirs = parameter(), parameter()
+    first = AdamW([ours], fused=True, **OPTIONS)
+    other = AdamW([theirs], fused=True, **OPTIONS)
+    for weight, optimizer in ((ours, first), (theirs, other)):
+        weight.square().sum().backward()
+        optimizer.step()
+    lean = LeanAdamW([ours], fused=True, **OPTIONS)
+    lean.load_state_dict(first.state_dict())
+    for weight, optimizer in ((ours, lean), (theirs, other)):
+
+        def closure(weight=weight):
+            weight.grad = None
+            loss = weight.square().sum()
+            loss.backward()
+            return loss
+
+        before = weight.detach().square().sum()
+        assert optimizer.step(closure).detach() == before
+        optimizer.step()
+    assert torch.equal(ours, theirs)

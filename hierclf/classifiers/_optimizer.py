@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import torch
 
-from hierclf.nn import LazyAdamW, LazyNovoGrad
+from hierclf.nn import LazyAdamW, LazyNovoGrad, LeanAdamW
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
-    "auto": torch.optim.AdamW,
-    "adamw": torch.optim.AdamW,
+    "auto": LeanAdamW,
+    "adamw": LeanAdamW,
     "adam": torch.optim.Adam,
     "sgd": torch.optim.SGD,
 }

@@ -10,7 +10,7 @@
 ``transformer``  the same with a pretrained transformer
 ``network``      encoder and hidden layers joined to a head
 ``dropout``      dropout from a generator of its own
-``optim``        optimisers for sparse gradients
+``optim``        optimisers for small networks and for sparse gradients
 """
 
 from hierclf.nn.dag import DAGSoftmax
@@ -19,7 +19,7 @@ from hierclf.nn.head import Head
 from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 from hierclf.nn.losses import PathLoss, SoftLabelLoss
 from hierclf.nn.network import HierarchyNetwork
-from hierclf.nn.optim import LazyAdamW, LazyNovoGrad
+from hierclf.nn.optim import LazyAdamW, LazyNovoGrad, LeanAdamW
 from hierclf.nn.softmax import FlatSoftmax, HierarchicalSoftmax
 from hierclf.nn.text import ConvGRU, RaggedRNN, RecurrentEncoder, WordEmbedding
 from hierclf.nn.transformer import TransformerText
@@ -35,6 +35,7 @@ __all__ = [
     "HierarchyNetwork",
     "LazyAdamW",
     "LazyNovoGrad",
+    "LeanAdamW",
     "Linear",
     "PathLoss",
     "PathSteps",
