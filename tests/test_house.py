@@ -38,3 +38,10 @@ def test_every_public_module_is_an_attribute():
     assert set(hierclf.__all__) <= set(dir(hierclf))
     with pytest.raises(AttributeError, match="'hierclf' has no attribute 'nonsense'"):
         _ = hierclf.nonsense
+
+
+def test_no_two_public_modules_have_a_class_of_one_name():
+    owners: dict[str, str] = {}
+    for room in sorted(public_rooms()):
+        for name in importlib.import_module(f"hierclf.{room}").__all__:
+            assert owners.setdefault(name, room) == room, name

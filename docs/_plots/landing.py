@@ -12,7 +12,7 @@ from hierclf.plotting import HierarchyDisplay
 data = load_docstrings()
 clf = make_pipeline(
     TfidfVectorizer(sublinear_tf=True),
-    HierarchicalSoftmaxClassifier(data.hierarchy, early_stopping=True, random_state=0),
+    HierarchicalSoftmaxClassifier(data.hierarchy, random_state=0),
 )
 clf.fit(data.data, data.target)
 
