@@ -14,7 +14,7 @@ from skorch.callbacks import Callback
 from threadpoolctl import threadpool_limits
 
 N_START = torch.get_num_threads()
-if sys.argv[1] in ("free", "torch"):  # as on a machine with four cores
+if __name__ == "__main__" and sys.argv[1] in ("free", "torch"):  # as on a machine with four cores
     threadpool_limits(4, user_api="openmp")
 
 from hierclf import FlatSoftmaxClassifier  # noqa: E402

@@ -16,9 +16,10 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from threadpoolctl import LibController, ThreadpoolController
+from threadpoolctl import ThreadpoolController
 
 # Multiply-adds of a forward pass that each thread gets, at the least. benchmarks/threads.py
 # shows why. On an idle machine two threads begin to pay at about 15 million in all, and take a
@@ -37,8 +38,8 @@ _MKL = re.compile(r"mkl_get_max_threads\(\) : (\d+)")
 _THREAD = threading.local()
 
 
-def _openmp_of_torch() -> LibController | None:
-    """Find the OpenMP library whose number of threads is that of torch."""
+def _openmp_of_torch() -> Any:
+    """Find the OpenMP library whose number of threads is that of torch, or None."""
     for library in ThreadpoolController().select(user_api="openmp").lib_controllers:
         number = library.get_num_threads()
         library.set_num_threads(number + 1)
