@@ -127,11 +127,11 @@ def _read_items(y: Any, nodes: Hierarchy | None, name: str) -> Labels:
         if not hasattr(y, "__array__"):
             return Labels(y)
         array = np.asarray(y)
-        # Dates in an array equal nodes only as objects, such as the Timestamps of pandas.
-        may_be_nodes = array.dtype.kind in "mM" and nodes is not None
-        if array.ndim != 1 or not (array.dtype.kind == "O" or may_be_nodes):
+        # Dates in an array equal nodes, and other dates, only as objects, such as Timestamps.
+        are_dates = array.dtype.kind in "mM"
+        if array.ndim != 1 or not (array.dtype.kind == "O" or are_dates):
             return Labels(array)
-        y = list(y) if may_be_nodes else array
+        y = list(y) if are_dates else array
     kinds = set(map(type, y))
     if all(issubclass(kind, str) for kind in kinds):
         # numpy would make the members of an Enum of strings "Enum.name", and cut that short.
