@@ -87,6 +87,16 @@ def test_levels_are_named_by_the_columns_of_y():
         make().fit(X, y).predict(X, level="order")
 
 
+@pytest.mark.parametrize("package", ["polars", "pyarrow"])
+def test_levels_are_named_by_the_columns_of_other_tables(package):
+    module = pytest.importorskip(package)
+    X, y = samples()
+    columns = {"order": np.where(y == "b", "b", "z").tolist(), "species": y.tolist()}
+    table = module.DataFrame(columns) if package == "polars" else module.table(columns)
+    clf = make(hierarchy=None).fit(X, table)
+    assert clf.level_classes("order").tolist() == ["b", "z"]
+
+
 def expected_table(clf, X, hierarchy):
     """The table, row by row, from predict_path and the probabilities of single nodes."""
     proba = clf.predict_node_proba(X)

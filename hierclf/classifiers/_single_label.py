@@ -428,6 +428,7 @@ def _is(level: Any, word: str) -> bool:
 
 def _column_names(y: Any) -> tuple[str, ...]:
     """Return the names of the columns of a table of paths, if it has any."""
-    columns = getattr(y, "columns", None)
+    # A pyarrow table has the columns themselves under the other name.
+    columns = getattr(y, "column_names", getattr(y, "columns", None))
     names = () if columns is None or getattr(y, "ndim", 2) != 2 else tuple(columns)
     return names if all(isinstance(name, str) for name in names) else ()
