@@ -458,7 +458,7 @@ def argmax(log_proba: Tensor) -> Tensor:
 
 def check_log_proba(log_proba: Tensor) -> Tensor:
     """Return probabilities, or their logarithms, if none is NaN."""
-    if log_proba.sum().isnan():  # one pass over them; -inf is the logarithm of 0
+    if math.isnan(log_proba.sum().item()):  # one pass over them; -inf is the logarithm of 0
         raise NotFiniteError
     return log_proba
 

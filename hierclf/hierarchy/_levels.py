@@ -42,9 +42,9 @@ def level_indices(arrays: HierarchyArrays, level: int | str) -> NDArray[np.intp]
     leaves = arrays.leaf_indices
     if k == arrays.n_levels - 1:
         return leaves
-    on_level = arrays.depths == k + 1
-    on_level[leaves[arrays.depths[leaves] <= k]] = True
-    return np.flatnonzero(on_level)
+    # Nodes come level by level, so those of a level are a slice, and leaves above it come before.
+    start, stop = arrays.depth_offsets[k], arrays.depth_offsets[k + 1]
+    return np.append(leaves[: np.searchsorted(leaves, start)], np.arange(start, stop))
 
 
 def sum_columns(

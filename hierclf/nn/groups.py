@@ -291,8 +291,9 @@ class RaggedGroups(nn.Module):
         """Add the rows (rows, batch) of each group in log space: (groups, batch)."""
         if not self.blocks:
             return values[:0]
-        sums = _join([block(values).logsumexp(0) for block in self.blocks])
-        return sums.index_select(0, self.group_order)
+        sums = [block(values).logsumexp(0) for block in self.blocks]
+        # A single block holds the groups in their order.
+        return sums[0] if len(sums) == 1 else torch.cat(sums).index_select(0, self.group_order)
 
 
 class PaddedGroups(nn.Module):
