@@ -385,3 +385,15 @@ def test_accuracy_out_of_reach_by_weight():
         clf.fit(X, ["fir"] * 100, sample_weight=weight)
     assert caught[0].filename == __file__
     assert clf.accuracy_ == pytest.approx(0.75)
+
+
+def test_equals_that_rounding_takes_apart_are_equals():
+    """A leaf of 27 says three times as much as a group of 9, which here is as much likelier."""
+    leaves = [f"n{i}" for i in range(27)]
+    groups = {f"g{i}": leaves[9 * i : 9 * i + 9] for i in range(3)}
+    hierarchy = Hierarchy.from_dict({"root": list(groups), **groups})
+    for share in (1 / 3, 0.1, 0.07, 1 / 7):
+        proba = np.zeros((1, 27))
+        proba[0, :3] = share * np.array([1, 1, 1])
+        found = InformationGain().decide(proba, leaves, hierarchy)
+        assert found.tolist() == ["n0"]

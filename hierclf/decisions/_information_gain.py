@@ -13,6 +13,9 @@ from hierclf._utils.sklearn_private import Interval
 from hierclf.decisions._base import BaseDecision, Rule, covering
 from hierclf.hierarchy import Hierarchy
 
+# How far apart rounding may take products that are equal, in proportion.
+_ROUNDING = 8 * np.finfo(np.float64).eps
+
 
 class InformationGain(BaseDecision):
     r"""Names the node with the highest expected information, plus a bonus for being right.
@@ -147,7 +150,8 @@ class Candidates(NamedTuple):
             What the choice says if it is right.
         """
         scores = proba * (self.rewards + trade_off)[:, None]
-        chosen = scores.argmax(axis=0)
+        # The first within rounding of the best, which is the deepest: equals are rounded apart.
+        chosen = (scores >= scores.max(axis=0) * (1 - _ROUNDING)).argmax(axis=0)
         nodes, rewards = self.nodes[chosen], self.rewards[chosen]
         if may_reject:
             rejected = scores[chosen, np.arange(len(chosen))] < trade_off
