@@ -9,7 +9,7 @@
 ``_targets``       the node, and the weight, of each sample; the classes
 ``_batches``       samples cut into batches of tensors, and held out
 ``_net``           the skorch net, the only file that imports skorch
-``_optimizer``     which optimiser moves the weights
+``_optimizer``     which optimiser moves the weights, and what "auto" stands for
 ``_warm_start``    whether a fit may go on from the last one
 """
 

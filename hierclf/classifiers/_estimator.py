@@ -32,6 +32,7 @@ from hierclf.classifiers._net import HierarchyNet, LabelledRows, best_epoch, bui
 from hierclf.classifiers._optimizer import (
     LINEAR_LOGIT_ADJUSTMENT,
     OPTIMIZERS,
+    PACE,
     Pace,
     check_optimizer,
     choose_pace,
@@ -349,7 +350,8 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
         loss = None if self.loss is None else as_loss(self.loss)
         if loss is not None:
             loss.check()
-        rate = 1e-3 if isinstance(self.learning_rate_init, str) else self.learning_rate_init
+        rate = self.learning_rate_init
+        rate = PACE.learning_rate if isinstance(rate, str) else rate
         check_optimizer(self.optimizer, float(rate), float(self.weight_decay))
         hierarchy = self.hierarchy
         if isinstance(hierarchy, Iterator):

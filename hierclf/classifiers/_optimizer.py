@@ -1,4 +1,4 @@
-"""Which optimiser moves the weights of a network, and with which options."""
+"""Which optimiser moves the weights, how fast and how long: what "auto" stands for."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Pace(NamedTuple):
     is_limit: bool = True
 
 
-_PACE = Pace(learning_rate=1e-3, max_iter=200)
+PACE = Pace(learning_rate=1e-3, max_iter=200)
 # For LazyNovoGrad, whose steps are all of about one length: their number limits how far the
 # weights can go, as a penalty would. ``benchmarks/first_models.py --study`` compares numbers.
 _LINEAR_RATE, _LINEAR_STEPS, _LINEAR_EPOCHS = 0.1, 200, 3
@@ -110,7 +110,7 @@ def choose_pace(
     Pace
         Numbers.
     """
-    auto = _PACE
+    auto = PACE
     if is_lazy_linear:
         auto = auto._replace(learning_rate=_LINEAR_RATE, is_limit=False)
         if not early_stopping:
