@@ -17,7 +17,7 @@ from hierclf._utils.held_out import BaseHeldOutClassifier
 from hierclf._utils.sklearn_private import StrOptions
 from hierclf.decisions._base import by_depth, covering
 from hierclf.hierarchy import Hierarchy
-from hierclf.hierarchy._adjacency import gather
+from hierclf.hierarchy._arrays import gather
 
 __all__ = ["TemperatureScalingClassifier"]
 

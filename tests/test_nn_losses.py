@@ -14,6 +14,7 @@ from hierclf.hierarchy import Hierarchy
 from hierclf.nn import (
     DAGSoftmax,
     FlatSoftmax,
+    Head,
     HierarchicalSoftmax,
     PathLoss,
     PathSteps,
@@ -37,6 +38,8 @@ def loss_of(softmax, hidden, target, weight=None):
 
 class Steps(torch.nn.Module):
     """A head whose steps are known."""
+
+    path_nll = Head.path_nll
 
     def path_log_proba(self, hidden, target, *, label_smoothing, log_prior):
         return hidden.log()
@@ -180,6 +183,26 @@ def test_gradcheck(head, method):
         return getattr(softmax, method)(hidden, *args)
 
     assert torch.autograd.gradcheck(call, (hidden, *softmax.linear.parameters()), fast_mode=True)
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("targets", ["leaf_indices", "nodes"])
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}, {"log_prior": True}])
+def test_a_head_may_know_the_sum_but_not_another_one(head, targets, options):
+    rng = np.random.default_rng(0)
+    softmax = by_hand.build(head, by_hand.RAGGED, rng)
+    hidden = by_hand.rows(rng, 20, 3).requires_grad_()
+    nodes = by_hand.RAGGED.leaf_indices if targets == "leaf_indices" else len(by_hand.RAGGED)
+    target = torch.from_numpy(rng.choice(nodes, 20))
+    if "log_prior" in options:
+        options = {"log_prior": by_hand.rows(rng, 1, len(by_hand.RAGGED))[0]}
+    inputs = (hidden, *softmax.parameters())
+    expected = -softmax.path_log_proba(hidden, target, **options).sum()
+    found = softmax.path_nll(hidden, target, **options)
+    torch.testing.assert_close(found, expected, rtol=1e-13, atol=0)
+    gradients = (torch.autograd.grad(nll, inputs) for nll in (found, expected))
+    for of_found, of_expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(of_found, of_expected, rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

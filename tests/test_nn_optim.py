@@ -9,6 +9,7 @@ import torch
 from torch.optim import AdamW
 
 from hierclf.nn import LazyAdamW, LazyNovoGrad, LeanAdamW
+from hierclf.nn.optim import lean_step
 
 OPTIONS = {"lr": 0.05, "weight_decay": 0.3, "betas": (0.8, 0.95), "eps": 1e-6}
 fused_or_not = pytest.mark.parametrize("fused", [True, False])
@@ -504,3 +505,27 @@ def test_lean_adamw_goes_on_from_adamw_and_takes_a_closure():
         assert optimizer.step(closure).detach() == before
         optimizer.step()
     assert torch.equal(ours, theirs)
+
+
+def test_a_lean_step_leaves_out_the_record_and_nothing_that_was_hooked_in():
+    weight = torch.nn.Parameter(torch.tensor([1.0, 2.0]))
+    optimizer = LeanAdamW([weight], lr=0.1, weight_decay=0.0, fused=True)
+    weight.grad = torch.tensor([3.0, -4.0])
+    with torch.profiler.profile() as profile:
+        lean_step(optimizer)()
+    assert not [event for event in profile.events() if "Optimizer" in event.name]
+    # The first step of AdamW is lr long, whatever the gradient.
+    torch.testing.assert_close(weight.detach(), torch.tensor([0.9, 2.1]))
+
+    seen = []
+    handle = optimizer.register_step_post_hook(lambda *_: seen.append("hook"))
+    lean_step(optimizer)()
+    handle.remove()
+    assert seen == ["hook"]
+    handle = torch.optim.optimizer.register_optimizer_step_pre_hook(lambda *_: seen.append("all"))
+    lean_step(optimizer)()
+    handle.remove()
+    assert seen == ["hook", "all"]
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1)  # counts the steps, and warns if none
+    lean_step(optimizer)()
+    scheduler.step()

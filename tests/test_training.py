@@ -970,7 +970,7 @@ def armed(request, monkeypatch):
             monkeypatch.setattr(Bomb, "error", error)
         elif error is not None:
             calls = iter(range(100))
-            name = {"module": "last_hidden", "gradient": "path_log_proba"}[request.param]
+            name = {"module": "last_hidden", "gradient": "path_nll"}[request.param]
             from hierclf.nn import HierarchicalSoftmax, HierarchyNetwork
 
             owner = {"module": HierarchyNetwork, "gradient": HierarchicalSoftmax}[request.param]

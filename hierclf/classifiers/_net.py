@@ -30,7 +30,7 @@ from hierclf.classifiers._batches import ENCODER_BLOCK, Batch, Batches, Rows, co
 from hierclf.classifiers._optimizer import choose_optimizer
 from hierclf.nn import HierarchyNetwork, LazyAdamW
 from hierclf.nn.dropout import drawing_from
-from hierclf.nn.optim import shown_dense
+from hierclf.nn.optim import lean_step, shown_dense
 
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 # Values that one block of predictions may hold: small enough for a processor's cache.
@@ -346,13 +346,14 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         self._set_training(True)
         optimizer = self.optimizer_
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        step = lean_step(optimizer)
         losses, sizes = [], []
         for batch in iterator:
             for parameter in parameters:  # what zero_grad does, less its hooks
                 parameter.grad = None
             loss = self._step(batch)["loss"]
             loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            step()
             losses.append(loss.detach())
             sizes.append(_n_rows(batch))
         return float(torch.stack(losses).cpu().double() @ torch.tensor(sizes, dtype=torch.double))

@@ -12,7 +12,7 @@ from hierclf._utils.naming import check_reject_label
 from hierclf._utils.sklearn_private import Interval
 from hierclf.decisions._base import BaseDecision, Rule, by_depth, covering, nodes_of_level
 from hierclf.hierarchy import Hierarchy
-from hierclf.hierarchy._adjacency import gather
+from hierclf.hierarchy._arrays import gather
 
 
 class Argmax(BaseDecision):

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hierclf.hierarchy._adjacency import closure
-from hierclf.hierarchy._arrays import HierarchyArrays
+from hierclf.hierarchy._arrays import HierarchyArrays, closure
 from hierclf.hierarchy._nodes import ROOT, Node, clean_node, repeated, shorten, show
 
 

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hierclf.hierarchy import _relatives
-from hierclf.hierarchy._adjacency import gather
-from hierclf.hierarchy._arrays import HierarchyArrays
+from hierclf.hierarchy._arrays import HierarchyArrays, gather
 
 # All functions take and return positions, with -1 for the root.
 

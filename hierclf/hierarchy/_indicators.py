@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hierclf.hierarchy._adjacency import gather
-from hierclf.hierarchy._arrays import HierarchyArrays
+from hierclf.hierarchy._arrays import HierarchyArrays, gather
 from hierclf.hierarchy._geometry import ancestor_pairs
 from hierclf.hierarchy._nodes import Node, as_labels, as_list, is_hashable, show
 

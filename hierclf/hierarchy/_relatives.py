@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hierclf.hierarchy._adjacency import closure
-from hierclf.hierarchy._arrays import HierarchyArrays
+from hierclf.hierarchy._arrays import HierarchyArrays, closure
 
 # All functions take and return ids; see `HierarchyArrays`.
 

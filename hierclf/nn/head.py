@@ -19,9 +19,9 @@ class Head(nn.Module, ABC):
     hidden state is. Network, losses and predictions ask a head what it can do, and never
     which class it is of.
 
-    **Training** calls :meth:`path_log_proba`, or :meth:`forward` for losses that look at
-    all nodes, with a batch of targets. A target is the position of a node in
-    ``hierarchy.nodes``, one int64 for each sample.
+    **Training** calls :meth:`path_log_proba` or its sum, :meth:`path_nll`, and
+    :meth:`forward` for losses that look at all nodes, with a batch of targets. A target is
+    the position of a node in ``hierarchy.nodes``, one int64 for each sample.
 
     **Prediction** calls :meth:`forward` for all nodes, :meth:`leaf_log_proba` for the
     leaves, :meth:`leaf_scores` where only their order counts, and in a DAG
@@ -126,6 +126,38 @@ class Head(nn.Module, ABC):
         ValueError
             If asked for ``label_smoothing`` that the head has no form of.
         """
+
+    def path_nll(
+        self,
+        hidden: Tensor | CSRRows,
+        target: Tensor,
+        *,
+        label_smoothing: float = 0.0,
+        log_prior: Tensor | None = None,
+    ) -> Tensor:
+        """Sum :meth:`path_log_proba` over steps and samples, and change its sign.
+
+        A head may know a faster way to the sum than by its terms.
+
+        Parameters
+        ----------
+        hidden, target, label_smoothing, log_prior
+            As for :meth:`path_log_proba`.
+
+        Returns
+        -------
+        Tensor
+            A scalar, in nats.
+
+        Raises
+        ------
+        ValueError
+            If asked for ``label_smoothing`` that the head has no form of.
+        """
+        steps = self.path_log_proba(
+            hidden, target, label_smoothing=label_smoothing, log_prior=log_prior
+        )
+        return -steps.sum()
 
     def likeliest_path(self, hidden: Tensor | CSRRows, target: Tensor) -> Tensor:
         """Find the likeliest of the paths to a target in a DAG.

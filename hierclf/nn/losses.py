@@ -120,6 +120,11 @@ class PathLoss(nn.Module):
             If the head has no steps for the weights of the levels, or cannot smooth
             labels.
         """
+        if sample_weight is None and self.level_weights is None:
+            nll = head.path_nll(
+                hidden, target, label_smoothing=self.label_smoothing, log_prior=self.log_prior
+            )
+            return nll / len(target)
         log_proba = self._path_log_proba(head, hidden, target)
         if sample_weight is None:
             return log_proba.sum() / -len(target)
