@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch.optim import AdamW
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from hierclf.nn import LazyAdamW, LazyNovoGrad, LeanAdamW
 from hierclf.nn.optim import lean_step
@@ -522,7 +523,7 @@ def test_a_lean_step_leaves_out_the_record_and_nothing_that_was_hooked_in():
     lean_step(optimizer)()
     handle.remove()
     assert seen == ["hook"]
-    handle = torch.optim.optimizer.register_optimizer_step_pre_hook(lambda *_: seen.append("all"))
+    handle = register_optimizer_step_pre_hook(lambda *_: seen.append("all"))
     lean_step(optimizer)()
     handle.remove()
     assert seen == ["hook", "all"]
