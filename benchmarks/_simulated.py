@@ -5,11 +5,6 @@ It needs numpy alone, so that peers in an environment of their own draw the same
 
 from __future__ import annotations
 
-import csv
-import gzip
-import json
-import os
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -73,12 +68,3 @@ def _around(means: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.nd
         block += means[y[start : start + BLOCK]]
         block /= np.linalg.norm(block, axis=1, keepdims=True)
     return X
-
-
-def read_tree(name: str) -> Hierarchy:
-    """Read one of the trees of public taxonomies."""
-    folder = Path(os.environ["HIERCLF_DATA"]) / "hierarchies"
-    if (folder / f"{name}.json").exists():
-        return Hierarchy.from_dict(json.loads((folder / f"{name}.json").read_text("utf-8")))
-    with gzip.open(folder / f"{name}.edges.csv.gz", "rt", encoding="utf-8", newline="") as lines:
-        return Hierarchy([(row["parent"], row["child"]) for row in csv.DictReader(lines)])
