@@ -36,7 +36,7 @@ class HierarchyNetwork(nn.Module):
     hierarchy : Hierarchy
         The classes.
     encoder : torch.nn.Module, optional
-        Turns each row into a vector, which the hidden layers read. None: rows are
+        Turns each sample into a vector, which the hidden layers read. None: samples are
         vectors already.
     head : type
         Class of the head, a subclass of :class:`Head`, which turns the last hidden state
@@ -106,7 +106,7 @@ class HierarchyNetwork(nn.Module):
         Parameters
         ----------
         x : Tensor of shape (batch, in_features), CSRRows, or what the encoder reads
-            The rows.
+            The samples.
 
         Returns
         -------
@@ -122,7 +122,7 @@ class HierarchyNetwork(nn.Module):
         Parameters
         ----------
         x : Tensor of shape (batch, in_features), CSRRows, or what the encoder reads
-            The rows.
+            The samples.
 
         Returns
         -------
@@ -132,12 +132,12 @@ class HierarchyNetwork(nn.Module):
         return self.head.leaf_log_proba(self.last_hidden(x))
 
     def leaf_scores(self, x: Tensor | CSRRows) -> Tensor:
-        """Rank the leaves of each row: :meth:`leaf_log_proba`, up to a constant per row.
+        """Rank the leaves of each sample: :meth:`leaf_log_proba`, up to a constant per sample.
 
         Parameters
         ----------
         x : Tensor of shape (batch, in_features), CSRRows, or what the encoder reads
-            The rows.
+            The samples.
 
         Returns
         -------
@@ -152,12 +152,12 @@ class HierarchyNetwork(nn.Module):
         Parameters
         ----------
         x : Tensor of shape (batch, in_features), CSRRows, or what the encoder reads
-            The rows.
+            The samples.
 
         Returns
         -------
         Tensor of shape (batch, in_features of the head)
-            The last hidden state; without encoder and hidden layers, the rows.
+            The last hidden state; without encoder and hidden layers, the samples.
         """
         hidden: Tensor = self.hidden(x if self.encoder is None else self.encoder(x))
         return hidden
