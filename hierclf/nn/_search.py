@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from functools import cache
 from importlib import import_module
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -25,18 +26,18 @@ if TYPE_CHECKING:
 
 # Rows that are searched side by side: many, so that the calls cost little for each, and few, so
 # that what is worked out stays in a processor's cache.
-_ROWS = 512
+_ROWS = 2048
 # Weights that are gathered at once.
 _GATHERED = 1 << 17
 # Groups from this size on are read once for all rows that open them, by a matrix product.
 _WIDE = 128
 # Members of a group that wait to be opened, at most. Those left out are remembered as a bound.
 _KEPT = 256
-# After so many groups a row opens two at a time, then four, and so on.
-_PATIENCE = 12
+# After so many groups a row opens two at a time, then four, and so on, up to a number.
+_PATIENCE, _AT_ONCE = 12, 64
 # A row is given up when it has read this share of the nodes, or this number of them. To read a
-# node so takes up to five times as long as in a pass over all.
-_SHARE, _MOST = 1 / 8, 20_000
+# node so takes several times as long as in a pass over all, most of all without loops.
+_SHARE, _SHARE_IN_TORCH, _MOST = 1 / 8, 1 / 16, 20_000
 # A pass over all leaves is faster in trees of fewer nodes, for more leaves than this share of
 # them, and, where the weights must be turned first, for fewer rows.
 SMALL_TREE, _SMALL_TREE_IN_TORCH = 500, 4000
@@ -61,7 +62,7 @@ def _loops_for(weight: Tensor) -> Any:
 
 
 class Found(NamedTuple):
-    """The likeliest leaves of some rows.
+    """The leaves that were found for some rows.
 
     Attributes
     ----------
@@ -88,7 +89,7 @@ class TreeSearch(nn.Module):
     Parameters
     ----------
     hierarchy : Hierarchy
-        A tree of at least two leaves.
+        A tree. It can be searched if it has two leaves.
     """
 
     starts: Tensor
@@ -104,13 +105,12 @@ class TreeSearch(nn.Module):
         ends[arrays.leaf_indices] = -1 - np.arange(len(arrays.leaf_indices))
         alone = arrays.inner_indices[1:][sizes[1:] == 1]
         bounds = np.searchsorted(alone, arrays.depth_offsets).tolist()
-        for start, stop in reversed(list(zip(bounds[:-1], bounds[1:], strict=True))):
+        for start, stop in reversed(list(pairwise(bounds))):
             nodes = alone[start:stop]  # of one level, so that those below are known
             ends[nodes] = ends[starts[ends[nodes]]]
         self.top = 0 if sizes[0] > 1 else int(ends[0])
         self.n_leaves = len(arrays.leaf_indices)
         self.widest = int(sizes.max())
-        self.limit = min(int(_SHARE * len(hierarchy)), _MOST)
         register_derived(self, "starts", starts)
         register_derived(self, "sizes", sizes)
         register_derived(self, "ends", ends)
@@ -118,7 +118,7 @@ class TreeSearch(nn.Module):
     def pays(self, k: int, weight: Tensor) -> bool:
         """Tell whether a search for k leaves takes less time, as a rule, than a look at all."""
         least = SMALL_TREE if _loops_for(weight) else _SMALL_TREE_IN_TORCH
-        return len(self.ends) >= least and k <= max(1, _MANY * self.n_leaves)
+        return len(self.ends) >= least and k <= max(1, _MANY * self.n_leaves) and self.n_leaves > 1
 
     def forward(self, hidden: Tensor, weight: Tensor, bias: Tensor, k: int) -> Found:
         """Find the k likeliest leaves of each row.
@@ -135,26 +135,24 @@ class TreeSearch(nn.Module):
             How many leaves; at most all of them.
         """
         search = self._in_loops if _loops_for(weight) else self._in_torch
-        parts = [search(rows, weight, bias, k) for rows in hidden.split(_ROWS)]
+        parts = [search(rows, weight, bias, k) for rows in torch.split(hidden, _ROWS)]
         return parts[0] if len(parts) == 1 else Found(*map(torch.cat, zip(*parts, strict=True)))
 
-    def descend(self, hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Go from the root to the likeliest child, and on to a leaf.
-
-        Returns
-        -------
-        Tensor of shape (rows,), int64
-            Positions among the leaves.
-        """
-        ends = hidden.new_full((len(hidden),), self.top, dtype=torch.long)
+    def descend(self, hidden: Tensor, weight: Tensor, bias: Tensor) -> Found:
+        """Go from the root to the likeliest child, and on to a leaf: one for each row."""
+        ends = torch.full((len(hidden),), self.top, device=hidden.device)
+        log_proba = hidden.new_zeros(len(hidden))
         rows = torch.arange(len(hidden), device=hidden.device)
         while len(rows):
             groups = ends.index_select(0, rows)
             steps, below = self._open(hidden, weight, bias, rows, groups, kept=1)
             ends[rows] = below[:, 0]
-            # NaN is below none: the row ends, and who computes its probability finds out.
-            rows = rows[(below[:, 0] >= 0) & ~steps[:, 0].isnan()]
-        return -1 - ends
+            log_proba[rows] += steps[:, 0]
+            rows = rows[below[:, 0] >= 0]
+        return Found(-1 - ends.unsqueeze(1), log_proba.unsqueeze(1), torch.ones_like(ends).bool())
+
+    def _limit(self, share: float) -> int:
+        return min(int(share * len(self.ends)), _MOST)
 
     def _top(self, hidden: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """Return the log-probabilities (rows, size) of the top group, and the ends (size,)."""
@@ -171,7 +169,8 @@ class TreeSearch(nn.Module):
             *(hidden.contiguous(), weight, bias, top, ends),
             *(self.starts, self.sizes, self.ends, leaves, log_proba, is_exact),
         )
-        _loops_for(weight).search(*(t.detach().numpy() for t in tensors), self.limit, self.widest)
+        arrays = (t.detach().numpy() for t in tensors)
+        _loops_for(weight).search(*arrays, self._limit(_SHARE), self.widest)
         return Found(leaves, log_proba, is_exact)
 
     def _in_torch(self, hidden: Tensor, weight: Tensor, bias: Tensor, k: int) -> Found:
@@ -184,7 +183,7 @@ class TreeSearch(nn.Module):
         rows = torch.arange(n_rows, device=device)
         values, ends = self._top(hidden, weight, bias)
         waiting = _Waiting(hidden, k).add(values, ends.expand_as(values))
-        n_read, n_steps = values.shape[1], 0
+        n_read, n_steps, limit = values.shape[1], 0, self._limit(_SHARE_IN_TORCH)
         while len(rows):
             last = waiting.log_proba[:, -1]
             best, column = waiting.best()
@@ -199,10 +198,10 @@ class TreeSearch(nn.Module):
                 left = (~over).nonzero().flatten()
                 rows, column = rows.index_select(0, left), column.index_select(0, left)
                 waiting = waiting.of(left)
-            if n_read > self.limit or not len(rows):
+            if n_read > limit or not len(rows):
                 break
             n_steps += 1
-            n_opened = 1 << max(0, n_steps - _PATIENCE)
+            n_opened = min(1 << max(0, n_steps - _PATIENCE), _AT_ONCE)
             if n_opened == 1:
                 base, groups = waiting.take(column.unsqueeze(1))
                 opened = self._open(hidden, weight, bias, rows, groups[:, 0])
@@ -248,7 +247,7 @@ class TreeSearch(nn.Module):
             exponents = (sizes - 1).double().log2().floor().long() + 1  # the next power of two
             parts = [
                 (pairs, int(sizes[pairs].max()))
-                for pairs in ((exponents == e).nonzero().flatten() for e in exponents.unique())
+                for pairs in ((exponents == e).nonzero().flatten() for e in torch.unique(exponents))
             ]
         if kept is not None:
             width = min(width, kept)
@@ -297,7 +296,7 @@ class TreeSearch(nn.Module):
         """Multiply the weights of each group with all rows that open it."""
         steps = hidden.new_full((len(groups), size), -math.inf)
         ends = groups.new_zeros(len(groups), size)
-        for group in groups.unique():
+        for group in torch.unique(groups):
             pairs = (groups == group).nonzero().flatten()
             start, n = int(self.starts[group]), int(self.sizes[group])
             nodes = slice(start, start + n)

@@ -22,7 +22,7 @@ _FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 def _compiled(function: _Function) -> _Function:
     """Compile a function when it is first called, and keep the result on the disk if that goes."""
-    options = {"nogil": True, "fastmath": _FAST}
+    options: dict[str, Any] = {"nogil": True, "fastmath": _FAST}
     try:
         compiled: _Function = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # no folder to write to

@@ -48,7 +48,8 @@ class Head(nn.Module, ABC):
 
     **Prediction** calls :meth:`forward` for all nodes, :meth:`leaf_log_proba` for the
     leaves, :meth:`leaf_scores` where only their order counts, :meth:`topk_leaves` for
-    the likeliest, and in a DAG :meth:`likeliest_path`. Everything is a natural logarithm, and samples are rows.
+    the likeliest, and in a DAG :meth:`likeliest_path`. Everything is a natural logarithm,
+    and samples are rows.
 
     Attributes
     ----------
@@ -154,7 +155,8 @@ class Head(nn.Module, ABC):
             If ``k`` is less than 1 or more than there are leaves.
         """
         n_rows = len(hidden) if isinstance(hidden, Tensor) else len(hidden.offsets) - 1
-        parts, start, step = [], 0, _LEAST_ROWS
+        parts: list[tuple[Tensor, Tensor]] = []
+        start, step = 0, _LEAST_ROWS
         while start < n_rows or not parts:
             some = slice(start, start + step)
             with torch.no_grad():

@@ -22,7 +22,7 @@ from hierclf.nn.head import Head, TopLeaves
 from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 
 if TYPE_CHECKING:
-    from typing_extensions import TypeGuard
+    from typing import TypeGuard
 
     from hierclf.hierarchy import Hierarchy
 
@@ -147,6 +147,26 @@ class HierarchicalSoftmax(Head):
             rest = super().topk_leaves(hidden[left], k)
             found.leaves[left], found.log_proba[left] = rest.positions, rest.log_proba
         return TopLeaves(found.leaves, found.log_proba, len(left))
+
+    def descend(self, hidden: Tensor) -> TopLeaves:
+        """Go from the root to the likeliest child, and on to a leaf.
+
+        No group of siblings off the way is read. For heads that search.
+
+        Parameters
+        ----------
+        hidden : Tensor of shape (batch, in_features)
+            Hidden states.
+
+        Returns
+        -------
+        TopLeaves
+            One leaf for each sample, which need not be the likeliest.
+        """
+        assert self.search is not None
+        with torch.no_grad():
+            found = self.search.descend(hidden, *self._by_node())
+        return TopLeaves(found.leaves, found.log_proba, 0)
 
     def _is_searchable(self, hidden: Tensor | CSRRows) -> TypeGuard[Tensor]:
         # Weights by feature must be turned first, which takes as long as a few rows do.
