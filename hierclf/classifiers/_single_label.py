@@ -449,8 +449,8 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
                 return positions[self._find_leaves(X, 1)[0][:, 0]]
             reads_sparse = sp.issparse(X) and not len(network.hidden)
             if type(decision) is TopDown and is_of_leaves and not reads_sparse:
-                leaves, _ = self._collect(X, _descend, looks_at_all=False)
-                return positions[leaves]
+                reached: NDArray[np.intp] = self._collect(X, _descend, looks_at_all=False)[0]
+                return positions[reached]
         nodes: NDArray[np.intp] = self._collect(X, self._chooser(level))
         return nodes
 
