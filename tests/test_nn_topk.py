@@ -32,10 +32,13 @@ def way(request):
     """Search every tree, however small, for any k, one row included."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr("hierclf.nn.softmax.SMALL_TREE", 0)
-        monkeypatch.setattr("hierclf.nn.softmax.FEW_ROWS", 0)
+        monkeypatch.setattr(search, "_FEW_ROWS", 0)
         monkeypatch.setattr(search, "SMALL_TREE", 0)
         monkeypatch.setattr(search, "_SMALL_TREE_IN_TORCH", 0)
         monkeypatch.setattr(search, "_MANY", 1.0)
+        monkeypatch.setattr(search, "_MANY_IN_TORCH", 1.0)
+        monkeypatch.setattr(search, "_NEVER_MANY", 2)
+        monkeypatch.setattr(search, "_SMALL_BATCH_IN_TORCH", 0)
         monkeypatch.setattr(search, "_SHARE", 10.0)  # and never give a row up for its length
         monkeypatch.setattr(search, "_SHARE_IN_TORCH", 10.0)
         if request.param == "torch":
@@ -217,9 +220,16 @@ def test_bad_k(head, k):
 def test_small_trees_are_not_searched():
     assert not HierarchicalSoftmax(3, by_hand.RAGGED).searches(1)
     large = HierarchicalSoftmax(1, Hierarchy.balanced(range(10_000), 10))
-    assert large.searches(1)
-    assert large.searches(5)
-    assert not large.searches(10_000)
+    assert [large.searches(k) for k in (0, 1, 20, 101, 10_000)] == [False, True, True, False, False]
+
+
+def test_a_few_rows_are_not_searched_in_torch(monkeypatch):
+    large = HierarchicalSoftmax(1, Hierarchy.balanced(range(10_000), 10))
+    by_hand.fill(large, np.random.default_rng(0), scale=100.0)
+    hidden = torch.ones(20, 1)
+    monkeypatch.setattr(search, "_loops", lambda: None)
+    assert large.topk_leaves(hidden[:1], 1).n_dense == 1
+    assert large.topk_leaves(hidden, 1).n_dense == 0
 
 
 @given(tree=trees(max_leaves=20), seed=seeds)

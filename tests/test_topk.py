@@ -37,10 +37,13 @@ def searched(request, monkeypatch):
     """Search the smallest of trees, too."""
     if request.param == "search":
         monkeypatch.setattr("hierclf.nn.softmax.SMALL_TREE", 0)
-        monkeypatch.setattr("hierclf.nn.softmax.FEW_ROWS", 0)
+        monkeypatch.setattr(search, "_FEW_ROWS", 0)
         monkeypatch.setattr(search, "SMALL_TREE", 0)
         monkeypatch.setattr(search, "_SMALL_TREE_IN_TORCH", 0)
         monkeypatch.setattr(search, "_MANY", 1.0)
+        monkeypatch.setattr(search, "_MANY_IN_TORCH", 1.0)
+        monkeypatch.setattr(search, "_NEVER_MANY", 2)
+        monkeypatch.setattr(search, "_SMALL_BATCH_IN_TORCH", 0)
         monkeypatch.setattr(search, "_SHARE", 10.0)
         monkeypatch.setattr(search, "_SHARE_IN_TORCH", 10.0)
     return request.param == "search"

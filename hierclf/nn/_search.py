@@ -38,11 +38,13 @@ _PATIENCE, _AT_ONCE = 12, 64
 # A row is given up when it has read this share of the nodes, or this number of them. To read a
 # node so takes several times as long as in a pass over all, most of all without loops.
 _SHARE, _SHARE_IN_TORCH, _MOST = 1 / 8, 1 / 16, 20_000
-# A pass over all leaves is faster in trees of fewer nodes, for more leaves than this share of
-# them, and, where the weights must be turned first, for fewer rows.
-SMALL_TREE, _SMALL_TREE_IN_TORCH = 500, 4000
-_MANY = 1 / 100
-FEW_ROWS = 16
+# A pass over all leaves is faster in trees of fewer nodes and for more leaves than a share of them
+# (5 are never many); in torch for a few rows of a small tree, counted in rows x nodes; and where
+# the weights must be turned first, for fewer rows.
+SMALL_TREE, _SMALL_TREE_IN_TORCH = 500, 2000
+_MANY, _MANY_IN_TORCH, _NEVER_MANY = 1 / 100, 1 / 500, 5
+_SMALL_BATCH_IN_TORCH = 1 << 17
+_FEW_ROWS = 16
 
 
 @cache
@@ -117,8 +119,16 @@ class TreeSearch(nn.Module):
 
     def pays(self, k: int, weight: Tensor) -> bool:
         """Tell whether a search for k leaves takes less time, as a rule, than a look at all."""
-        least = SMALL_TREE if _loops_for(weight) else _SMALL_TREE_IN_TORCH
-        return len(self.ends) >= least and k <= max(1, _MANY * self.n_leaves) and self.n_leaves > 1
+        has_loops = _loops_for(weight) is not None
+        least = SMALL_TREE if has_loops else _SMALL_TREE_IN_TORCH
+        most = (_MANY if has_loops else _MANY_IN_TORCH) * self.n_leaves
+        return len(self.ends) >= least and 1 <= k <= max(most, _NEVER_MANY) <= self.n_leaves
+
+    def pays_for(self, n_rows: int, weight: Tensor, *, is_turned: bool) -> bool:
+        """Tell whether it does for so many rows, where the weights may have to be turned first."""
+        is_large = n_rows * len(self.ends) >= _SMALL_BATCH_IN_TORCH
+        has_loops = _loops_for(weight) is not None
+        return (has_loops or is_large) and (n_rows >= _FEW_ROWS or not is_turned)
 
     def forward(self, hidden: Tensor, weight: Tensor, bias: Tensor, k: int) -> Found:
         """Find the k likeliest leaves of each row.

@@ -15,15 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hierclf.nn._search import FEW_ROWS, SMALL_TREE, TreeSearch
+from hierclf.nn._search import SMALL_TREE, TreeSearch
 from hierclf.nn.dag import WaysUp
 from hierclf.nn.groups import PathSteps, RaggedGroups, leaves_under, register_derived
 from hierclf.nn.head import Head, TopLeaves
 from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 
 if TYPE_CHECKING:
-    from typing import TypeGuard
-
     from hierclf.hierarchy import Hierarchy
 
 
@@ -137,11 +135,17 @@ class HierarchicalSoftmax(Head):
         return self.search is not None and self.search.pays(k, self.linear.weight)
 
     def topk_leaves(self, hidden: Tensor | CSRRows, k: int) -> TopLeaves:  # noqa: D102, inherited
-        if not self.searches(k) or not self._is_searchable(hidden):
+        search, weight = self.search, self.linear.weight
+        is_turned = isinstance(self.linear, FeatureLinear)
+        if (
+            search is None
+            or not isinstance(hidden, Tensor)
+            or not search.pays(k, weight)
+            or not search.pays_for(len(hidden), weight, is_turned=is_turned)
+        ):
             return super().topk_leaves(hidden, k)
-        assert self.search is not None
         with torch.no_grad():
-            found = self.search(hidden, *self._by_node(), k)
+            found = search(hidden, *self._by_node(), k)
         left = (~found.is_exact).nonzero().flatten()
         if len(left):
             rest = super().topk_leaves(hidden[left], k)
@@ -167,12 +171,6 @@ class HierarchicalSoftmax(Head):
         with torch.no_grad():
             found = self.search.descend(hidden, *self._by_node())
         return TopLeaves(found.leaves, found.log_proba, 0)
-
-    def _is_searchable(self, hidden: Tensor | CSRRows) -> TypeGuard[Tensor]:
-        # Weights by feature must be turned first, which takes as long as a few rows do.
-        return isinstance(hidden, Tensor) and (
-            len(hidden) >= FEW_ROWS or not isinstance(self.linear, FeatureLinear)
-        )
 
     def _by_node(self) -> tuple[Tensor, Tensor]:
         """Return the weights with a row for each node, and the biases."""
