@@ -37,7 +37,7 @@ _KEPT = 256
 _PATIENCE, _AT_ONCE = 12, 64
 # A row is given up when it has read this share of the nodes, or this number of them. To read a
 # node so takes several times as long as in a pass over all, most of all without loops.
-_SHARE, _SHARE_IN_TORCH, _MOST = 1 / 8, 1 / 16, 20_000
+_SHARE, _SHARE_IN_TORCH, _MOST = 1 / 8, 1 / 32, 20_000
 # A pass over all leaves is faster in trees of fewer nodes and for more leaves than a share of them
 # (5 are never many); in torch for a few rows of a small tree, counted in rows x nodes; and where
 # the weights must be turned first, for fewer rows.
