@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hierclf.nn._options import check_option
 from hierclf.nn.dropout import Dropout
-from hierclf.nn.head import Head
+from hierclf.nn.head import Head, TopLeaves
 from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 from hierclf.nn.softmax import HierarchicalSoftmax
 
@@ -145,6 +145,24 @@ class HierarchyNetwork(nn.Module):
             Columns in the order of ``hierarchy.leaves``.
         """
         return self.head.leaf_scores(self.last_hidden(x))
+
+    def topk_leaves(self, x: Tensor | CSRRows, k: int) -> TopLeaves:
+        """Find the k likeliest leaves of each row.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, in_features), CSRRows, or what the encoder reads
+            The rows.
+        k : int
+            How many leaves.
+
+        Returns
+        -------
+        TopLeaves
+            Positions in ``hierarchy.leaves`` and log-probabilities, both (batch, k), and for
+            how many rows all leaves were looked at.
+        """
+        return self.head.topk_leaves(self.last_hidden(x), k)
 
     def last_hidden(self, x: Tensor | CSRRows) -> Tensor:
         """Compute what the head reads.
