@@ -176,3 +176,16 @@ def test_what_promises_no_level(hierarchy):
         MinimumRisk(over="nodes").decide([[0.5, 0.5]], classes, hierarchy, level="leaf")
     with pytest.raises(ValueError, match=r"array of costs.* nodes of level 'leaf'"):
         MinimumRisk(np.eye(2)).decide([[0.5, 0.5]], classes, hierarchy, level="leaf")
+
+
+def test_a_table_that_does_not_fit_is_refused(monkeypatch):
+    """A tree with a named cost has none; a function and a DAG need one."""
+    tree = Hierarchy.from_dict({"a": ["b", "c"], "d": ["e"]})
+    dag = Hierarchy([("r", "a"), ("r", "d"), ("a", "b"), ("d", "b"), ("a", "c"), ("d", "e")])
+    monkeypatch.setattr("hierclf._utils.memory.physical_memory", lambda: 16)
+    proba, classes = [[0.5, 0.25, 0.25]], ["b", "c", "e"]
+    assert MinimumRisk().decide(proba, classes, tree).tolist() == ["b"]
+    for cost, hierarchy, n_bytes in ((lambda a, b: a != b, tree, 8), ("lca_height", dag, 1)):
+        message = f"costs of MinimumRisk is 3 rows x 3 columns x {n_bytes} bytes = .*needs no table"
+        with pytest.raises(MemoryError, match=message):
+            MinimumRisk(cost).decide(proba, classes, hierarchy)

@@ -4,6 +4,7 @@ import math
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -46,6 +47,50 @@ def test_distance_by_definition(h, seed, inner):
     assert score(true, scores, sample_weight=weight) == pytest.approx(total / weight.sum())
     repeated = score(true.repeat(weight), scores.repeat(weight, axis=0).astype(np.float32))
     assert repeated == pytest.approx(total / weight.sum())
+
+
+@given(h=st.one_of(trees(), dags()), seed=seeds)
+def test_distance_of_labels_is_that_of_the_scores_they_come_from(h, seed):
+    rng = np.random.default_rng(seed)
+    labels, true = rng.permutation(h.leaves), rng.choice(h.nodes, size=5)
+    scores = np.array([rng.permutation(len(labels)) for _ in true])  # no two are equal
+    weight = rng.integers(1, 4, size=5)
+    for k in range(1, len(labels) + 1):
+        best = labels[np.argsort(-scores, axis=1)[:, :k]]
+        options = {"hierarchy": h, "sample_weight": weight}
+        expected = hierarchical_distance_at_k(true, scores, k=k, labels=labels, **options)
+        for form in (best, best.tolist(), pd.DataFrame(best), best.astype(object)):
+            assert hierarchical_distance_at_k(true, form, **options) == pytest.approx(expected)
+
+
+def test_distance_of_labels_by_hand():
+    score = partial(hierarchical_distance_at_k, hierarchy=ANIMALS)
+    # cat is itself, dog is a sibling, and oak meets both in the root, two edges above.
+    assert score(["cat", "oak"], [["cat", "dog"], ["dog", "oak"]]) == (0.5 + 1.0) / 2
+    numbers = Hierarchy.from_dict({"x": [1, 2], "y": [3]})
+    of_numbers = partial(hierarchical_distance_at_k, hierarchy=numbers)
+    assert of_numbers(np.array([1], dtype=object), np.array([[2, 3]])) == 1.5
+    pairs = Hierarchy.from_paths([["a", "x"], ["b", "x"]])  # ("a", "x") and ("b", "x")
+    labels = np.empty((1, 2), dtype=object)
+    labels[0] = [("b", "x"), ("a", "x")]
+    for form in (labels, labels.tolist()):
+        assert hierarchical_distance_at_k([["a", "x"]], form, hierarchy=pairs) == 1.0
+
+
+def test_bad_rows_of_labels():
+    score = partial(hierarchical_distance_at_k, ["cat", "dog"], hierarchy=ANIMALS)
+    for rows, message in (
+        (PROBA, r"y_score: labels that are not .*: 0.25; without k they are labels"),
+        ([["cat", "dog"], ["cat"]], "y_score: row 1 has 1 labels, and row 0 has 2"),
+        ([[], []], "row 0 has 0 labels"),
+        (["cat", "dog"], "y_score: expected a row of labels for each sample, got 'cat'"),
+        (np.array(["cat", "dog"]), r"y_score: expected a row of labels .* got \(2,\)"),
+        ([["cat"]], "y_true has 2 rows, y_score has 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            score(rows)
+    with pytest.raises(ValueError, match="labels name columns of scores: give k"):
+        score([["cat"], ["dog"]], labels=["cat", "dog"])
 
 
 def test_distance_in_blocks(monkeypatch):
@@ -208,7 +253,7 @@ def test_bad_input(name):
             score(y_true, values, **options)
 
 
-@pytest.mark.parametrize("k", [0, -1, 1.5, "2", None])
+@pytest.mark.parametrize("k", [0, -1, 1.5, "2"])
 def test_bad_k(k):
     with pytest.raises(ValueError, match="'k' parameter of hierarchical_distance_at_k"):
         hierarchical_distance_at_k(["cat"] * 2, PROBA, hierarchy=ANIMALS, k=k)

@@ -151,23 +151,28 @@ class Batches:
             return 0.0
         return min(self.batch_size, len(self.rows)) * self.rows.work(weights)
 
-    def collect(self, function: Callable[[Any], Tensor], weights: Weights) -> NDArray[Any]:
+    def collect(self, function: Callable[[Any], Any], weights: Weights) -> Any:
         """Apply a function to the rows of each batch, and join what it returns.
 
         Parameters
         ----------
         function : callable
-            Takes rows as tensors, and returns one output row for each.
+            Takes rows as tensors, and returns one output row for each; or a tuple of tensors
+            that do.
         weights : Weights
             Those that it multiplies with; they decide on the number of threads.
 
         Returns
         -------
-        ndarray of shape (n_rows, ...)
+        ndarray of shape (n_rows, ...), or a tuple of them
             The outputs, in the order of the data set.
         """
         with limited_threads(self.work(weights)), torch.inference_mode():
-            return self.in_order([function(x).cpu().numpy() for x, _ in self])
+            outputs = [function(x) for x, _ in self]
+            if not isinstance(outputs[0], tuple):
+                return self.in_order([output.cpu().numpy() for output in outputs])
+            columns = zip(*outputs, strict=True)
+            return tuple(self.in_order([part.cpu().numpy() for part in c]) for c in columns)
 
     def in_order(self, outputs: list[NDArray[Any]]) -> NDArray[Any]:
         """Join the outputs of all batches, in the order of the data set."""

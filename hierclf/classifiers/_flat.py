@@ -132,7 +132,8 @@ class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
         Determines the initial weights, the order of the samples, dropout and the samples
         held out. The same integer gives the same result on the same machine.
     verbose : int, default=0
-        If not 0, print losses and seconds after each epoch.
+        If not 0, print losses and seconds after each epoch, and how many samples of
+        ``predict_topk`` took the pass over all classes.
 
     Attributes
     ----------

@@ -35,6 +35,9 @@ from hierclf.nn.optim import lean_step, shown_dense
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 # Values that one block of predictions may hold: small enough for a processor's cache.
 _PREDICTION_BLOCK = 1 << 18
+# Rows of a block whose likeliest leaves are searched: many, so that what is done once for a
+# block costs little, and few, so that their hidden states are small.
+_SEARCH_BLOCK = 1 << 13
 # What the callback is called that ends training.
 _WATCH = "watch_loss"
 
@@ -382,7 +385,13 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         positions: NDArray[np.intp] = self.module__hierarchy.leaf_indices[leaves]
         return positions
 
-    def collect(self, X: Any, function: Callable[[HierarchyNetwork, Any], Tensor]) -> NDArray[Any]:
+    def collect(
+        self,
+        X: Any,
+        function: Callable[[HierarchyNetwork, Any], Any],
+        *,
+        looks_at_all: bool = True,
+    ) -> Any:
         """Apply a function of the network and some rows to all rows, block by block.
 
         Parameters
@@ -390,11 +399,14 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         X : ndarray or CSR matrix of shape (n_rows, ...)
             The features, in the network's dtype, or token ids.
         function : callable
-            Takes the network and a block of rows as tensors; one output row for each.
+            Takes the network and a block of rows as tensors; one output row for each. Or
+            several tensors of output rows, as a tuple.
+        looks_at_all : bool, default=True
+            Whether it holds values for all nodes, so that blocks must be small.
 
         Returns
         -------
-        ndarray of shape (n_rows, ...)
+        ndarray of shape (n_rows, ...), or a tuple of them
             The outputs of all blocks.
 
         Raises
@@ -404,14 +416,23 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         """
         if self.module_.training:  # to walk through all modules takes as long as to predict a row
             self._set_training(False)
-        batches = Batches(self.get_dataset(X), self.block_size_, self.device)
+        rows = self.get_dataset(X)
+        batches = Batches(rows, self.block_size_, self.device)
 
-        def checked(x: Any) -> Tensor:
+        def checked(x: Any) -> Any:
             output = function(self.module_, x)
-            return check_log_proba(output) if output.is_floating_point() else output
+            for part in output if isinstance(output, tuple) else (output,):
+                if part.is_floating_point():
+                    check_log_proba(part)
+            return output
 
+        if looks_at_all:
+            first, weights = batches, self.weights_
+        else:  # and few of the head's weights are read
+            first = Batches(rows, self._block_size(looks_at_all=False), self.device)
+            weights = count_weights(self.module_.encoder, self.module_.hidden)
         try:
-            return batches.collect(checked, self.weights_)
+            return first.collect(checked, weights)
         except NotFiniteError:
             is_nan = batches.collect(lambda x: self.module_(x).isnan().any(dim=1), self.weights_)
             row = int(is_nan.argmax())
@@ -424,9 +445,11 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
             f"the network's output for row {row} of X overflows {self.dtype}; {cause}"
         ) from None
 
-    def _block_size(self) -> int:
+    def _block_size(self, *, looks_at_all: bool = True) -> int:
         if self.module_.encoder is not None:
             return ENCODER_BLOCK
+        if not looks_at_all:
+            return _SEARCH_BLOCK
         widths = [int(parameter.shape[-1]) for parameter in self.module_.parameters()]
         widest = max(*widths, len(self.module__hierarchy))
         return max(_PREDICTION_BLOCK // widest, 16)

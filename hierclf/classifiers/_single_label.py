@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 from warnings import warn
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
@@ -15,6 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from hierclf._utils.labels import accuracy, locate, read_labels
+from hierclf._utils.memory import check_fits
 from hierclf._utils.naming import name_nodes, name_paths
 from hierclf._utils.sklearn_private import StrOptions, fit_context
 from hierclf.classifiers._checks import unchanged_on_failure
@@ -28,7 +31,7 @@ from hierclf.classifiers._features import InputReader
 from hierclf.classifiers._net import argmax, check_log_proba
 from hierclf.classifiers._targets import combine_weights, drop_zero_weights, read_targets
 from hierclf.classifiers._warm_start import check_same_classes
-from hierclf.decisions import Argmax, as_decision
+from hierclf.decisions import Argmax, TopDown, as_decision
 from hierclf.hierarchy import Hierarchy
 from hierclf.nn.network import HierarchyNetwork
 
@@ -172,7 +175,17 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
             },
         )
 
-    def predict(self, X: Any, level: int | str | None = None) -> NDArray[Any]:
+    @overload
+    def predict(
+        self, X: Any, level: int | str | None = ..., *, top_k: None = ...
+    ) -> NDArray[Any]: ...
+
+    @overload
+    def predict(
+        self, X: Any, level: None = ..., *, top_k: int
+    ) -> tuple[NDArray[Any], NDArray[Any]]: ...
+
+    def predict(self, X: Any, level: int | str | None = None, *, top_k: int | None = None) -> Any:
         """Predict the class that ``decision`` chooses, the likeliest by default.
 
         Parameters
@@ -184,6 +197,9 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
             "leaf" the leaves, -2 or "parent" the level above them, and the name of a
             column stands for its level where y was a data frame. "path" gives what
             :meth:`predict_path` does. None leaves it to ``decision``.
+        top_k : int, optional
+            Return what ``predict_topk(X, top_k)`` does. A pipeline passes it on, where it has
+            no method of that name: ``pipeline.predict(X, top_k=5)``.
 
         Returns
         -------
@@ -194,21 +210,74 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
             hierarchy, lists of different lengths make them as long as the longest of this
             fit, which differs from fold to fold: for ``cross_val_predict`` give
             ``hierarchy=Hierarchy.from_paths(y)``. The likeliest node of a level need not be
-            the ancestor of the likeliest leaf, which :meth:`predict_path` gives.
+            the ancestor of the likeliest leaf, which :meth:`predict_path` gives. With
+            ``top_k``, a pair of arrays of shape (n_samples, top_k).
 
         Raises
         ------
         ValueError
-            If there is no such level, or the decision cannot promise a node of it.
+            If there is no such level, the decision cannot promise a node of it, or both
+            ``level`` and ``top_k`` are given.
         """
         check_is_fitted(self)
+        if top_k is not None:
+            if level is not None:
+                raise ValueError(
+                    f"top_k={top_k!r} asks for the likeliest of all classes, and level={level!r} "
+                    "for nodes of a level: give one of them"
+                )
+            return self.predict_topk(X, top_k)
         if _is(level, "path") or (level is None and self._longest_path is not None):
             return self.predict_path(X)
-        nodes = self._collect(X, self._chooser(self._number_of(level)))
+        nodes = self._choose(X, self._number_of(level))
         reject_label = as_decision(self.decision).reject_label
         return name_nodes(
             nodes, self.classes_, self._class_positions, self.hierarchy_, reject_label
         )
+
+    def predict_topk(self, X: Any, k: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Find the k likeliest classes, and their probabilities.
+
+        In a large tree most classes are not looked at: a node is never likelier than the node
+        above it, so a search from the root knows when it has found the likeliest. The result is
+        exact all the same. Where the model is in doubt between very many classes a sample takes
+        the pass over all of them; with ``verbose`` a line says how many did. So do all samples
+        where the hierarchy is small or no tree, in :class:`FlatSoftmaxClassifier`, and where
+        the last layer reads a sparse X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The features; with an encoder, what it reads.
+        k : int
+            How many classes; at most all of ``classes_``.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples, k)
+            Of ``classes_``, the likeliest first. Where y was paths they are leaves, as
+            ``classes_`` are. Of equally likely classes any may come first.
+        proba : ndarray of shape (n_samples, k)
+            Their probabilities, those of :meth:`predict_proba`.
+
+        Raises
+        ------
+        TypeError
+            If ``k`` is no integer.
+        ValueError
+            If ``k`` is less than 1 or more than there are classes.
+        """
+        check_is_fitted(self)
+        if not isinstance(k, Integral) or isinstance(k, bool):
+            raise TypeError(f"k must be an integer, got {k!r}")
+        n_classes = len(self.classes_)
+        if not 1 <= k <= n_classes:
+            raise ValueError(f"k={k}, and there are {n_classes} classes to choose from")
+        leaves, log_proba = self._find_leaves(X, int(k))
+        columns = self._class_columns
+        if columns is not None:
+            leaves = np.argsort(columns)[leaves]
+        return self.classes_[leaves], np.exp(log_proba)
 
     def predict_log_proba(self, X: Any, level: int | str | None = None) -> NDArray[Any]:
         """Compute the log-probability of every class, or of every node of a level.
@@ -224,9 +293,19 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         -------
         ndarray of shape (n_samples, n_nodes_of_the_level)
             Natural logarithms; the names of the columns are ``level_classes(level)``.
+
+        Raises
+        ------
+        ValueError
+            If there is no such level.
+        MemoryError
+            As for :meth:`predict_proba`.
         """
         check_is_fitted(self)
-        return self._collect(X, self._level(level))
+        columns: NDArray[Any] = self._collect(
+            X, self._level(level), n_columns=self._n_columns(level)
+        )
+        return columns
 
     def predict_proba(self, X: Any, level: int | str | None = None) -> NDArray[Any]:
         """Compute the probability of every class, or of every node of a level.
@@ -245,10 +324,21 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         ndarray of shape (n_samples, n_nodes_of_the_level)
             The names of the columns are ``level_classes(level)``. The nodes of a level
             sum to 1, and a node's probability is the sum of its children's.
+
+        Raises
+        ------
+        ValueError
+            If there is no such level.
+        MemoryError
+            If the result takes more than half of the memory of the machine: see
+            :meth:`predict_topk`, or predict blocks of samples.
         """
         check_is_fitted(self)
         log_proba = self._level(level)
-        return self._collect(X, lambda network, x: log_proba(network, x).exp())
+        columns: NDArray[Any] = self._collect(
+            X, lambda network, x: log_proba(network, x).exp(), n_columns=self._n_columns(level)
+        )
+        return columns
 
     def level_classes(self, level: int | str | None = None) -> NDArray[Any]:
         """Return the names of the columns of ``predict_proba(X, level)``, in their order.
@@ -309,10 +399,11 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
             ``reject_label`` is the only label of the row.
         """
         check_is_fitted(self)
-        hierarchy, choose = self.hierarchy_, self._chooser(None)
+        hierarchy = self.hierarchy_
         if hierarchy.is_tree:
-            paths = hierarchy.path_indices(self._collect(X, choose))
+            paths = hierarchy.path_indices(self._choose(X, None))
         else:
+            choose = self._chooser(None)
 
             def climb(network: HierarchyNetwork, x: Any) -> torch.Tensor:
                 head: Any = network.head
@@ -346,6 +437,41 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         """
         predicted = self.predict(X)
         return accuracy(y, predicted, sample_weight, self.hierarchy_, type(self).__name__)
+
+    def _choose(self, X: Any, level: int | str | None) -> NDArray[np.intp]:
+        """Choose nodes, as positions in ``hierarchy_.nodes``; where that goes, without all."""
+        decision, hierarchy = as_decision(self.decision), self.hierarchy_
+        decision.check()
+        network, positions = self.net_.module_, hierarchy.leaf_indices
+        if network.head.searches(1):
+            is_of_leaves = level is None or _are_leaves(hierarchy.level_indices(level), hierarchy)
+            if isinstance(decision, Argmax) and is_of_leaves:
+                return positions[self._find_leaves(X, 1)[0][:, 0]]
+            reads_sparse = sp.issparse(X) and not len(network.hidden)
+            if type(decision) is TopDown and is_of_leaves and not reads_sparse:
+                reached: NDArray[np.intp] = self._collect(X, _descend, looks_at_all=False)[0]
+                return positions[reached]
+        nodes: NDArray[np.intp] = self._collect(X, self._chooser(level))
+        return nodes
+
+    def _find_leaves(self, X: Any, k: int) -> tuple[NDArray[np.intp], NDArray[Any]]:
+        """Return positions in ``hierarchy_.leaves`` and log-probabilities, both (n_samples, k)."""
+        n_dense = 0
+
+        def find(network: HierarchyNetwork, x: Any) -> tuple[torch.Tensor, torch.Tensor]:
+            nonlocal n_dense
+            found = network.topk_leaves(x, k)
+            n_dense += found.n_dense
+            return found.positions, found.log_proba
+
+        looks_at_all = not self.net_.module_.head.searches(k)
+        leaves, log_proba = self._collect(X, find, looks_at_all=looks_at_all)
+        if self.verbose:
+            print(
+                f"{n_dense:,} of {len(leaves):,} samples took the pass over all "
+                f"{len(self.classes_):,} classes"
+            )
+        return leaves, log_proba
 
     def _chooser(self, level: int | str | None) -> _Function:
         """Return what chooses nodes, as positions in ``hierarchy_.nodes``."""
@@ -394,10 +520,32 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
             words = f'"leaf", "parent" or a column of y {self._level_names}'
         raise ValueError(f"level must be an integer, {words}, got {level!r}")
 
-    def _collect(self, X: Any, function: _Function) -> NDArray[Any]:
+    def _n_columns(self, level: int | str | None) -> int:
+        """Count the columns of a level."""
+        if _is(level, "all"):
+            return len(self.hierarchy_)
+        number = self._number_of(level)
+        return len(self.hierarchy_.level_indices("leaf" if number is None else number))
+
+    def _collect(
+        self,
+        X: Any,
+        function: Callable[[HierarchyNetwork, Any], Any],
+        *,
+        n_columns: int = 0,
+        looks_at_all: bool = True,
+    ) -> Any:
         net = self.net_
-        X = self._reader.rows(self._reader.check(self, X), net.dtype, net.device)
-        return net.collect(X, function)
+        X = self._reader.check(self, X)
+        check_fits(
+            X.shape[0],
+            n_columns,
+            net.dtype.itemsize,
+            what="the result",
+            cure="ask for the likeliest with predict_topk(X, k), or predict blocks of rows",
+        )
+        X = self._reader.rows(X, net.dtype, net.device)
+        return net.collect(X, function, looks_at_all=looks_at_all)
 
 
 def _class_columns(positions: NDArray[np.intp], hierarchy: Hierarchy) -> NDArray[np.intp] | None:
@@ -409,6 +557,12 @@ def _class_columns(positions: NDArray[np.intp], hierarchy: Hierarchy) -> NDArray
 def _are_leaves(columns: NDArray[np.intp], hierarchy: Hierarchy) -> bool:
     leaves = hierarchy.leaf_indices
     return columns is leaves or np.array_equal(columns, leaves)
+
+
+def _descend(network: HierarchyNetwork, x: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    head: Any = network.head
+    found = head.descend(network.last_hidden(x))
+    return found.positions[:, 0], found.log_proba[:, 0]
 
 
 def select(values: torch.Tensor, columns: NDArray[np.intp]) -> torch.Tensor:

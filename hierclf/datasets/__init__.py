@@ -6,11 +6,13 @@
 ``_trec``                fetch_trec: questions
 ``_newsgroups``          fetch_20newsgroups: posts, through scikit-learn
 ``_reuters``             fetch_reuters: news
+``_arff``                load_arff_hierarchy: files of CLUS
 ``_download``            how a file gets into the data home: whole and checked, or not at all
 ``_letters``             texts as words of the letters a to z
 ``_bunches``             what the functions return, for type checkers
 """
 
+from hierclf.datasets._arff import load_arff_hierarchy
 from hierclf.datasets._digits import load_digits_hierarchy
 from hierclf.datasets._docstrings import load_docstrings
 from hierclf.datasets._newsgroups import fetch_20newsgroups
@@ -21,6 +23,7 @@ __all__ = [
     "fetch_20newsgroups",
     "fetch_reuters",
     "fetch_trec",
+    "load_arff_hierarchy",
     "load_digits_hierarchy",
     "load_docstrings",
 ]

@@ -29,8 +29,17 @@ if TYPE_CHECKING:
         hierarchy: Hierarchy
         DESCR: str
 
+    class ArffBunch(Bunch):  # type: ignore[misc]
+        """Features, and the labels of each sample."""
+
+        data: NDArray[np.float64]
+        target: list[list[str]]
+        hierarchy: Hierarchy
+        feature_names: list[str]
+
 else:
-    TextBunch = DigitsBunch = Bunch
+    TextBunch = DigitsBunch = ArffBunch = Bunch
 
 TextArrays = tuple[NDArray[np.object_], NDArray[np.str_]]
 DigitsArrays = tuple[NDArray[np.float64], NDArray[np.str_]]
+ArffArrays = tuple[NDArray[np.float64], list[list[str]]]

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hierclf._utils.memory import check_fits
 from hierclf._utils.sklearn_private import StrOptions
 from hierclf.decisions._base import BaseDecision, Rule, by_depth, covering, nodes_of_level
 from hierclf.hierarchy import Hierarchy
@@ -200,7 +201,9 @@ def _graph_costs(
     order = np.lexsort((-np.arange(n), depths))
     rank = np.argsort(order)
 
-    table = np.empty((len(chosen), len(classes)), np.min_scalar_type(2 * hierarchy.depth))
+    dtype = np.min_scalar_type(2 * hierarchy.depth)
+    _check_fits(chosen, classes, dtype.itemsize)
+    table = np.empty((len(chosen), len(classes)), dtype)
     far = 2 * n
     step = max(1, _CHUNK // n)
     for start in range(0, len(chosen), step):
@@ -231,6 +234,7 @@ def _called_costs(
     hierarchy: Hierarchy,
 ) -> Table:
     """Tabulate what a function returns."""
+    _check_fits(chosen, classes, itemsize=8)
     names = hierarchy.nodes
     truths = [names[i] for i in classes.tolist()]
     table = np.empty((len(chosen), len(classes)))
@@ -245,6 +249,13 @@ def _called_costs(
                 ) from None
     _refuse_bad_costs(table, chosen, classes, hierarchy)
     return table
+
+
+def _check_fits(chosen: NDArray[np.intp], classes: NDArray[np.intp], itemsize: int) -> None:
+    """Refuse to tabulate costs for which there is no memory."""
+    cure = 'a tree with cost="tree_distance" or "lca_height" needs no table'
+    what = "the table of the costs of MinimumRisk"
+    check_fits(len(chosen), len(classes), itemsize, what=what, cure=cure)
 
 
 def _given_costs(

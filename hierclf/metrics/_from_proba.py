@@ -14,7 +14,13 @@ from hierclf._utils.sklearn_private import Interval, StrOptions, validate_parame
 from hierclf.hierarchy import as_hierarchy
 from hierclf.metrics._distances import lca_heights
 from hierclf.metrics._levels import ancestors_on_level, no_truth
-from hierclf.metrics._read import check_lengths, read_positions, read_scores, read_weight
+from hierclf.metrics._read import (
+    check_lengths,
+    read_label_rows,
+    read_positions,
+    read_scores,
+    read_weight,
+)
 
 # How far the probabilities of a row may be from a sum of 1: float16 keeps about 3 digits.
 _TOLERANCE = 1e-2
@@ -25,29 +31,34 @@ def hierarchical_distance_at_k(
     y_score: ArrayLike,
     *,
     hierarchy: Any,
-    k: int,
+    k: int | None = None,
     labels: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Compute the mean LCA height between the true node and the k best-scored classes.
+    """Compute the mean LCA height between the true node and the k likeliest classes.
 
     The hierarchical distance of [1]_. It shows whether the classes that come after the best one
     are near the true node, too. With ``k=1`` it is :func:`lca_height` of the best-scored class.
+
+    It takes scores of all classes, or, where there are too many for that, the classes themselves,
+    as ``predict_topk`` returns them.
 
     Parameters
     ----------
     y_true : array-like of shape (n_samples,) or (n_samples, n_levels)
         Labels or paths; see :mod:`hierclf.metrics`.
-    y_score : array-like of shape (n_samples, n_classes)
+    y_score : array-like of shape (n_samples, n_classes) or (n_samples, k)
         Probabilities, log-probabilities or other scores, higher for likelier classes. Of equal
-        scores the first columns are taken.
+        scores the first columns are taken. Without `k`, the labels of the k likeliest classes of
+        each sample, as ``predict_topk(X, k)`` returns them first.
     hierarchy : Hierarchy, dict, edges or graph
         The hierarchy.
-    k : int
-        How many classes; at most the number of columns.
+    k : int, optional
+        How many classes of those that have scores; at most the number of columns. None: `y_score`
+        holds labels, and all of them count.
     labels : array-like of shape (n_classes,), optional
-        What the columns stand for: ``classes_`` of the classifier. None is the leaves of the
-        hierarchy, sorted (if they cannot be, in node order).
+        What the columns of scores stand for: ``classes_`` of the classifier. None is the leaves of
+        the hierarchy, sorted (if they cannot be, in node order).
     sample_weight : array-like of shape (n_samples,), optional
         Weights of the samples.
 
@@ -59,7 +70,8 @@ def hierarchical_distance_at_k(
     Raises
     ------
     ValueError
-        If labels are not in the hierarchy, shapes do not fit, scores are NaN, or `k` is wrong.
+        If labels are not in the hierarchy, shapes do not fit, scores are NaN, `k` is wrong, or
+        `labels` are given without it.
 
     References
     ----------
@@ -77,22 +89,34 @@ def hierarchical_distance_at_k(
     0.5
     >>> hierarchical_distance_at_k(["cat"], y_score, hierarchy=tree, k=3)
     1.0
+
+    The same from labels, such as those of ``labels, proba = clf.predict_topk(X, 2)``:
+
+    >>> hierarchical_distance_at_k(["cat"], [["cat", "dog"]], hierarchy=tree)
+    0.5
     """
     validate_parameter_constraints(
-        {"k": [Interval(Integral, 1, None, closed="left")]},
+        {"k": [Interval(Integral, 1, None, closed="left"), None]},
         {"k": k},
         caller_name="hierarchical_distance_at_k",
     )
     hierarchy = as_hierarchy(hierarchy)
     true = read_positions(y_true, "y_true", hierarchy)
-    scores, columns = read_scores(y_score, "y_score", labels, hierarchy, check_scores)
-    check_lengths(len(true), "y_score", len(scores))
-    if k > len(columns):
-        raise ValueError(f"k={k}, and there are {len(columns)} classes to choose from")
+    if k is None:
+        if labels is not None:
+            raise ValueError("labels name columns of scores: give k, how many of the best count")
+        best = read_label_rows(y_score, "y_score", hierarchy)
+        check_lengths(len(true), "y_score", len(best))
+    else:
+        scores, columns = read_scores(y_score, "y_score", labels, hierarchy, check_scores)
+        check_lengths(len(true), "y_score", len(scores))
+        if k > len(columns):
+            raise ValueError(f"k={k}, and there are {len(columns)} classes to choose from")
+        best = columns[by_blocks(lambda some: _best_columns(some, k), scores)]
     weight = read_weight(sample_weight, len(true))
-    best = by_blocks(lambda some: _best_columns(some, k), scores)
-    heights = lca_heights(hierarchy, np.repeat(true, k), columns[best].ravel())
-    return float(np.average(heights.reshape(-1, k).mean(axis=1), weights=weight))
+    width = best.shape[1]
+    heights = lca_heights(hierarchy, np.repeat(true, width), best.ravel())
+    return float(np.average(heights.reshape(-1, width).mean(axis=1), weights=weight))
 
 
 def _best_columns(scores: NDArray[Any], k: int) -> NDArray[np.intp]:

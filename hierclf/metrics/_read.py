@@ -123,6 +123,35 @@ def _find(kind: Kind, rows: Any, hierarchy: Hierarchy) -> NDArray[np.intp]:
     return hierarchy.node_indices(rows if kind == "labels" else hierarchy.leaves_from_paths(rows))
 
 
+def read_label_rows(y: Any, name: str, hierarchy: Hierarchy) -> NDArray[np.intp]:
+    """Return the positions of as many labels for each row, of shape (n, k)."""
+    with blame(name):
+        array = y.to_numpy() if hasattr(y, "to_numpy") else y
+        if isinstance(array, np.ndarray):
+            if array.ndim != 2 or not array.shape[1]:
+                raise ValueError(f"expected a row of labels for each sample, got {array.shape}")
+            width: int = array.shape[1]
+            labels: Any = array.ravel()
+        else:
+            rows = as_list(array)
+            for row in rows:
+                if not isinstance(row, (list, tuple, np.ndarray)):
+                    raise ValueError(f"expected a row of labels for each sample, got {row!r}")
+            width = len(rows[0]) if rows else 1
+            uneven = [i for i, row in enumerate(rows) if len(row) != width or not width]
+            if uneven:
+                raise ValueError(
+                    f"row {uneven[0]} has {len(rows[uneven[0]])} labels, and row 0 has {width}: "
+                    "give as many, and at least one, for each"
+                )
+            labels = [label for row in rows for label in row]
+        try:
+            return hierarchy.node_indices(labels).reshape(-1, width)
+        except ValueError as error:
+            cure = "; without k they are labels, as predict_topk returns them: for scores give k"
+            raise ValueError(f"{error}{cure}") from None
+
+
 def read_sets(y: Any, name: str, hierarchy: Hierarchy, *, close: bool = True) -> sp.csr_array:
     """Return the nodes of each row as a sparse indicator matrix of 1.0, in the order of nodes.
 

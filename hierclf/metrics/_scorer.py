@@ -67,6 +67,8 @@ def make_hierarchical_scorer(
 optional
         What to score. None is what the metric needs: probabilities for
         :func:`hierarchical_distance_at_k` and :func:`level_calibration_error`, else predictions.
+        For the first it is the `k` labels of ``predict_topk`` where the estimator has that, so
+        that there may be very many classes.
         If it is not "predict" and the metric takes `labels`, these are the estimator's
         ``classes_``.
     greater_is_better : bool, optional
@@ -120,6 +122,7 @@ optional
         },
         caller_name="make_hierarchical_scorer",
     )
+    takes_topk = response_method is None and function is hierarchical_distance_at_k
     if response_method is None:
         response_method = "predict_proba" if function in _OF_PROBABILITIES else "predict"
     if greater_is_better is None:
@@ -130,6 +133,8 @@ optional
         response_method,
         greater_is_better,
         needs_truth=function not in _WITHOUT_TRUTH,
+        # Where k is an argument, and not a part of a partial function, it can be left out.
+        takes_topk=takes_topk and "k" in kwargs and "labels" not in kwargs,
         kwargs=kwargs,
     )
 
@@ -145,6 +150,7 @@ class _HierarchicalScorer:
         greater_is_better: bool,
         *,
         needs_truth: bool,
+        takes_topk: bool,
         kwargs: dict[str, Any],
     ) -> None:
         self.metric = metric
@@ -152,11 +158,16 @@ class _HierarchicalScorer:
         self.response_method = response_method
         self.greater_is_better = greater_is_better
         self.needs_truth = needs_truth
+        self.takes_topk = takes_topk
         self.kwargs = kwargs
+        function = metric.func if isinstance(metric, partial) else metric
         # A misspelt or missing argument is an error now, not after hours of fitting.
         rows = (None, None) if needs_truth else (None,)
         try:
-            signature(metric).bind(*rows, hierarchy=None, **kwargs)
+            arguments = signature(metric).bind(*rows, hierarchy=None, **kwargs)
+            arguments.apply_defaults()
+            if function is hierarchical_distance_at_k and arguments.arguments["k"] is None:
+                raise TypeError("missing a required argument: 'k'")
         except TypeError as error:
             raise TypeError(f"{_name(metric)} cannot be called as asked: {error}") from None
 
@@ -169,9 +180,12 @@ class _HierarchicalScorer:
             if not self._accept_sample_weight():
                 raise ValueError(f"{_name(self.metric)} takes no sample_weight")
             kwargs["sample_weight"] = sample_weight
-        if self.response_method != "predict" and self._takes("labels"):
-            kwargs.setdefault("labels", classes_in(hierarchy, estimator))
-        response = getattr(estimator, self.response_method)(X)
+        if self.takes_topk and hasattr(estimator, "predict_topk"):
+            response, _ = estimator.predict_topk(X, kwargs.pop("k"))
+        else:
+            if self.response_method != "predict" and self._takes("labels"):
+                kwargs.setdefault("labels", classes_in(hierarchy, estimator))
+            response = getattr(estimator, self.response_method)(X)
         rows = (y, response) if self.needs_truth else (response,)
         score = self.metric(*rows, hierarchy=hierarchy, **kwargs)
         return score if self.greater_is_better else -score

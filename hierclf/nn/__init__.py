@@ -1,6 +1,8 @@
 """The torch floor: tensors in, tensors out; usable without scikit-learn.
 
 ``head``         what every head has: hidden state -> log-probability of every node
+``_search``      the likeliest leaves of a tree, found without a look at all
+``_search_loops``  the same as loops that numba compiles
 ``softmax``      the hierarchical softmax of a tree, and the flat one
 ``dag``          the hierarchical softmax where a node may have several parents
 ``losses``       the probabilities that a head gives to targets -> a scalar
@@ -15,7 +17,7 @@
 
 from hierclf.nn.dag import DAGSoftmax
 from hierclf.nn.groups import PathSteps
-from hierclf.nn.head import Head
+from hierclf.nn.head import Head, TopLeaves
 from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 from hierclf.nn.losses import PathLoss, SoftLabelLoss
 from hierclf.nn.network import HierarchyNetwork
@@ -42,6 +44,7 @@ __all__ = [
     "RaggedRNN",
     "RecurrentEncoder",
     "SoftLabelLoss",
+    "TopLeaves",
     "TransformerText",
     "WordEmbedding",
 ]

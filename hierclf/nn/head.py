@@ -3,12 +3,35 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from hierclf.nn.linear import CSRRows
+
+# Values of all leaves that are held at once while the likeliest are looked for, and the fewest
+# rows whose they are.
+_VALUES, _LEAST_ROWS = 1 << 18, 16
+
+
+class TopLeaves(NamedTuple):
+    """The likeliest leaves of some samples.
+
+    Attributes
+    ----------
+    positions : Tensor of shape (batch, k), int64
+        Positions in ``hierarchy.leaves``, the likeliest first.
+    log_proba : Tensor of shape (batch, k)
+        Their log-probabilities.
+    n_dense : int
+        For how many of the samples all leaves were looked at.
+    """
+
+    positions: Tensor
+    log_proba: Tensor
+    n_dense: int
 
 
 class Head(nn.Module, ABC):
@@ -24,8 +47,9 @@ class Head(nn.Module, ABC):
     the position of a node in ``hierarchy.nodes``, one int64 for each sample.
 
     **Prediction** calls :meth:`forward` for all nodes, :meth:`leaf_log_proba` for the
-    leaves, :meth:`leaf_scores` where only their order counts, and in a DAG
-    :meth:`likeliest_path`. Everything is a natural logarithm, and samples are rows.
+    leaves, :meth:`leaf_scores` where only their order counts, :meth:`topk_leaves` for
+    the likeliest, and in a DAG :meth:`likeliest_path`. Everything is a natural logarithm,
+    and samples are rows.
 
     Attributes
     ----------
@@ -92,6 +116,62 @@ class Head(nn.Module, ABC):
             Columns in the order of ``hierarchy.leaves``.
         """
         return self.leaf_log_proba(hidden)
+
+    def searches(self, k: int) -> bool:
+        """Tell whether :meth:`topk_leaves` finds k leaves without a look at all, as a rule.
+
+        Parameters
+        ----------
+        k : int
+            How many leaves.
+
+        Returns
+        -------
+        bool
+            If not, :meth:`leaf_scores` is as good a way to the likeliest leaf.
+        """
+        return False
+
+    def topk_leaves(self, hidden: Tensor | CSRRows, k: int) -> TopLeaves:
+        """Find the k likeliest leaves of each sample.
+
+        Parameters
+        ----------
+        hidden : Tensor of shape (batch, in_features) or CSRRows
+            Hidden states; the batch may be large, and is cut where that is needed.
+        k : int
+            How many leaves.
+
+        Returns
+        -------
+        TopLeaves
+            Positions in ``hierarchy.leaves`` and log-probabilities, both (batch, k), and for
+            how many samples all leaves were looked at. Of equally likely leaves any may come
+            first. No gradient goes back from the log-probabilities.
+
+        Raises
+        ------
+        ValueError
+            If ``k`` is less than 1 or more than there are leaves.
+        """
+        n_rows = len(hidden) if isinstance(hidden, Tensor) else len(hidden.offsets) - 1
+        parts: list[tuple[Tensor, Tensor]] = []
+        start, step = 0, _LEAST_ROWS
+        while start < n_rows or not parts:
+            some = slice(start, start + step)
+            with torch.no_grad():
+                log_proba = self.leaf_log_proba(
+                    hidden[some] if isinstance(hidden, Tensor) else hidden.rows(some)
+                )
+                log_proba = log_proba.contiguous()  # to sort another takes twice as long
+                n_leaves = log_proba.shape[1]
+                if not 1 <= k <= n_leaves:
+                    raise ValueError(f"k={k}, and there are {n_leaves} leaves to choose from")
+                best = log_proba.max(1, keepdim=True) if k == 1 else log_proba.topk(k)
+            parts.append((best[1], best[0]))
+            start, step = some.stop, max(_LEAST_ROWS, _VALUES // n_leaves)
+        positions, values = (torch.cat(part) for part in zip(*parts, strict=True))
+        return TopLeaves(positions, values, n_rows)
 
     @abstractmethod
     def path_log_proba(

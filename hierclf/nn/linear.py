@@ -30,6 +30,12 @@ class CSRRows(NamedTuple):
     values: Tensor
     transpose: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
 
+    def rows(self, some: slice) -> CSRRows:
+        """Return a run of rows, without their transpose."""
+        offsets = self.offsets[some.start : some.stop + 1]
+        start, stop = offsets[0], offsets[-1]
+        return CSRRows(self.indices[start:stop], offsets - start, self.values[start:stop])
+
     def to(self, device: torch.device | str) -> CSRRows:
         """Return the same rows on another device."""
         indices, offsets, values, transpose = self

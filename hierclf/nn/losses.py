@@ -22,9 +22,9 @@ class PathLoss(nn.Module):
 
     .. math:: L = -\frac{1}{B} \sum_{b=1}^{B} w_b \sum_{q} v_q \log P(m_q \mid q),
 
-    where :math:`q` runs over the parents on the path to the target of row
+    where :math:`q` runs over the parents on the path to the target of sample
     :math:`b` and :math:`m_q` is the child of :math:`q` on that path: equation 7
-    of [1]_, averaged over the rows of the batch. The weights of the levels :math:`v` are
+    of [1]_, averaged over the samples of the batch. The weights of the levels :math:`v` are
     1 if not given. For a flat softmax the path is a single step and this is the usual
     cross-entropy.
 
@@ -104,9 +104,9 @@ class PathLoss(nn.Module):
         hidden : Tensor of shape (batch, in_features) or CSRRows
             What it reads.
         target : Tensor of shape (batch,), int64
-            Node of each row, as a position in ``hierarchy.nodes``.
+            Node of each sample, as a position in ``hierarchy.nodes``.
         sample_weight : Tensor of shape (batch,), optional
-            Weight of each row. The weighted sum is divided by the number of rows,
+            Weight of each sample. The weighted sum is divided by the number of samples,
             not by the sum of the weights, so that a heavy batch counts for more.
 
         Returns
@@ -131,7 +131,7 @@ class PathLoss(nn.Module):
         return (log_proba.sum(dim=1) @ sample_weight) / -len(target)
 
     def _path_log_proba(self, head: Head, hidden: Tensor | CSRRows, target: Tensor) -> Tensor:
-        """Return the terms of each row, (batch, steps)."""
+        """Return the terms of each sample, (batch, steps)."""
         if self.level_weights is not None and self.steps is not None:
             # Siblings sum to their parent, so a softmax over them turns P(node), which
             # is all that a flat head gives, into P(node | parent).

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hierclf.nn._options import check_option
 from hierclf.nn.dropout import Dropout
-from hierclf.nn.head import Head
+from hierclf.nn.head import Head, TopLeaves
 from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 from hierclf.nn.softmax import HierarchicalSoftmax
 
@@ -36,7 +36,7 @@ class HierarchyNetwork(nn.Module):
     hierarchy : Hierarchy
         The classes.
     encoder : torch.nn.Module, optional
-        Turns each row into a vector, which the hidden layers read. None: rows are
+        Turns each sample into a vector, which the hidden layers read. None: samples are
         vectors already.
     head : type
         Class of the head, a subclass of :class:`Head`, which turns the last hidden state
@@ -106,7 +106,7 @@ class HierarchyNetwork(nn.Module):
         Parameters
         ----------
         x : Tensor of shape (batch, in_features), CSRRows, or what the encoder reads
-            The rows.
+            The samples.
 
         Returns
         -------
@@ -122,7 +122,7 @@ class HierarchyNetwork(nn.Module):
         Parameters
         ----------
         x : Tensor of shape (batch, in_features), CSRRows, or what the encoder reads
-            The rows.
+            The samples.
 
         Returns
         -------
@@ -132,12 +132,12 @@ class HierarchyNetwork(nn.Module):
         return self.head.leaf_log_proba(self.last_hidden(x))
 
     def leaf_scores(self, x: Tensor | CSRRows) -> Tensor:
-        """Rank the leaves of each row: :meth:`leaf_log_proba`, up to a constant per row.
+        """Rank the leaves of each sample: :meth:`leaf_log_proba`, up to a constant per sample.
 
         Parameters
         ----------
         x : Tensor of shape (batch, in_features), CSRRows, or what the encoder reads
-            The rows.
+            The samples.
 
         Returns
         -------
@@ -146,18 +146,36 @@ class HierarchyNetwork(nn.Module):
         """
         return self.head.leaf_scores(self.last_hidden(x))
 
+    def topk_leaves(self, x: Tensor | CSRRows, k: int) -> TopLeaves:
+        """Find the k likeliest leaves of each row.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, in_features), CSRRows, or what the encoder reads
+            The rows.
+        k : int
+            How many leaves.
+
+        Returns
+        -------
+        TopLeaves
+            Positions in ``hierarchy.leaves`` and log-probabilities, both (batch, k), and for
+            how many rows all leaves were looked at.
+        """
+        return self.head.topk_leaves(self.last_hidden(x), k)
+
     def last_hidden(self, x: Tensor | CSRRows) -> Tensor:
         """Compute what the head reads.
 
         Parameters
         ----------
         x : Tensor of shape (batch, in_features), CSRRows, or what the encoder reads
-            The rows.
+            The samples.
 
         Returns
         -------
         Tensor of shape (batch, in_features of the head)
-            The last hidden state; without encoder and hidden layers, the rows.
+            The last hidden state; without encoder and hidden layers, the samples.
         """
         hidden: Tensor = self.hidden(x if self.encoder is None else self.encoder(x))
         return hidden

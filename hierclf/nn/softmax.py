@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import nll_loss
 
+from hierclf.nn._search import SMALL_TREE, TreeSearch
 from hierclf.nn.dag import WaysUp
 from hierclf.nn.groups import PathSteps, RaggedGroups, leaves_under, register_derived
-from hierclf.nn.head import Head
-from hierclf.nn.linear import CSRRows, Linear
+from hierclf.nn.head import Head, TopLeaves
+from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 
 if TYPE_CHECKING:
     from hierclf.hierarchy import Hierarchy
@@ -108,6 +109,7 @@ class HierarchicalSoftmax(Head):
         starts = arrays.depth_offsets[np.maximum(hierarchy.depths - 2, 0)]
         register_derived(self, "leaf_indices", hierarchy.leaf_indices)
         register_derived(self, "above", arrays.edge_parents - starts)
+        self.search = TreeSearch(hierarchy) if len(hierarchy) >= SMALL_TREE else None
 
     def forward(self, hidden: Tensor | CSRRows, *, log_prior: Tensor | None = None) -> Tensor:  # noqa: D102, inherited
         return self._node_log_proba(hidden, log_prior).t()
@@ -129,6 +131,53 @@ class HierarchicalSoftmax(Head):
     @property
     def step_levels(self) -> Tensor:  # noqa: D102, inherited
         return self.steps.levels
+
+    def searches(self, k: int) -> bool:  # noqa: D102, inherited
+        return self.search is not None and self.search.pays(k, self.linear.weight)
+
+    def topk_leaves(self, hidden: Tensor | CSRRows, k: int) -> TopLeaves:  # noqa: D102, inherited
+        search, weight = self.search, self.linear.weight
+        is_turned = isinstance(self.linear, FeatureLinear)
+        if (
+            search is None
+            or not isinstance(hidden, Tensor)
+            or not search.pays(k, weight)
+            or not search.pays_for(len(hidden), weight, is_turned=is_turned)
+        ):
+            return super().topk_leaves(hidden, k)
+        with torch.no_grad():
+            found = search(hidden, *self._by_node(), k)
+        left = (~found.is_exact).nonzero().flatten()
+        if len(left):
+            rest = super().topk_leaves(hidden[left], k)
+            found.leaves[left], found.log_proba[left] = rest.positions, rest.log_proba
+        return TopLeaves(found.leaves, found.log_proba, len(left))
+
+    def descend(self, hidden: Tensor) -> TopLeaves:
+        """Go from the root to the likeliest child, and on to a leaf.
+
+        No group of siblings off the way is read. For heads that search.
+
+        Parameters
+        ----------
+        hidden : Tensor of shape (batch, in_features)
+            Hidden states.
+
+        Returns
+        -------
+        TopLeaves
+            One leaf for each sample, which need not be the likeliest.
+        """
+        assert self.search is not None
+        with torch.no_grad():
+            found = self.search.descend(hidden, *self._by_node())
+        return TopLeaves(found.leaves, found.log_proba, 0)
+
+    def _by_node(self) -> tuple[Tensor, Tensor]:
+        """Return the weights with a row for each node, and the biases."""
+        weight, bias = self.linear.weight.detach(), self.linear.bias.detach()
+        is_turned = isinstance(self.linear, FeatureLinear)
+        return weight.t().contiguous() if is_turned else weight, bias
 
     def _logits(self, hidden: Tensor | CSRRows, log_prior: Tensor | None) -> Tensor:
         logits: Tensor = self.linear(hidden).t()
