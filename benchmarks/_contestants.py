@@ -153,7 +153,7 @@ def _dense(head: Any, problem: Problem, y_top: np.ndarray | None = None) -> dict
             found[f"us dense top-{k}"] = microseconds(partial(dense, few, k), len(few))
         if y_top is not None:
             n_wrong = 0
-            leaves = {leaf: place for place, leaf in enumerate(head.hierarchy.leaves)}
+            leaves = {leaf: place for place, leaf in enumerate(problem.hierarchy.leaves)}
             for start in range(0, len(few), BATCH):
                 rows = torch.from_numpy(few[start : start + BATCH])
                 log_proba = head.leaf_log_proba(rows)
