@@ -1,0 +1,295 @@
+"""Loops that numba compiles: the softmaxes on the paths of a batch, and steps of rows.
+
+The only file that imports numba; :mod:`hierclf.nn._fast` imports it where it is used. Each function
+computes what a form in torch does as well, in the same order of magnitude of rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Floats = NDArray[Any]
+_Ints = NDArray[np.int64]
+
+# Sums may be split over the lanes of the processor. NaN and infinity stay what they are.
+_FAST = {"reassoc", "contract", "nsz", "arcp"}
+
+
+def _compiled(function: _Function) -> _Function:
+    """Compile a function when it is first called, and keep the result on the disk if that goes."""
+    options = {"nogil": True, "fastmath": _FAST}
+    try:
+        compiled: _Function = numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder to write to
+        compiled = numba.njit(**options)(function)
+    return compiled
+
+
+@_compiled
+def climb(target: _Ints, choice: _Ints, group: _Ints, above: _Ints, keys: _Ints) -> int:
+    """List the chosen nodes on the paths to some targets; return how many there are.
+
+    ``keys`` receives ``node * len(target) + row`` for each.
+    """
+    n_nodes, batch, n = len(choice) - 1, len(target), 0
+    for row in range(batch):
+        node = choice[target[row]]
+        while node < n_nodes:
+            keys[n] = node * batch + row
+            n += 1
+            node = above[group[node]]
+    return n
+
+
+@_compiled
+def forward(
+    keys: _Ints,
+    group: _Ints,
+    offsets: _Ints,
+    column: _Ints,
+    hidden: _Floats,
+    weight: _Floats,
+    bias: _Floats,
+    prior: _Floats,
+    smoothing: float,
+    wide: int,
+    steps: _Floats,
+) -> tuple[_Ints, _Ints, _Ints, _Ints, _Ints, _Ints, _Ints, _Floats]:
+    """Compute the steps of the groups that some sorted keys name, but for those of much work.
+
+    Returns
+    -------
+    row, node : arrays of shape (entries,)
+        The row of the batch and the chosen node of each key.
+    first_entry, start, first_value, first_pair : arrays of shape (groups + 1,)
+        Where the entries, the nodes, the gradient and the residuals of each group start.
+    rows : array of shape (values,)
+        The nodes of all groups.
+    residual : array of shape (pairs,)
+        The derivative of each step in each of its logits: entry by sibling, group by group. Groups
+        of ``wide`` pairs and more have none.
+    """
+    batch, n_entries = len(hidden), len(keys)
+    size_of_hidden = hidden.shape[1]
+    row = np.empty(n_entries, np.int64)
+    node = np.empty(n_entries, np.int64)
+    first_entry = np.empty(n_entries + 1, np.int64)
+    start = np.empty(n_entries + 1, np.int64)
+    first_value = np.empty(n_entries + 1, np.int64)
+    first_pair = np.empty(n_entries + 1, np.int64)
+    n_groups = 0
+    n_values = 0
+    n_pairs = 0
+    stop = 0
+    for entry in range(n_entries):
+        key = keys[entry]
+        node[entry] = key // batch
+        row[entry] = key - node[entry] * batch
+        if node[entry] >= stop:
+            found = group[node[entry]]
+            if n_groups:
+                begun = n_groups - 1
+                pairs = (entry - first_entry[begun]) * (stop - start[begun])
+                n_pairs += pairs if pairs < wide else 0
+            first_entry[n_groups] = entry
+            start[n_groups] = offsets[found]
+            stop = offsets[found + 1]
+            first_value[n_groups] = n_values
+            first_pair[n_groups] = n_pairs
+            n_values += stop - start[n_groups]
+            n_groups += 1
+    if n_groups:
+        begun = n_groups - 1
+        pairs = (n_entries - first_entry[begun]) * (stop - start[begun])
+        n_pairs += pairs if pairs < wide else 0
+    first_entry[n_groups] = n_entries
+    start[n_groups] = stop
+    first_value[n_groups] = n_values
+    first_pair[n_groups] = n_pairs
+
+    rows = np.empty(n_values, np.int64)
+    residual = np.empty(n_pairs, weight.dtype)
+    for g in range(n_groups):
+        s = start[g]
+        size = first_value[g + 1] - first_value[g]
+        for j in range(size):
+            rows[first_value[g] + j] = s + j
+        if first_pair[g + 1] == first_pair[g]:
+            continue
+        col = column[group[s]]
+        for entry in range(first_entry[g], first_entry[g + 1]):
+            b = row[entry]
+            x = hidden[b]
+            out = residual[first_pair[g] + (entry - first_entry[g]) * size :][:size]
+            for j in range(size):
+                w = weight[s + j]
+                logit = bias[s + j] + w[0] * x[0] if size_of_hidden else bias[s + j]
+                for k in range(1, size_of_hidden):
+                    logit += w[k] * x[k]
+                out[j] = logit
+            if len(prior):
+                for j in range(size):
+                    out[j] += prior[s + j]
+            _step(out, node[entry] - s, smoothing, steps, b, col)
+    return (
+        row,
+        node,
+        first_entry[: n_groups + 1],
+        start[: n_groups + 1],
+        first_value[: n_groups + 1],
+        first_pair[: n_groups + 1],
+        rows,
+        residual,
+    )
+
+
+@_compiled
+def _step(
+    out: _Floats, chosen: int, smoothing: float, steps: _Floats, row: int, column: int
+) -> None:
+    """Turn the logits of a group into a step and its residuals, in place."""
+    largest = out[0]
+    for j in range(1, len(out)):
+        largest = max(largest, out[j])
+    total = out[0] * 0
+    mean = out[0] * 0
+    for j in range(len(out)):
+        out[j] -= largest
+        mean += out[j]
+    at_chosen = out[chosen]
+    for j in range(len(out)):
+        out[j] = np.exp(out[j])
+        total += out[j]
+    rest = 1.0 - smoothing
+    spread = smoothing / len(out)
+    steps[row, column] = rest * at_chosen + spread * mean - np.log(total)
+    for j in range(len(out)):
+        out[j] = spread - out[j] / total
+    out[chosen] += rest
+
+
+@_compiled
+def backward(
+    row: _Ints,
+    first_entry: _Ints,
+    start: _Ints,
+    first_value: _Ints,
+    first_pair: _Ints,
+    residual: _Floats,
+    grad: _Floats,
+    column: _Ints,
+    group: _Ints,
+    hidden: _Floats,
+    weight: _Floats,
+    values: _Floats,
+    bias_values: _Floats,
+    hidden_grad: _Floats,
+) -> None:
+    """Fill in the gradients of the groups that have residuals."""
+    size_of_hidden = hidden.shape[1]
+    for g in range(len(first_entry) - 1):
+        if first_pair[g + 1] == first_pair[g]:
+            continue
+        size = first_value[g + 1] - first_value[g]
+        col = column[group[start[g]]]
+        begin, end = first_entry[g], first_entry[g + 1]
+        for j in range(size):
+            place = first_value[g] + j
+            into = values[place]
+            w = weight[start[g] + j]
+            total = grad[0, 0] * 0
+            for entry in range(begin, end):
+                b = row[entry]
+                factor = residual[first_pair[g] + (entry - begin) * size + j] * grad[b, col]
+                total += factor
+                x = hidden[b]
+                if entry == begin:
+                    for k in range(size_of_hidden):
+                        into[k] = factor * x[k]
+                else:
+                    for k in range(size_of_hidden):
+                        into[k] += factor * x[k]
+                if len(hidden_grad):
+                    back = hidden_grad[b]
+                    for k in range(size_of_hidden):
+                        back[k] += factor * w[k]
+            bias_values[place] = total
+
+
+@_compiled
+def adamw(
+    weight: _Floats,
+    rows: _Ints,
+    values: _Floats,
+    exp_avg: _Floats,
+    exp_avg_sq: _Floats,
+    row_step: _Floats,
+    row_log_decay: NDArray[np.float64],
+    log_decay: float,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+) -> None:
+    """Move the rows of a sparse gradient as AdamW does, each by its own count of steps."""
+    one = weight.dtype.type(1)
+    keep1, keep2 = weight.dtype.type(beta1), weight.dtype.type(beta2)
+    new1, new2 = weight.dtype.type(1 - beta1), weight.dtype.type(1 - beta2)
+    small = weight.dtype.type(eps)
+    smallest = np.finfo(weight.dtype).tiny
+    count, behind = -1.0, np.nan
+    size, to_variance, decay = one, one, one
+    for i in range(len(rows)):
+        r = rows[i]
+        row_step[r] += 1
+        if row_step[r] != count:  # siblings are at the same step
+            count = row_step[r]
+            size = weight.dtype.type(lr / (1 - beta1**count))
+            to_variance = weight.dtype.type(1 / (1 - beta2**count))
+        if row_log_decay[r] != behind:
+            behind = row_log_decay[r]
+            decay = weight.dtype.type(np.exp(log_decay - behind))
+        row_log_decay[r] = log_decay
+        w, m, v, g = weight[r], exp_avg[r], exp_avg_sq[r], values[i]
+        for k in range(len(w)):
+            first = keep1 * m[k] + new1 * g[k]
+            second = keep2 * v[k] + new2 * g[k] * g[k]
+            m[k] = first
+            v[k] = second
+            root = np.sqrt(max(second * to_variance, smallest))
+            w[k] = decay * w[k] - size * first / (root + small)
+
+
+@_compiled
+def adagrad(
+    weight: _Floats,
+    rows: _Ints,
+    values: _Floats,
+    total: _Floats,
+    row_log_decay: NDArray[np.float64],
+    log_decay: float,
+    lr: float,
+    eps: float,
+) -> None:
+    """Move the rows of a sparse gradient by Adagrad with one sum of squares for each row."""
+    behind, decay = np.nan, weight.dtype.type(1)
+    for i in range(len(rows)):
+        r = rows[i]
+        g, w = values[i], weight[r]
+        square = total[r] * 0
+        for k in range(len(g)):
+            square += g[k] * g[k]
+        total[r] += square / max(len(g), 1)
+        size = weight.dtype.type(lr / (np.sqrt(total[r]) + eps))
+        if row_log_decay[r] != behind:
+            behind = row_log_decay[r]
+            decay = weight.dtype.type(np.exp(log_decay - behind))
+        row_log_decay[r] = log_decay
+        for k in range(len(g)):
+            w[k] = decay * w[k] - size * g[k]
