@@ -2,6 +2,7 @@
 
 ``head``         what every head has: hidden state -> log-probability of every node
 ``softmax``      the hierarchical softmax of a tree, and the flat one
+``path``         the same, trained on the groups on the paths of a batch alone
 ``dag``          the hierarchical softmax where a node may have several parents
 ``losses``       the probabilities that a head gives to targets -> a scalar
 ``groups``       ragged groups of nodes as padded blocks
@@ -19,7 +20,8 @@ from hierclf.nn.head import Head
 from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 from hierclf.nn.losses import PathLoss, SoftLabelLoss
 from hierclf.nn.network import HierarchyNetwork
-from hierclf.nn.optim import LazyAdamW, LazyNovoGrad, LeanAdamW
+from hierclf.nn.optim import LazyAdamW, LazyNovoGrad, LazyOptimizer, LazyRowwiseAdagrad, LeanAdamW
+from hierclf.nn.path import PathSoftmax
 from hierclf.nn.softmax import FlatSoftmax, HierarchicalSoftmax
 from hierclf.nn.text import ConvGRU, RaggedRNN, RecurrentEncoder, WordEmbedding
 from hierclf.nn.transformer import TransformerText
@@ -35,9 +37,12 @@ __all__ = [
     "HierarchyNetwork",
     "LazyAdamW",
     "LazyNovoGrad",
+    "LazyOptimizer",
+    "LazyRowwiseAdagrad",
     "LeanAdamW",
     "Linear",
     "PathLoss",
+    "PathSoftmax",
     "PathSteps",
     "RaggedRNN",
     "RecurrentEncoder",

@@ -23,7 +23,7 @@ _FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 def _compiled(function: _Function) -> _Function:
     """Compile a function when it is first called, and keep the result on the disk if that goes."""
-    options = {"nogil": True, "fastmath": _FAST}
+    options = {"nogil": True, "fastmath": _FAST, "error_model": "numpy"}
     try:
         compiled: _Function = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # no folder to write to
@@ -38,12 +38,23 @@ def climb(target: _Ints, choice: _Ints, group: _Ints, above: _Ints, keys: _Ints)
     ``keys`` receives ``node * len(target) + row`` for each.
     """
     n_nodes, batch, n = len(choice) - 1, len(target), 0
+    # Step by step and not row by row: the look-ups of a step do not wait for each other.
+    here = np.empty(batch, np.int64)
+    rows = np.arange(batch)
     for row in range(batch):
-        node = choice[target[row]]
-        while node < n_nodes:
-            keys[n] = node * batch + row
-            n += 1
-            node = above[group[node]]
+        here[row] = choice[target[row]]
+    left = batch
+    while left:
+        kept = 0
+        for i in range(left):
+            node, row = here[i], rows[i]
+            if node < n_nodes:
+                keys[n] = node * batch + row
+                n += 1
+                here[kept] = above[group[node]]
+                rows[kept] = row
+                kept += 1
+        left = kept
     return n
 
 
@@ -113,6 +124,7 @@ def forward(
     first_value[n_groups] = n_values
     first_pair[n_groups] = n_pairs
 
+    zero = weight.dtype.type(0)
     rows = np.empty(n_values, np.int64)
     residual = np.empty(n_pairs, weight.dtype)
     for g in range(n_groups):
@@ -128,11 +140,10 @@ def forward(
             x = hidden[b]
             out = residual[first_pair[g] + (entry - first_entry[g]) * size :][:size]
             for j in range(size):
-                w = weight[s + j]
-                logit = bias[s + j] + w[0] * x[0] if size_of_hidden else bias[s + j]
-                for k in range(1, size_of_hidden):
+                w, logit = weight[s + j], zero
+                for k in range(size_of_hidden):
                     logit += w[k] * x[k]
-                out[j] = logit
+                out[j] = logit + bias[s + j]
             if len(prior):
                 for j in range(size):
                     out[j] += prior[s + j]
@@ -166,11 +177,12 @@ def _step(
     for j in range(len(out)):
         out[j] = np.exp(out[j])
         total += out[j]
-    rest = 1.0 - smoothing
-    spread = smoothing / len(out)
+    rest = out.dtype.type(1 - smoothing)
+    spread = out.dtype.type(smoothing / len(out))
     steps[row, column] = rest * at_chosen + spread * mean - np.log(total)
+    share = out.dtype.type(-1) / total
     for j in range(len(out)):
-        out[j] = spread - out[j] / total
+        out[j] = spread + share * out[j]
     out[chosen] += rest
 
 
@@ -193,6 +205,7 @@ def backward(
 ) -> None:
     """Fill in the gradients of the groups that have residuals."""
     size_of_hidden = hidden.shape[1]
+    zero = weight.dtype.type(0)
     for g in range(len(first_entry) - 1):
         if first_pair[g + 1] == first_pair[g]:
             continue
@@ -202,24 +215,46 @@ def backward(
         for j in range(size):
             place = first_value[g] + j
             into = values[place]
-            w = weight[start[g] + j]
-            total = grad[0, 0] * 0
-            for entry in range(begin, end):
-                b = row[entry]
-                factor = residual[first_pair[g] + (entry - begin) * size + j] * grad[b, col]
-                total += factor
-                x = hidden[b]
+            of_pair = residual[first_pair[g] + j :]
+            total, entry = zero, begin
+            # Four at a time: the sums are read and written a quarter as often.
+            while entry + 4 <= end:
+                b0, b1, b2, b3 = row[entry], row[entry + 1], row[entry + 2], row[entry + 3]
+                at = (entry - begin) * size
+                f0, f1 = of_pair[at] * grad[b0, col], of_pair[at + size] * grad[b1, col]
+                f2 = of_pair[at + 2 * size] * grad[b2, col]
+                f3 = of_pair[at + 3 * size] * grad[b3, col]
+                total += (f0 + f1) + (f2 + f3)
+                x0, x1, x2, x3 = hidden[b0], hidden[b1], hidden[b2], hidden[b3]
                 if entry == begin:
                     for k in range(size_of_hidden):
-                        into[k] = factor * x[k]
+                        into[k] = (f0 * x0[k] + f1 * x1[k]) + (f2 * x2[k] + f3 * x3[k])
                 else:
                     for k in range(size_of_hidden):
-                        into[k] += factor * x[k]
-                if len(hidden_grad):
-                    back = hidden_grad[b]
+                        into[k] += (f0 * x0[k] + f1 * x1[k]) + (f2 * x2[k] + f3 * x3[k])
+                entry += 4
+            while entry < end:
+                b0 = row[entry]
+                f0 = of_pair[(entry - begin) * size] * grad[b0, col]
+                total += f0
+                x0 = hidden[b0]
+                if entry == begin:
                     for k in range(size_of_hidden):
-                        back[k] += factor * w[k]
+                        into[k] = f0 * x0[k]
+                else:
+                    for k in range(size_of_hidden):
+                        into[k] += f0 * x0[k]
+                entry += 1
             bias_values[place] = total
+        if len(hidden_grad):
+            for entry in range(begin, end):
+                b0 = row[entry]
+                back = hidden_grad[b0]
+                at = first_pair[g] + (entry - begin) * size
+                for j in range(size):
+                    w, f0 = weight[start[g] + j], residual[at + j] * grad[b0, col]
+                    for k in range(size_of_hidden):
+                        back[k] += f0 * w[k]
 
 
 @_compiled
@@ -236,9 +271,14 @@ def adamw(
     beta1: float,
     beta2: float,
     eps: float,
+    corrections: NDArray[np.float64],
 ) -> None:
-    """Move the rows of a sparse gradient as AdamW does, each by its own count of steps."""
-    one = weight.dtype.type(1)
+    """Move the rows of a sparse gradient as AdamW does, each by its own count of steps.
+
+    ``corrections`` holds ``1 - beta1**n, 1 - beta2**n`` for the first counts n: a power takes longer
+    than the rest of a short row.
+    """
+    one, width = weight.dtype.type(1), weight.shape[1]
     keep1, keep2 = weight.dtype.type(beta1), weight.dtype.type(beta2)
     new1, new2 = weight.dtype.type(1 - beta1), weight.dtype.type(1 - beta2)
     small = weight.dtype.type(eps)
@@ -250,14 +290,27 @@ def adamw(
         row_step[r] += 1
         if row_step[r] != count:  # siblings are at the same step
             count = row_step[r]
-            size = weight.dtype.type(lr / (1 - beta1**count))
-            to_variance = weight.dtype.type(1 / (1 - beta2**count))
+            if count < len(corrections):
+                correction1, correction2 = corrections[int(count)]
+            else:
+                correction1, correction2 = 1 - beta1**count, 1 - beta2**count
+            size = weight.dtype.type(lr / correction1)
+            to_variance = weight.dtype.type(1 / correction2)
         if row_log_decay[r] != behind:
             behind = row_log_decay[r]
             decay = weight.dtype.type(np.exp(log_decay - behind))
         row_log_decay[r] = log_decay
+        if width == 1:  # of a vector
+            g0 = values[i, 0]
+            first = keep1 * exp_avg[r, 0] + new1 * g0
+            second = keep2 * exp_avg_sq[r, 0] + new2 * g0 * g0
+            exp_avg[r, 0] = first
+            exp_avg_sq[r, 0] = second
+            root = np.sqrt(max(second * to_variance, smallest))
+            weight[r, 0] = decay * weight[r, 0] - size * first / (root + small)
+            continue
         w, m, v, g = weight[r], exp_avg[r], exp_avg_sq[r], values[i]
-        for k in range(len(w)):
+        for k in range(width):
             first = keep1 * m[k] + new1 * g[k]
             second = keep2 * v[k] + new2 * g[k] * g[k]
             m[k] = first

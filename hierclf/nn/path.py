@@ -23,6 +23,8 @@ from hierclf.nn.linear import CSRRows, FeatureLinear, FeatureLinearByOutput, Lin
 from hierclf.nn.softmax import HierarchicalSoftmax
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from hierclf.hierarchy import Hierarchy
 
 # Multiply-adds of a group from which on a matrix product pays: in torch it saves gathering, and
@@ -91,6 +93,11 @@ class PathGroups(nn.Module):
             ("column", np.append(np.searchsorted(levels, group_level), len(levels))),
         ):
             register_derived(self, name, values)
+
+    def arrays(self) -> tuple[NDArray[np.int64], ...]:
+        """Return choice, group, offsets, above and column as arrays, on a processor."""
+        tables = (self.choice, self.group, self.offsets, self.above, self.column)
+        return tuple(table.numpy() for table in tables)
 
     def climb(self, target: Tensor) -> Tensor:
         """Return ``node * batch + row`` for each chosen node on the path to each target, sorted.
@@ -370,24 +377,21 @@ class _VisitInLoops(_Visit):
     ) -> None:
         groups = call.groups
         self._loops = loops
-        self._column, self._group = groups.column.numpy(), groups.group.numpy()
+        choice, self._group, offsets, above, self._column = groups.arrays()
         keys = np.empty(steps.numel(), np.int64)
-        found = keys[
-            : loops.climb(
-                target.numpy(), groups.choice.numpy(), self._group, groups.above.numpy(), keys
-            )
-        ]
+        found = keys[: loops.climb(target.numpy(), choice, self._group, above, keys)]
         found.sort()
-        dtype = hidden.numpy().dtype
+        self._hidden, self._weight = hidden.detach().numpy(), weight.detach().numpy()
+        dtype = self._hidden.dtype
         prior = np.empty(0, dtype) if call.log_prior is None else call.log_prior.numpy()
         limit = max(_PRODUCT_BESIDE_LOOPS // max(hidden.shape[1], 1), 1)
         *parts, self._residual = loops.forward(
             found,
             self._group,
-            groups.offsets.numpy(),
+            offsets,
             self._column,
-            hidden.detach().numpy(),
-            weight.detach().numpy(),
+            self._hidden,
+            self._weight,
             bias.detach().numpy(),
             prior,
             dtype.type(call.smoothing),
@@ -426,8 +430,8 @@ class _VisitInLoops(_Visit):
             grad.numpy(),
             self._column,
             self._group,
-            hidden.detach().numpy(),
-            weight.detach().numpy(),
+            self._hidden,
+            self._weight,
             values.numpy(),
             bias_values.numpy(),
             back if hidden_grad is None else hidden_grad.numpy(),
