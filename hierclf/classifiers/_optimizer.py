@@ -9,14 +9,17 @@ from typing import Any, NamedTuple
 
 import torch
 
-from hierclf.nn import LazyAdamW, LazyNovoGrad, LeanAdamW
+from hierclf.nn import LazyAdamW, LazyNovoGrad, LazyRowwiseAdagrad, LeanAdamW, PathSoftmax
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "auto": LeanAdamW,
     "adamw": LeanAdamW,
+    "adagrad": LazyRowwiseAdagrad,
     "adam": torch.optim.Adam,
     "sgd": torch.optim.SGD,
 }
+# Those that move only the rows of a sparse gradient, where there is one.
+LAZY = ("auto", "adamw", "adagrad")
 
 
 def check_optimizer(optimizer: Any, lr: float, weight_decay: float) -> None:
@@ -51,6 +54,49 @@ def check_optimizer(optimizer: Any, lr: float, weight_decay: float) -> None:
             "optimizer that takes lr and weight_decay, and whose step needs no closure, such as "
             "torch.optim.AdamW; functools.partial binds other parameters"
         ) from error
+
+
+def check_takes_sparse(
+    optimizer: Any, lr: float, weight_decay: float, *, with_dense: bool
+) -> None:
+    """Refuse an optimiser that has no form for the sparse gradients of ``computation="path"``.
+
+    Parameters
+    ----------
+    optimizer : str or callable
+        As the user gave it, and :func:`check_optimizer` let it pass.
+    lr, weight_decay : float
+        What it will be called with.
+    with_dense : bool
+        Whether there are layers besides the head, whose gradients are dense.
+
+    Raises
+    ------
+    ValueError
+        If it has none. The message names those that have.
+    """
+    if isinstance(optimizer, str):
+        if optimizer in LAZY:
+            return
+        reason = ""
+    else:
+        shapes = [(2, 1), (2,)] + with_dense * [(2, 2)]
+        weights = [torch.nn.Parameter(torch.ones(shape)) for shape in shapes]
+        for i, weight in enumerate(weights):
+            weight.grad = torch.ones_like(weight)
+            if i < 2:
+                weight.grad = weight.grad.to_sparse(1)
+        try:
+            optimizer([{"params": weights}], lr=lr, weight_decay=weight_decay).step()
+        except Exception as error:
+            reason = f" ({error})"
+        else:
+            return
+    raise ValueError(
+        f"optimizer={optimizer!r} cannot move weights by the sparse gradients of "
+        f"computation='path'{reason}: give 'auto', 'adamw' or 'adagrad', or, with weight_decay=0, "
+        "torch.optim.Adagrad or torch.optim.SGD; or computation='dense'"
+    )
 
 
 class Pace(NamedTuple):
@@ -153,8 +199,17 @@ def choose_optimizer(
     """
     options: dict[str, Any] = {}
     encoder = network.get("encoder")
+    groups: list[tuple[str, dict[str, Any]]] = []
     if encoder is not None and any(True for _ in encoder.parameters()):
-        options["param_groups"] = [("encoder.*", {"lr": encoder_lr})]
+        groups.append(("encoder.*", {"lr": encoder_lr}))
+    is_path = issubclass(network["head"], PathSoftmax)
+    is_adamw = optimizer in ("auto", "adamw")
+    if is_path and is_adamw:  # the groups on the paths are visited at very different rates
+        groups.append(("head.*", {"row_steps": True}))
+    if groups:
+        options["param_groups"] = groups
+    if optimizer == "adagrad":
+        return LazyRowwiseAdagrad, options
     if not isinstance(optimizer, str):
         return optimizer, options
     # One kernel for all parameters: a quarter off a step of a small network.
@@ -166,6 +221,6 @@ def choose_optimizer(
     )
     if is_lazy_linear(optimizer, network["hidden_layer_sizes"], is_sparse=is_sparse):
         return LazyNovoGrad, options
-    if (is_sparse or looks_up) and optimizer in ("auto", "adamw"):
+    if (is_sparse or looks_up or is_path) and is_adamw:
         return LazyAdamW, options
     return OPTIMIZERS[optimizer], options

@@ -69,6 +69,7 @@ def forward(
     bias: _Floats,
     prior: _Floats,
     smoothing: float,
+    lowest: float,
     wide: int,
     steps: _Floats,
 ) -> tuple[_Ints, _Ints, _Ints, _Ints, _Ints, _Ints, _Ints, _Floats]:
@@ -147,7 +148,7 @@ def forward(
             if len(prior):
                 for j in range(size):
                     out[j] += prior[s + j]
-            _step(out, node[entry] - s, smoothing, steps, b, col)
+            _step(out, node[entry] - s, smoothing, lowest, steps, b, col)
     return (
         row,
         node,
@@ -162,7 +163,13 @@ def forward(
 
 @_compiled
 def _step(
-    out: _Floats, chosen: int, smoothing: float, steps: _Floats, row: int, column: int
+    out: _Floats,
+    chosen: int,
+    smoothing: float,
+    lowest: float,
+    steps: _Floats,
+    row: int,
+    column: int,
 ) -> None:
     """Turn the logits of a group into a step and its residuals, in place."""
     largest = out[0]
@@ -175,7 +182,7 @@ def _step(
         mean += out[j]
     at_chosen = out[chosen]
     for j in range(len(out)):
-        out[j] = np.exp(out[j])
+        out[j] = out.dtype.type(0) if out[j] < lowest else np.exp(out[j])
         total += out[j]
     rest = out.dtype.type(1 - smoothing)
     spread = out.dtype.type(smoothing / len(out))
@@ -278,7 +285,7 @@ def adamw(
     ``corrections`` holds ``1 - beta1**n, 1 - beta2**n`` for the first counts n: a power takes longer
     than the rest of a short row.
     """
-    one, width = weight.dtype.type(1), weight.shape[1]
+    none, one, width = weight.dtype.type(0), weight.dtype.type(1), weight.shape[1]
     keep1, keep2 = weight.dtype.type(beta1), weight.dtype.type(beta2)
     new1, new2 = weight.dtype.type(1 - beta1), weight.dtype.type(1 - beta2)
     small = weight.dtype.type(eps)
@@ -313,8 +320,8 @@ def adamw(
         for k in range(width):
             first = keep1 * m[k] + new1 * g[k]
             second = keep2 * v[k] + new2 * g[k] * g[k]
-            m[k] = first
-            v[k] = second
+            m[k] = none if abs(first) < smallest else first
+            v[k] = none if second < smallest else second
             root = np.sqrt(max(second * to_variance, smallest))
             w[k] = decay * w[k] - size * first / (root + small)
 

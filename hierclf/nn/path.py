@@ -7,6 +7,7 @@ of the weights is a sparse tensor of their rows. The arithmetic is that of
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
 from functools import cache
@@ -17,7 +18,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812, torch's own convention
 from torch import Tensor, nn
 
-from hierclf.nn._fast import kernels_for
+from hierclf.nn._fast import kernels, kernels_for
 from hierclf.nn.groups import register_derived
 from hierclf.nn.linear import CSRRows, FeatureLinear, FeatureLinearByOutput, Linear
 from hierclf.nn.softmax import HierarchicalSoftmax
@@ -113,6 +114,11 @@ class PathGroups(nn.Module):
         rows = torch.arange(batch, device=target.device)
         keys = (torch.stack(chosen) * batch + rows).flatten().sort().values
         return keys[: int(torch.searchsorted(keys, n_nodes * batch))]
+
+
+def has_kernels() -> bool:
+    """Tell whether numba is there to compile the loops over groups."""
+    return kernels() is not None
 
 
 def mean_path_nodes(hierarchy: Hierarchy) -> float:
@@ -282,6 +288,16 @@ class _PathSteps(torch.autograd.Function):
         )
 
 
+@cache
+def _lowest(dtype: torch.dtype) -> float:
+    """Return the logarithm of the least probability that is told from 0 in a gradient.
+
+    1e-15 in float32, a hundred-millionth of its rounding. With less, squares of gradients leave
+    the normal numbers, and with those that are not normal a step takes up to fifty times as long.
+    """
+    return math.log(torch.finfo(dtype).tiny) / 2 + math.log(1e4)
+
+
 def _of_rows(rows: Tensor, values: Tensor, shape: torch.Size) -> Tensor:
     return torch.sparse_coo_tensor(
         rows.unsqueeze(0), values, shape, is_coalesced=True, check_invariants=False
@@ -309,6 +325,7 @@ def _multiply(
     if call.smoothing:
         step = torch.lerp(step, log_proba.mean(1, keepdim=True), call.smoothing)
     steps[row, visit.column[entries]] = step.squeeze(1)
+    log_proba.masked_fill_(log_proba < _lowest(weight.dtype), -math.inf)
     spread = call.smoothing / (nodes.stop - nodes.start)
     residual = log_proba.exp_().neg_().add_(spread)
     more = residual.new_full(chosen.shape, 1 - call.smoothing)
@@ -395,6 +412,7 @@ class _VisitInLoops(_Visit):
             bias.detach().numpy(),
             prior,
             dtype.type(call.smoothing),
+            dtype.type(_lowest(weight.dtype)),
             limit,
             steps.numpy(),
         )
@@ -501,7 +519,7 @@ class _VisitInTorch(_Visit):
         if call.smoothing:
             mean = torch.segment_reduce(logits, "mean", lengths=per_entry)
             step = torch.lerp(step, mean, call.smoothing)
-        proba = logits.exp_()
+        proba = logits.masked_fill_(logits < _lowest(logits.dtype), -math.inf).exp_()
         total = torch.segment_reduce(proba, "sum", lengths=per_entry)
         steps.view(-1).index_copy_(0, row * steps.shape[1] + column, step - total.log())
         residual = proba.mul_((-1 / total).index_select(0, of_pair))
