@@ -15,10 +15,10 @@ from hierclf.nn.path import has_kernels, mean_path_nodes
 
 COMPUTATIONS = ("auto", "dense", "path")
 
-# "auto" is "path" from so many nodes times samples in a batch on, and where the hierarchy has so many
-# times the nodes that the softmaxes on a path have. The first of each pair is with numba, the second
-# without. Measured on one thread with 64 features, trees of 100 to 60,000 nodes that branch by 2, 10,
-# 100 and the root of their number, and batches of 32, 128 and 512.
+# "auto" is "path" from so many nodes times samples in a batch on, and where the hierarchy has so
+# many times the nodes that the softmaxes on a path have. The first of each pair is with numba, the
+# second without. Measured on one thread with 64 features, trees of 100 to 60,000 nodes that branch
+# by 2, 10, 100 and the root of their number, and batches of 32, 128 and 512.
 _LEAST_WORK = (75_000, 1_000_000)
 _LEAST_SHARE = (2.5, 60.0)
 
@@ -86,9 +86,11 @@ def choose_head(computation: str, hierarchy: Hierarchy, step: Step) -> type[Head
         if reason is None:
             return PathSoftmax
         warn(f"computation='path' {reason}: computation='dense' is used", stacklevel=6)
-    elif computation == "auto" and not step.is_linear_of_sparse and step.optimizer in LAZY:
-        if step.device == "cpu" and not _why_not(hierarchy, step) and _pays(hierarchy, step):
-            return PathSoftmax
+        return dense
+    can = computation == "auto" and step.device == "cpu" and not step.is_linear_of_sparse
+    can = can and isinstance(step.optimizer, str) and step.optimizer in LAZY
+    if can and _why_not(hierarchy, step) is None and _pays(hierarchy, step):
+        return PathSoftmax
     return dense
 
 

@@ -397,6 +397,7 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
         return choose_pace(
             self.learning_rate_init,
             self.max_iter,
+            optimizer=self.optimizer,
             is_lazy_linear=is_lazy_linear,
             early_stopping=self.early_stopping,
             n_batches=-(-n_samples // int(self.batch_size)),

@@ -84,9 +84,9 @@ class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
         - A subclass of :class:`torch.optim.Optimizer` is called with ``lr`` and
           ``weight_decay``.
     learning_rate_init : float or "auto", default="auto"
-        Learning rate at the start. "auto" is 1e-3, and 0.1 for a linear model of sparse
-        features with ``optimizer="auto"``. A skorch ``LRScheduler`` among the callbacks changes it
-        during training.
+        Learning rate at the start. "auto" is 1e-3, and 0.1 with ``optimizer="adagrad"`` and
+        for a linear model of sparse features with ``optimizer="auto"``. A skorch
+        ``LRScheduler`` among the callbacks changes it during training.
     weight_decay : float, default=1e-4
         Strength of the weight decay. It is decoupled from the gradient with "adamw" and
         "adagrad", and an L2 penalty with the other optimisers.

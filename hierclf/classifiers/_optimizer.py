@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -56,9 +57,7 @@ def check_optimizer(optimizer: Any, lr: float, weight_decay: float) -> None:
         ) from error
 
 
-def check_takes_sparse(
-    optimizer: Any, lr: float, weight_decay: float, *, with_dense: bool
-) -> None:
+def check_takes_sparse(optimizer: Any, lr: float, weight_decay: float, *, with_dense: bool) -> None:
     """Refuse an optimiser that has no form for the sparse gradients of ``computation="path"``.
 
     Parameters
@@ -87,7 +86,9 @@ def check_takes_sparse(
             if i < 2:
                 weight.grad = weight.grad.to_sparse(1)
         try:
-            optimizer([{"params": weights}], lr=lr, weight_decay=weight_decay).step()
+            with warnings.catch_warnings():  # of the state of torch's sparse tensors, once
+                warnings.simplefilter("ignore")
+                optimizer([{"params": weights}], lr=lr, weight_decay=weight_decay).step()
         except Exception as error:
             reason = f" ({error})"
         else:
@@ -112,6 +113,8 @@ class Pace(NamedTuple):
 
 
 PACE = Pace(learning_rate=1e-3, max_iter=200)
+# Adagrad's steps shrink from the first on, so that they have to start long.
+_ADAGRAD_RATE = 0.1
 # For LazyNovoGrad, whose steps are all of about one length: their number limits how far the
 # weights can go, as a penalty would. ``benchmarks/first_models.py --study`` compares numbers.
 _LINEAR_RATE, _LINEAR_STEPS, _LINEAR_EPOCHS = 0.1, 200, 3
@@ -134,6 +137,7 @@ def choose_pace(
     learning_rate: float | str,
     max_iter: int | str,
     *,
+    optimizer: str | type[torch.optim.Optimizer],
     is_lazy_linear: bool,
     early_stopping: bool,
     n_batches: int,
@@ -144,6 +148,8 @@ def choose_pace(
     ----------
     learning_rate, max_iter
         As the user gave them.
+    optimizer : str or class
+        As the user gave it.
     is_lazy_linear : bool
         What the function of that name says.
     early_stopping : bool
@@ -157,6 +163,8 @@ def choose_pace(
         Numbers.
     """
     auto = PACE
+    if optimizer == "adagrad":
+        auto = auto._replace(learning_rate=_ADAGRAD_RATE)
     if is_lazy_linear:
         auto = auto._replace(learning_rate=_LINEAR_RATE, is_limit=False)
         if not early_stopping:

@@ -23,12 +23,14 @@ _FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 def _compiled(function: _Function) -> _Function:
     """Compile a function when it is first called, and keep the result on the disk if that goes."""
-    options = {"nogil": True, "fastmath": _FAST, "error_model": "numpy"}
+    # Python's division, which raises, keeps a loop from being spread over the lanes.
+    options: Any = {"nogil": True, "fastmath": _FAST, "error_model": "numpy"}
     try:
-        compiled: _Function = numba.njit(cache=True, **options)(function)
+        compiled: Any = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # no folder to write to
         compiled = numba.njit(**options)(function)
-    return compiled
+    loop: _Function = compiled
+    return loop
 
 
 @_compiled
@@ -282,8 +284,8 @@ def adamw(
 ) -> None:
     """Move the rows of a sparse gradient as AdamW does, each by its own count of steps.
 
-    ``corrections`` holds ``1 - beta1**n, 1 - beta2**n`` for the first counts n: a power takes longer
-    than the rest of a short row.
+    ``corrections`` holds ``1 - beta1**n, 1 - beta2**n`` for the first counts n: a power takes
+    longer than the rest of a short row.
     """
     none, one, width = weight.dtype.type(0), weight.dtype.type(1), weight.shape[1]
     keep1, keep2 = weight.dtype.type(beta1), weight.dtype.type(beta2)

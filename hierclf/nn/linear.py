@@ -151,7 +151,7 @@ class FeatureLinearByOutput(Linear):
         return super().forward(x if isinstance(x, Tensor) else _dense(x, self.weight.shape[1]))
 
     def _draw(self, bound: float, generator: torch.Generator | None) -> None:
-        for columns in self.weight.t().split(_DRAWN):
+        for columns in torch.split(self.weight.t(), _DRAWN):
             drawn = torch.empty(columns.shape, dtype=columns.dtype)
             columns.copy_(drawn.uniform_(-bound, bound, generator=generator))
 

@@ -106,9 +106,9 @@ def _is_plain(group: dict[str, Any], parameters: list[Tensor]) -> bool:
 
 
 class LazyOptimizer(Optimizer):
-    """What optimisers have that put off work for the rows a sparse gradient does not hold.
+    r"""What optimisers have that put off work for the rows a sparse gradient does not hold.
 
-    Decoupled weight decay, which shrinks every row by :math:`1 - \\eta\\lambda` at every step, is
+    Decoupled weight decay, which shrinks every row by :math:`1 - \eta\lambda` at every step, is
     caught up when a row is next touched or by :meth:`flush`, so nothing is lost: after ``flush``
     each row has decayed exactly as often as if it had been done at once.
     """
@@ -454,7 +454,7 @@ class LazyRowwiseAdagrad(LazyOptimizer):
         super().__init__(params, {"lr": lr, "eps": eps, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Move the parameters once.
 
         Parameters

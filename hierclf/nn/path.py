@@ -11,6 +11,7 @@ import math
 import sys
 import warnings
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -79,7 +80,7 @@ class PathGroups(nn.Module):
         choice = np.arange(n_nodes + 1)
         alone = np.flatnonzero(is_alone)
         bounds = np.searchsorted(alone, arrays.depth_offsets)
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+        for start, stop in pairwise(bounds.tolist()):
             nodes = alone[start:stop]  # of one level, so that those above are known
             choice[nodes] = choice[parents[nodes]]
         first = arrays.group_offsets[:-1]
@@ -122,7 +123,7 @@ def has_kernels() -> bool:
 
 
 def mean_path_nodes(hierarchy: Hierarchy) -> float:
-    """Count the nodes of the softmaxes on the path to a leaf of a tree, averaged over the leaves."""
+    """Count the nodes of the softmaxes on the path to a leaf of a tree, on average."""
     sizes = np.diff(hierarchy.arrays.group_offsets)
     sizes = np.repeat(np.where(sizes > 1, sizes, 0), sizes)
     return float(hierarchy.leaf_counts @ sizes) / len(hierarchy.leaf_indices)
@@ -191,7 +192,7 @@ class PathSoftmax(HierarchicalSoftmax):
         self.buffer = _Buffer()
         self._path_nodes = mean_path_nodes(hierarchy)
 
-    def _build_steps(self, hierarchy: Hierarchy) -> PathGroups:  # type: ignore[override]
+    def _build_steps(self, hierarchy: Hierarchy) -> PathGroups:
         return PathGroups(hierarchy)
 
     @property
@@ -427,7 +428,7 @@ class _VisitInLoops(_Visit):
             self.start = torch.from_numpy(start)
             self.first_value = torch.from_numpy(first_value)
 
-    def backward(  # noqa: D102, inherited
+    def backward(
         self,
         grad: Tensor,
         hidden: Tensor,
@@ -528,7 +529,7 @@ class _VisitInTorch(_Visit):
         more = residual.new_full(chosen.shape, 1 - call.smoothing)
         self._residual = residual.index_add_(0, chosen, more)
 
-    def backward(  # noqa: D102, inherited
+    def backward(
         self,
         grad: Tensor,
         hidden: Tensor,

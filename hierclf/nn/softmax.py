@@ -22,6 +22,7 @@ from hierclf.nn.linear import CSRRows, Linear
 
 if TYPE_CHECKING:
     from hierclf.hierarchy import Hierarchy
+    from hierclf.nn.path import PathGroups
 
 
 class HierarchicalSoftmax(Head):
