@@ -238,7 +238,7 @@ class LazyAdamW(LazyOptimizer, LeanAdamW):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        sparse = []
+        sparse, has_dense = [], False
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:
@@ -247,10 +247,12 @@ class LazyAdamW(LazyOptimizer, LeanAdamW):
                     sparse.append((group, parameter, parameter.grad))
                     parameter.grad = None  # hides it from the dense update
                 else:
+                    has_dense = True
                     self._catch_up(parameter)
                     if "row_step" in self.state[parameter]:
                         self.state[parameter]["row_step"] += 1
-        super().step()
+        if has_dense:
+            super().step()
         for group, parameter, grad in sparse:
             self._move_rows(group, parameter, grad)
             parameter.grad = grad
