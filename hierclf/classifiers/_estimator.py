@@ -27,6 +27,7 @@ from hierclf.classifiers._checks import (
     check_hidden_layer_sizes,
     resolve_device,
 )
+from hierclf.classifiers._computation import Step
 from hierclf.classifiers._features import InputReader
 from hierclf.classifiers._net import HierarchyNet, LabelledRows, best_epoch, build_net, watch_loss
 from hierclf.classifiers._optimizer import (
@@ -72,6 +73,8 @@ class Settings(NamedTuple):
         None where the samples decide.
     encoder, callbacks, device
         As the parameters, resolved.
+    learning_rate : float
+        That of most networks where the samples decide.
     network : dict
         Parameters of the network that do not depend on the samples. The hidden layers are
         None where the samples decide.
@@ -83,6 +86,7 @@ class Settings(NamedTuple):
     loss: BaseLoss | None
     callbacks: list[Any]
     device: str
+    learning_rate: float
     network: dict[str, Any]
 
 
@@ -242,8 +246,8 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
         return super().set_params(**params)
 
     @abstractmethod
-    def _head(self, hierarchy: Hierarchy) -> type[Head]:
-        """Return the class of the head for a hierarchy."""
+    def _head(self, hierarchy: Hierarchy, step: Step) -> type[Head]:
+        """Return the class of the head for a hierarchy, and for what training does."""
 
     @abstractmethod
     def _read_targets(
@@ -285,7 +289,17 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
             logit_adjustment=LINEAR_LOGIT_ADJUSTMENT if is_linear else 0.0
         )
         hierarchy = targets.hierarchy
-        head = self._head(hierarchy)
+        if settings.goes_on:
+            head = self.net_.module__head
+        else:
+            step = Step(
+                batch_size=min(int(self.batch_size), X.shape[0]),
+                is_linear_of_sparse=sp.issparse(X) and not network["hidden_layer_sizes"],
+                optimizer=self.optimizer,
+                loss=loss,
+                device=settings.device,
+            )
+            head = self._head(hierarchy, step)
         criterion = loss.build(hierarchy, head=head, counts=targets.counts)
 
         random_state = check_random_state(self.random_state)
@@ -334,6 +348,7 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
         self._reader = reader
         self._encoder = describe_encoder(settings.encoder)
         self._optimizer = self.optimizer
+        self._computation = getattr(self, "computation", "dense")
 
     def _check_settings(self) -> Settings:
         """Check the parameters as far as that goes without data."""
@@ -351,8 +366,8 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
         if loss is not None:
             loss.check()
         rate = self.learning_rate_init
-        rate = PACE.learning_rate if isinstance(rate, str) else rate
-        check_optimizer(self.optimizer, float(rate), float(self.weight_decay))
+        rate = float(PACE.learning_rate if isinstance(rate, str) else rate)
+        check_optimizer(self.optimizer, rate, float(self.weight_decay))
         hierarchy = self.hierarchy
         if isinstance(hierarchy, Iterator):
             raise TypeError(
@@ -369,6 +384,7 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
             loss=loss,
             callbacks=check_callbacks(self.callbacks),
             device=resolve_device(self.device),
+            learning_rate=rate,
             network={
                 "hidden_layer_sizes": check_hidden_layer_sizes(self.hidden_layer_sizes),
                 "activation": self.activation,
@@ -381,6 +397,7 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
         return choose_pace(
             self.learning_rate_init,
             self.max_iter,
+            optimizer=self.optimizer,
             is_lazy_linear=is_lazy_linear,
             early_stopping=self.early_stopping,
             n_batches=-(-n_samples // int(self.batch_size)),

@@ -9,6 +9,7 @@ import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
+from hierclf.classifiers._computation import Step
 from hierclf.classifiers._single_label import BaseSoftmaxClassifier
 from hierclf.decisions import BaseDecision
 from hierclf.encoders import BaseEncoder
@@ -67,7 +68,7 @@ class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
         :mod:`hierclf.decisions`, or a short name for one with its defaults ("argmax",
         "top_down", "threshold", "minimum_risk", "information_gain"). It does not change
         the probabilities, and you may set another after the fit.
-    optimizer : {"auto", "adamw", "adam", "sgd"} or type, default="auto"
+    optimizer : {"auto", "adamw", "adagrad", "adam", "sgd"} or type, default="auto"
         Optimiser of the weights.
 
         - "auto" is "adamw". Only a linear model of sparse features has another:
@@ -76,17 +77,19 @@ class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
           looks up token ids, it is :class:`hierclf.nn.LazyAdamW`: in the layer that reads
           them a step moves only the weights of the features or tokens in the batch. Pass
           ``torch.optim.AdamW`` itself to move all weights at each step.
+        - "adagrad" is :class:`hierclf.nn.LazyRowwiseAdagrad`, which takes hardly more
+          memory than the weights.
         - "adam" is :class:`torch.optim.Adam`.
         - "sgd" is :class:`torch.optim.SGD` with Nesterov momentum of 0.9.
         - A subclass of :class:`torch.optim.Optimizer` is called with ``lr`` and
           ``weight_decay``.
     learning_rate_init : float or "auto", default="auto"
-        Learning rate at the start. "auto" is 1e-3, and 0.1 for a linear model of sparse
-        features with ``optimizer="auto"``. A skorch ``LRScheduler`` among the callbacks changes it
-        during training.
+        Learning rate at the start. "auto" is 1e-3, and 0.1 with ``optimizer="adagrad"`` and
+        for a linear model of sparse features with ``optimizer="auto"``. A skorch
+        ``LRScheduler`` among the callbacks changes it during training.
     weight_decay : float, default=1e-4
-        Strength of the weight decay. It is decoupled from the gradient with "adamw", and an
-        L2 penalty with the other optimisers.
+        Strength of the weight decay. It is decoupled from the gradient with "adamw" and
+        "adagrad", and an L2 penalty with the other optimisers.
     batch_size : int, default=128
         Samples per step.
     max_iter : int or "auto", default="auto"
@@ -186,7 +189,7 @@ class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
         loss: BaseLoss | None = None,
         decision: Literal["argmax", "top_down", "threshold", "minimum_risk", "information_gain"]
         | BaseDecision = "argmax",
-        optimizer: Literal["auto", "adamw", "adam", "sgd"] | type[Optimizer] = "auto",
+        optimizer: Literal["auto", "adamw", "adagrad", "adam", "sgd"] | type[Optimizer] = "auto",
         learning_rate_init: float | Literal["auto"] = "auto",
         weight_decay: float = 1e-4,
         batch_size: int = 128,
@@ -230,5 +233,5 @@ class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
             verbose=verbose,
         )
 
-    def _head(self, hierarchy: Hierarchy) -> type[Head]:
+    def _head(self, hierarchy: Hierarchy, step: Step) -> type[Head]:
         return FlatSoftmax

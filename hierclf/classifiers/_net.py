@@ -28,7 +28,7 @@ from hierclf._utils.rng import seeded
 from hierclf._utils.threads import limited_threads
 from hierclf.classifiers._batches import ENCODER_BLOCK, Batch, Batches, Rows, count_weights
 from hierclf.classifiers._optimizer import choose_optimizer
-from hierclf.nn import HierarchyNetwork, LazyAdamW
+from hierclf.nn import HierarchyNetwork, LazyOptimizer
 from hierclf.nn.dropout import drawing_from
 from hierclf.nn.optim import lean_step, shown_dense
 
@@ -98,6 +98,11 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         super().initialize()
         network = self.module_
         self.weights_ = count_weights(network.encoder, network.hidden, network.head)
+        self.training_weights_ = self.weights_
+        on_paths = network.head.training_weights
+        if on_paths is not None:
+            others = count_weights(network.encoder, network.hidden)
+            self.training_weights_ = others._replace(per_row=others.per_row + on_paths)
         self.block_size_ = self._block_size()
         return self
 
@@ -106,7 +111,7 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         super().initialize_optimizer(*args, **kwargs)
         for module in self.module_.modules():
             if hasattr(module, "sparse_grad"):
-                module.sparse_grad = isinstance(self.optimizer_, LazyAdamW)
+                module.sparse_grad = isinstance(self.optimizer_, LazyOptimizer)
         return self
 
     def _overridden(self, *hooks: str) -> bool:
@@ -143,7 +148,8 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
             self.generator_ = torch.Generator().manual_seed(batch_seed)
             self.initialize_optimizer()
         self.set_params(optimizer__weight_decay=weight_decay, **params)
-        if hasattr(self, "optimizer__param_groups"):  # the new lr has reached every group
+        groups = getattr(self, "optimizer__param_groups", ())
+        if groups and groups[0][0] == "encoder.*":  # the new lr has reached every group
             rate = self.lr if encoder_learning_rate is None else encoder_learning_rate
             self.set_params(optimizer__param_groups__0__lr=rate)
 
@@ -182,14 +188,14 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         stopped = False
         n_before = len(self.history)
         before = self._weights_and_state() if n_before else None
-        with limited_threads(self.get_iterator(train, training=True).work(self.weights_)):
+        with limited_threads(self.get_iterator(train, training=True).work(self.training_weights_)):
             self.notify("on_train_begin", X=train, y=train.target)
             try:
                 stopped = self._run_epochs(train, valid)
             except BaseException as error:
                 if self.history and "train_loss" not in self.history[-1]:
                     self.history.pop()
-                if isinstance(self.optimizer_, LazyAdamW):
+                if isinstance(self.optimizer_, LazyOptimizer):
                     self.optimizer_.flush()
                 if before and (isinstance(error, _DivergedError) or not self._is_finite()):
                     self.module_.load_state_dict(before[0])
@@ -332,7 +338,7 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
                 losses = [step_fn(batch)["loss"] * _n_rows(batch) for batch in iterator]
                 loss = float(torch.stack(losses).sum())
         loss /= len(iterator.rows)
-        if training and isinstance(self.optimizer_, LazyAdamW):
+        if training and isinstance(self.optimizer_, LazyOptimizer):
             self.optimizer_.flush()
         if not math.isfinite(loss):
             what = f"the {prefix} loss of epoch {len(self.history)} is {loss}"

@@ -70,6 +70,11 @@ class Head(nn.Module, ABC):
         """The level into which each column of :meth:`path_log_proba` is a step."""
         return None
 
+    @property
+    def training_weights(self) -> float | None:
+        """How many weights :meth:`path_log_proba` multiplies with a sample; None: with all."""
+        return None
+
     @abstractmethod
     def forward(self, hidden: Tensor | CSRRows, *, log_prior: Tensor | None = None) -> Tensor:
         """Compute the log-probability of every node.

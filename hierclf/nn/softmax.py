@@ -24,6 +24,7 @@ from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 
 if TYPE_CHECKING:
     from hierclf.hierarchy import Hierarchy
+    from hierclf.nn.path import PathGroups
 
 
 class HierarchicalSoftmax(Head):
@@ -102,7 +103,7 @@ class HierarchicalSoftmax(Head):
         self.linear = linear(in_features, len(hierarchy), **kwargs)
         nodes = np.arange(len(hierarchy))
         self.siblings = RaggedGroups(np.split(nodes, hierarchy.arrays.group_offsets[1:-1]))
-        self.steps = PathSteps(hierarchy)
+        self.steps = self._build_steps(hierarchy)
         # Nodes come level by level, so every level is a slice, and a parent is a row of the last.
         arrays = hierarchy.arrays
         self.level_offsets = arrays.depth_offsets.tolist()
@@ -110,6 +111,10 @@ class HierarchicalSoftmax(Head):
         register_derived(self, "leaf_indices", hierarchy.leaf_indices)
         register_derived(self, "above", arrays.edge_parents - starts)
         self.search = TreeSearch(hierarchy) if len(hierarchy) >= SMALL_TREE else None
+
+    def _build_steps(self, hierarchy: Hierarchy) -> PathSteps | PathGroups:
+        """Make what knows the softmaxes on the path to each node, and ``levels``."""
+        return PathSteps(hierarchy)
 
     def forward(self, hidden: Tensor | CSRRows, *, log_prior: Tensor | None = None) -> Tensor:  # noqa: D102, inherited
         return self._node_log_proba(hidden, log_prior).t()

@@ -106,6 +106,7 @@ def classifiers() -> None:
         activation="tanh",
         loss=PathCrossEntropy(label_smoothing=0.1),
         decision=Threshold(0.5),
+        computation="dense",
         optimizer="adam",
         class_weight="balanced",
         max_iter=1,
