@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from hierclf.nn.linear import CSRRows
+    from hierclf.hierarchy import Hierarchy
+    from hierclf.nn.growth import RowMap
+    from hierclf.nn.linear import CSRRows, Linear
 
 
 class Head(nn.Module, ABC):
@@ -27,8 +29,12 @@ class Head(nn.Module, ABC):
     leaves, :meth:`leaf_scores` where only their order counts, and in a DAG
     :meth:`likeliest_path`. Everything is a natural logarithm, and samples are rows.
 
+    **Growing** asks :meth:`map_rows`, and carries the weights of ``linear`` over.
+
     Attributes
     ----------
+    linear : torch.nn.Module
+        The affine map, which has all the parameters of the head.
     gives_steps : bool
         Whether the columns of :meth:`path_log_proba` are the steps of the path,
         ``log P(child | parent)``. If not, there is one column, ``log P(target)``.
@@ -38,6 +44,8 @@ class Head(nn.Module, ABC):
         The level into which each column is a step, where ``gives_steps``.
     """
 
+    linear: Linear
+
     gives_steps: ClassVar[bool] = False
     smooths_labels: ClassVar[bool] = True
 
@@ -45,6 +53,22 @@ class Head(nn.Module, ABC):
     def step_levels(self) -> Tensor | None:
         """The level into which each column of :meth:`path_log_proba` is a step."""
         return None
+
+    @staticmethod
+    @abstractmethod
+    def map_rows(before: Hierarchy, after: Hierarchy) -> RowMap:
+        """Tell from which rows of ``linear`` those for another hierarchy start.
+
+        Parameters
+        ----------
+        before, after : Hierarchy
+            The hierarchies of the old head and of the new.
+
+        Returns
+        -------
+        RowMap
+            See :mod:`hierclf.nn.growth`.
+        """
 
     @abstractmethod
     def forward(self, hidden: Tensor | CSRRows, *, log_prior: Tensor | None = None) -> Tensor:
