@@ -28,8 +28,11 @@ from hierclf._utils.rng import seeded
 from hierclf._utils.threads import limited_threads
 from hierclf.classifiers._batches import ENCODER_BLOCK, Batch, Batches, Rows, count_weights
 from hierclf.classifiers._optimizer import choose_optimizer
+from hierclf.hierarchy import Hierarchy
 from hierclf.nn import HierarchyNetwork, LazyAdamW
 from hierclf.nn.dropout import drawing_from
+from hierclf.nn.growth import grow
+from hierclf.nn.head import Head
 from hierclf.nn.optim import lean_step, shown_dense
 
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
@@ -93,10 +96,14 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         """Draw new weights and start a new order of the rows."""
         self.generator_: Any = torch.Generator().manual_seed(self.batch_seed)
         super().initialize()
+        self._measure()
+        return self
+
+    def _measure(self) -> None:
+        """Find out how large the network is, and so how many rows to predict at a time."""
         network = self.module_
         self.weights_ = count_weights(network.encoder, network.hidden, network.head)
         self.block_size_ = self._block_size()
-        return self
 
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> HierarchyNet:
         """Build the optimiser, and let it see sparse gradients only if it takes them."""
@@ -143,6 +150,22 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         if hasattr(self, "optimizer__param_groups"):  # the new lr has reached every group
             rate = self.lr if encoder_learning_rate is None else encoder_learning_rate
             self.set_params(optimizer__param_groups__0__lr=rate)
+
+    def grow(self, head: type[Head], hierarchy: Hierarchy) -> None:
+        """Go on over another hierarchy, with the weights of the nodes that it had.
+
+        Parameters
+        ----------
+        head : type
+            Class of the head over it.
+        hierarchy : Hierarchy
+            The hierarchy; nothing is done if it is that of the net.
+        """
+        if hierarchy is self.module__hierarchy:
+            return
+        grow(self.module_, head, self.module__hierarchy, hierarchy, self.optimizer_)
+        self.module__head, self.module__hierarchy = head, hierarchy
+        self._measure()
 
     def train_for(self, n_epochs: int) -> None:
         """Plan a fixed number of epochs, whatever the loss does meanwhile.
