@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
-from hierclf.classifiers._single_label import BaseSoftmaxClassifier
+from hierclf.classifiers._partial_fit import StreamSoftmaxClassifier
 from hierclf.decisions import BaseDecision
 from hierclf.encoders import BaseEncoder
 from hierclf.hierarchy import Hierarchy
@@ -17,7 +17,7 @@ from hierclf.losses import BaseLoss
 from hierclf.nn import FlatSoftmax, Head
 
 
-class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
+class FlatSoftmaxClassifier(StreamSoftmaxClassifier):
     """The flat baseline: one softmax over all classes, the same in all else.
 
     With equal parameters it starts from the same hidden layers and sees the same

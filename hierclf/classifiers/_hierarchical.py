@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
-from hierclf.classifiers._single_label import BaseSoftmaxClassifier
+from hierclf.classifiers._partial_fit import StreamSoftmaxClassifier
 from hierclf.decisions import BaseDecision
 from hierclf.encoders import BaseEncoder
 from hierclf.hierarchy import Hierarchy
@@ -17,7 +17,7 @@ from hierclf.losses import BaseLoss
 from hierclf.nn import DAGSoftmax, Head, HierarchicalSoftmax
 
 
-class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
+class HierarchicalSoftmaxClassifier(StreamSoftmaxClassifier):
     r"""Classifier with one softmax at every inner node of a hierarchy, trained end to end.
 
     A single network computes :math:`P(\text{child} \mid \text{parent})` at every inner

@@ -161,10 +161,11 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         hierarchy : Hierarchy
             The hierarchy; nothing is done if it is that of the net.
         """
-        if hierarchy is self.module__hierarchy:
+        before = vars(self)["module__hierarchy"]
+        if hierarchy is before:
             return
-        grow(self.module_, head, self.module__hierarchy, hierarchy, self.optimizer_)
-        self.module__head, self.module__hierarchy = head, hierarchy
+        grow(self.module_, head, before, hierarchy, self.optimizer_)
+        vars(self).update(module__head=head, module__hierarchy=hierarchy)
         self._measure()
 
     def train_for(self, n_epochs: int) -> None:

@@ -14,7 +14,7 @@ from hierclf._utils.labels import Labels, locate, read_labels
 from hierclf.classifiers._targets import Targets
 from hierclf.hierarchy import Hierarchy
 from hierclf.hierarchy._geometry import sums_below
-from hierclf.hierarchy._nodes import shorten
+from hierclf.hierarchy._nodes import plain_array, shorten
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Stream:
         The classes as the user named them, or the labels of a fit: sorted positions in its
         ``nodes``.
     are_named : bool
-        Whether the user named the classes.
+        Whether the user named the classes of a given hierarchy, which may have more.
     nodes : ndarray of shape (n_nodes,)
         For each node, the position in ``hierarchy_.nodes`` of what a sample with that label
         trains; -1 where that is no label that a sample may have.
@@ -83,7 +83,7 @@ class Stream:
         there = new.hierarchy
         gone = [label for label in labels if label not in there]
         if not gone:
-            positions = there.node_indices(labels)
+            positions = there.node_indices(plain_array(labels))
             gone = [labels[i] for i in np.flatnonzero(new.nodes[positions] < 0)]
         if gone:
             raise ValueError(
@@ -123,7 +123,9 @@ class Stream:
         except ValueError as error:
             if self.origin[0] is Hierarchy:
                 raise
-            raise ValueError(f"y holds labels that are not among the classes: {error}") from error
+            raise ValueError(
+                f"the classes are those of the first call, and y holds {error}"
+            ) from error
 
     def read(self, positions: NDArray[np.intp], classes: Targets) -> Targets:
         """Find out what the samples of a block teach.
@@ -167,7 +169,10 @@ class Stream:
         if not np.array_equal(positions, np.unique(self.hierarchy.node_indices(known))):
             before, now = (
                 shorten(self.hierarchy.nodes[i] for i in some.tolist())
-                for some in (np.setdiff1d(self.labels, positions), np.setdiff1d(positions, self.labels))
+                for some in (
+                    np.setdiff1d(self.labels, positions),
+                    np.setdiff1d(positions, self.labels),
+                )
             )
             changes = [f"without {before}"] * bool(before) + [f"with {now}"] * bool(now)
             raise ValueError(
@@ -177,9 +182,7 @@ class Stream:
             )
 
 
-def find_hierarchy(
-    given: Any, classes: Any, before: Stream | None, name: str
-) -> Hierarchy | None:
+def find_hierarchy(given: Any, classes: Any, before: Stream | None, name: str) -> Hierarchy | None:
     """Choose the whole hierarchy of a stream.
 
     Parameters

@@ -64,7 +64,8 @@ class Targets(NamedTuple):
         elif self.hierarchy is given:
             nodes = np.arange(len(given))
         else:
-            nodes[given.node_indices(self.hierarchy.nodes)] = np.arange(len(self.hierarchy))
+            kept = self.hierarchy.nodes
+            nodes[given.node_indices(plain_array(kept))] = np.arange(len(kept))
         return nodes
 
 

@@ -55,8 +55,7 @@ def check_same_network(
             was, is_now = _LINE.repr(before), _LINE.repr(now)
             is_now = "another that looks the same" if is_now == was else is_now
             raise ValueError(
-                f"{what} goes on training the same network: {name} was {was} "
-                f"and is now {is_now}"
+                f"{what} goes on training the same network: {name} was {was} and is now {is_now}"
             )
 
 
