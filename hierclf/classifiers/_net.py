@@ -165,7 +165,7 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         if hierarchy is before:
             return
         grow(self.module_, head, before, hierarchy, self.optimizer_)
-        vars(self).update(module__head=head, module__hierarchy=hierarchy)
+        self.__dict__.update(module__head=head, module__hierarchy=hierarchy)
         self._measure()
 
     def train_for(self, n_epochs: int) -> None:
