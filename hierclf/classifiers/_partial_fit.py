@@ -106,7 +106,7 @@ class StreamSoftmaxClassifier(BaseSoftmaxClassifier):
         >>> digits = load_digits_hierarchy()
         >>> X, y = digits.data / 16, digits.target
         >>> clf = HierarchicalSoftmaxClassifier(
-        ...     digits.hierarchy, learning_rate_init=0.01, random_state=0
+        ...     digits.hierarchy, learning_rate_init=0.01, batch_size=32, random_state=0
         ... )
         >>> for start in range(0, 1500, 300):
         ...     block = slice(start, start + 300)

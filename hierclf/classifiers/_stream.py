@@ -64,7 +64,7 @@ class Stream:
             describe_origin(given),
             hierarchy,
             inner_labels,
-            targets.given,
+            np.sort(targets.given),
             are_named,
             targets.nodes_of_labels(hierarchy, inner_labels),
             np.zeros(len(hierarchy)),
