@@ -20,9 +20,7 @@ from hierclf.nn import (
 )
 from hierclf.nn.growth import grow
 
-BEFORE = Hierarchy.from_dict(
-    {"root": ["a", "b", "c"], "a": ["a1", "a2"], "b": ["b1", "b2", "b3"]}
-)
+BEFORE = Hierarchy.from_dict({"root": ["a", "b", "c"], "a": ["a1", "a2"], "b": ["b1", "b2", "b3"]})
 AFTER = {
     "more siblings": {"root": ["a", "b", "c"], "a": ["a0", "a1", "a2", "a9"], "b": ["b1", "b2", "b3"]},
     "a leaf gets children": {
@@ -123,6 +121,14 @@ def test_rows_are_found_by_name(name, hidden):
         leaves = net.leaf_log_proba(x).exp()
         assert leaves.shape == (5, len(after.leaves))
         np.testing.assert_allclose(leaves.sum(1).detach(), 1)
+
+
+def test_a_dag_becomes_a_tree():
+    before = hierarchy(AFTER["another parent"])
+    net = network(DAGSoftmax, before, (4,))
+    expected = by_edge(before, BEFORE, weights(net))
+    grow(net, HierarchicalSoftmax, before, BEFORE)
+    np.testing.assert_allclose(weights(net), expected, rtol=1e-15)
 
 
 @given(st.data())

@@ -280,9 +280,9 @@ def test_paths(cls):
     np.testing.assert_array_equal(labels.predict_proba(X), known.predict_proba(X))
     frame = pd.DataFrame(paths, columns=["top", "below"])
     clf = make(cls).partial_fit(frame_of(X), frame).partial_fit(frame_of(X), frame)
-    assert clf.predict(frame_of(X), level="top").tolist() == clf.predict(
-        frame_of(X), level=0
-    ).tolist()
+    assert (
+        clf.predict(frame_of(X), level="top").tolist() == clf.predict(frame_of(X), level=0).tolist()
+    )
     with pytest.raises(ValueError, match=r"columns \('below', 'top'\), and the samples before had"):
         clf.partial_fit(frame_of(X), frame[["below", "top"]])
     with pytest.raises(ValueError, match="y holds single labels, and the samples before had paths"):
@@ -520,9 +520,7 @@ def by_name(clf):
     weight = linear.weight.t() if linear.row_dim else linear.weight
     rows = torch.cat([weight, linear.bias.unsqueeze(1)], dim=1).detach().numpy().copy()
     flat = len(rows) == len(clf.hierarchy_.leaves) != len(clf.hierarchy_)
-    return dict(
-        zip(clf.hierarchy_.leaves if flat else clf.hierarchy_.nodes, rows, strict=True)
-    )
+    return dict(zip(clf.hierarchy_.leaves if flat else clf.hierarchy_.nodes, rows, strict=True))
 
 
 STILL = {"learning_rate_init": 1e-300, "weight_decay": 0.0}

@@ -229,9 +229,10 @@ def grow(
 
     The parameters stay the same objects with other rows, so that an optimiser goes on with
     them. What it keeps for each row is carried over as the weights are: a new row has the mean
-    of its siblings' state, zero if they have none. For AdamW that is the better start: with a
-    second moment of zero, and no bias left to be corrected, its first steps would be several
-    times as long as the learning rate.
+    of its siblings' state, zero if they have none. For AdamW that is the better start. Its bias
+    correction is over by then, so that from moments of zero a row moves by three times the
+    learning rate at its first step, and by up to seven in the next if its gradient stays the
+    same; a second moment that is larger makes the steps shorter.
 
     Parameters
     ----------
