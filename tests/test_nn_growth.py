@@ -22,7 +22,9 @@ from hierclf.nn.growth import grow
 
 BEFORE = Hierarchy.from_dict({"root": ["a", "b", "c"], "a": ["a1", "a2"], "b": ["b1", "b2", "b3"]})
 AFTER = {
-    "more siblings": {"root": ["a", "b", "c"], "a": ["a0", "a1", "a2", "a9"], "b": ["b1", "b2", "b3"]},
+    "more siblings": {
+        "root": ["a", "b", "c"], "a": ["a0", "a1", "a2", "a9"], "b": ["b1", "b2", "b3"],
+    },
     "a leaf gets children": {
         "root": ["a", "b", "c"],
         "a": ["a1", "a2"],
@@ -37,7 +39,9 @@ AFTER = {
         "b": ["b1", "b2", "b3"],
     },
     "moved": {"root": ["a", "b", "c"], "a": ["a1", "b3"], "b": ["a2", "b1", "b2"]},
-    "a node between": {"root": ["up", "c"], "up": ["a", "b"], "a": ["a1", "a2"], "b": ["b1", "b2", "b3"]},
+    "a node between": {
+        "root": ["up", "c"], "up": ["a", "b"], "a": ["a1", "a2"], "b": ["b1", "b2", "b3"],
+    },
     "taken away": {"root": ["a", "b"], "a": ["a1", "a2"], "b": ["b1", "b3"]},
     "another parent": [
         ("root", "a"), ("root", "b"), ("root", "c"), ("a", "a1"), ("a", "a2"), ("a", "b1"),

@@ -474,7 +474,7 @@ def test_a_first_call_that_breaks_off_leaves_it_unfitted():
 class Snapshot(Callback):
     """The weights before each batch."""
 
-    weights = []
+    weights = None
 
     def on_batch_begin(self, net, training, **kwargs):
         Snapshot.weights.append(copy.deepcopy(net.module_.state_dict()))

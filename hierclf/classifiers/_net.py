@@ -68,8 +68,9 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
 
     ``predict_proba`` gives the probability of every node, ``forward`` its logarithm, and
     ``predict`` the likeliest leaf; nodes are positions in ``hierarchy.nodes``. With
-    ``warm_start``, as after ``partial_fit``, the net keeps what training needs to go on (optimiser and random
-    state), in memory and in a pickle; without, it keeps the weights alone.
+    ``warm_start``, as after ``partial_fit``, the net keeps what training needs to go on
+    (optimiser and random state), in memory and in a pickle; without, it keeps the weights
+    alone.
 
     Parameters
     ----------
