@@ -14,6 +14,7 @@ from sklearn.exceptions import DataConversionWarning, NotFittedError
 from skorch.callbacks import Callback
 
 from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierarchy
+from hierclf.classifiers._features import InputReader
 from hierclf.encoders import LSTMEncoder
 from hierclf.induction import BalancedHierarchy
 from hierclf.losses import BaseLoss, PathCrossEntropy
@@ -496,6 +497,24 @@ def test_a_later_call_goes_on_from_the_last_whole_batch(hierarchy):
         assert torch.equal(values, Snapshot.weights[2][name])
     assert clf.predict_proba(X).shape == (60, len(clf.classes_))
     assert clf.set_params(callbacks=None).partial_fit(X, Y).n_iter_ == 2
+
+
+def test_what_breaks_off_before_training_has_not_grown(monkeypatch):
+    """A frozen encoder, say, may take long to read the block."""
+    clf = make().partial_fit(X, Y)
+    proba = clf.predict_proba(X)
+
+    def rows(*args):
+        raise KeyboardInterrupt
+
+    clf.set_params(hierarchy=BIGGER)
+    with monkeypatch.context() as patched:
+        patched.setattr(InputReader, "rows", rows)
+        with pytest.raises(KeyboardInterrupt):
+            clf.partial_fit(X, Y)
+    assert clf.hierarchy_ == Hierarchy.from_dict(TREE)
+    np.testing.assert_array_equal(clf.predict_proba(X), proba)
+    assert clf.partial_fit(X, Y).classes_.tolist() == list("abcdefgn")
 
 
 def test_a_call_that_diverges_leaves_the_weights_before_it():

@@ -297,8 +297,9 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
     ) -> None:
         """Train on checked samples, and set the fitted attributes.
 
-        ``keep`` is called once nothing but training itself can fail. What is then interrupted
-        has learnt the classes that it goes on with.
+        With ``keep`` a net that goes on may have another hierarchy than before. It is called
+        when the net has grown and nothing but training itself can fail: the fitted attributes
+        are then those of the net, even if training is interrupted.
         """
         network = _with_layers(settings, reader)
         is_linear = is_lazy_linear(
@@ -325,8 +326,6 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
         )
         if settings.goes_on:
             net = self.net_
-            if settings.is_stream:
-                net.grow(head, hierarchy)
             net.go_on(criterion, **training)
         else:
             network |= {"hierarchy": hierarchy, "head": head, "seed": seed}
@@ -336,6 +335,7 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
         split = partial(self._split, X, targets, net.dtype, random_state)
         parts = split(hold_out=self.early_stopping)
         if settings.goes_on and keep is not None:
+            net.grow(head, hierarchy)
             self._set_fitted(targets, settings, reader, net)
             keep()
         if self.refit:
