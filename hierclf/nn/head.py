@@ -67,7 +67,7 @@ class Head(nn.Module, ABC):
         Returns
         -------
         RowMap
-            See :mod:`hierclf.nn.growth`.
+            Of ``hierclf.nn.growth``.
         """
 
     @abstractmethod
