@@ -86,13 +86,33 @@ def choose_head(computation: str, hierarchy: Hierarchy, step: Step) -> type[Head
         reason = _why_not(hierarchy, step)
         if reason is None:
             return PathSoftmax
-        warn(f"computation='path' {reason}: computation='dense' is used", stacklevel=6)
+        warn(f"computation='path' {reason}: computation='dense' is used", stacklevel=7)
         return dense
     can = computation == "auto" and step.device == "cpu" and not step.is_linear_of_sparse
     can = can and isinstance(step.optimizer, str) and step.optimizer in LAZY
     if can and _why_not(hierarchy, step) is None and _pays(hierarchy, step):
         return PathSoftmax
     return dense
+
+
+def keep_head(before: type[Head], hierarchy: Hierarchy) -> type[Head]:
+    """Return the class of the head of a network that goes on: as it was, if it can be.
+
+    Parameters
+    ----------
+    before : type
+        What it was.
+    hierarchy : Hierarchy
+        The classes from now on.
+
+    Returns
+    -------
+    type
+        A dense head where a tree has become a DAG, or the other way round.
+    """
+    if issubclass(before, HierarchicalSoftmax) and not hierarchy.is_tree:
+        return DAGSoftmax
+    return HierarchicalSoftmax if before is DAGSoftmax and hierarchy.is_tree else before
 
 
 def _why_not(hierarchy: Hierarchy, step: Step) -> str | None:

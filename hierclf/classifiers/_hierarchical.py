@@ -13,7 +13,7 @@ from hierclf._utils.sklearn_private import StrOptions
 from hierclf.classifiers._computation import COMPUTATIONS, Step, choose_head
 from hierclf.classifiers._estimator import Settings
 from hierclf.classifiers._optimizer import check_takes_sparse
-from hierclf.classifiers._single_label import BaseSoftmaxClassifier
+from hierclf.classifiers._partial_fit import StreamSoftmaxClassifier
 from hierclf.decisions import BaseDecision
 from hierclf.encoders import BaseEncoder
 from hierclf.hierarchy import Hierarchy
@@ -21,7 +21,7 @@ from hierclf.losses import BaseLoss
 from hierclf.nn import Head
 
 
-class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
+class HierarchicalSoftmaxClassifier(StreamSoftmaxClassifier):
     r"""Classifier with one softmax at every inner node of a hierarchy, trained end to end.
 
     A single network computes :math:`P(\text{child} \mid \text{parent})` at every inner
@@ -124,7 +124,8 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
         Training stops after this number of epochs without an improvement.
     early_stopping : bool, default=False
         Whether to hold samples out, to stop when their loss no longer improves, and to keep
-        the weights of the best epoch. If False, the training loss decides when to stop.
+        the weights of the best epoch. If False, the training loss decides when to stop. It is
+        not for ``partial_fit``.
     validation_fraction : float, default=0.1
         Share of the samples to hold out if ``early_stopping``. They are stratified, and a
         class always keeps a sample for training.
@@ -137,7 +138,7 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
         Weights of the samples by their label: ``{label: weight}``. A label without a key
         has the weight of the nearest key above it, or 1 if there is none. "balanced" gives
         every leaf in ``y`` the same total weight; a sample that is labelled with an inner
-        node then has the mean weight of the samples below it.
+        node then has the mean weight of the samples below it. It is not for ``partial_fit``.
     warm_start : bool, default=False
         Whether ``fit`` goes on from the last fit, with up to ``max_iter`` more epochs. It
         keeps the weights, the optimiser and the order of the samples. Classes, features,
@@ -163,14 +164,16 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
     classes_ : ndarray of shape (n_classes,)
         The leaves of ``hierarchy_``, sorted: the labels of ``y``, and, where a label is
         an inner node, all leaves below it; with ``inner_labels="itself"`` the labels alone.
+        For ``partial_fit`` the labels are the ``classes`` that it is given, or all leaves.
     hierarchy_ : Hierarchy
         The hierarchy without the nodes that are neither above, at nor below a label of
-        ``y``.
+        ``y``, or one of the ``classes``.
     net_ : skorch.NeuralNet
         The trained net. ``net_.module_`` is the torch module, and ``net_.history`` has the
         record of each epoch.
     loss_curve_ : list of float
-        Mean training loss of each whole epoch, in nats per sample.
+        Mean training loss of each whole epoch, in nats per sample. A call of ``partial_fit``
+        is one.
     n_iter_ : int
         Number of whole epochs.
     n_features_in_ : int
@@ -214,7 +217,7 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **BaseSoftmaxClassifier._parameter_constraints,
+        **StreamSoftmaxClassifier._parameter_constraints,
         "computation": [StrOptions(set(COMPUTATIONS))],
     }
 
@@ -277,8 +280,8 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
 
         self.computation = computation
 
-    def _check_settings(self) -> Settings:
-        settings = super()._check_settings()
+    def _check_settings(self, *, is_stream: bool = False) -> Settings:
+        settings = super()._check_settings(is_stream=is_stream)
         if self.computation == "path":
             is_linear = settings.encoder is None and settings.network["hidden_layer_sizes"] == ()
             check_takes_sparse(

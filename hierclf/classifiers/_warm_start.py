@@ -38,8 +38,9 @@ def check_same_network(
     network: dict[str, Any],
     encoder: BaseEncoder | None,
     device: str,
+    what: str,
 ) -> None:
-    """Refuse a warm start that would need another network."""
+    """Refuse a warm start, or whatever goes on, that would need another network."""
     net = estimator.net_
     (kind, params), (kind_now, params_now) = estimator._encoder, describe_encoder(encoder)
     # The encoder comes first, since the default of hidden_layer_sizes depends on it.
@@ -56,8 +57,7 @@ def check_same_network(
             was, is_now = _LINE.repr(before), _LINE.repr(now)
             is_now = "another that looks the same" if is_now == was else is_now
             raise ValueError(
-                f"warm_start=True goes on training the same network: {name} was {was} "
-                f"and is now {is_now}"
+                f"{what} goes on training the same network: {name} was {was} and is now {is_now}"
             )
 
 

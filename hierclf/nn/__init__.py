@@ -8,6 +8,7 @@
 ``dag``          the hierarchical softmax where a node may have several parents
 ``losses``       the probabilities that a head gives to targets -> a scalar
 ``groups``       ragged groups of nodes as padded blocks
+``growth``       a head over a hierarchy that has grown: where its weights start
 ``linear``       affine maps over dense and over sparse rows
 ``text``         token ids -> a vector for each text
 ``transformer``  the same with a pretrained transformer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812, torch's own convention
@@ -67,7 +67,11 @@ class Linear(nn.Module):
     ----------
     weight : Parameter of shape (out_features, in_features)
     bias : Parameter of shape (out_features,)
+    row_dim : int
+        The dimension of ``weight`` that the outputs lie along.
     """
+
+    row_dim: ClassVar[int] = 0
 
     def __init__(
         self,
@@ -116,7 +120,11 @@ class FeatureLinear(Linear):
     sparse_grad : bool
         Whether the gradient of ``weight`` for sparse rows is a sparse tensor, which
         only some optimisers take (:class:`LazyAdamW` does). True at the start.
+    row_dim : int
+        The dimension of ``weight`` that the outputs lie along.
     """
+
+    row_dim: ClassVar[int] = 1
 
     def __init__(self, in_features: int, out_features: int, **kwargs: Any) -> None:
         super().__init__(in_features, out_features, **kwargs)

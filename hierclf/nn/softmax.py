@@ -19,6 +19,7 @@ from torch.nn.functional import nll_loss
 from hierclf.nn._search import SMALL_TREE, TreeSearch
 from hierclf.nn.dag import WaysUp
 from hierclf.nn.groups import PathSteps, RaggedGroups, leaves_under, register_derived
+from hierclf.nn.growth import map_edges, map_leaves
 from hierclf.nn.head import Head, TopLeaves
 from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 
@@ -83,6 +84,7 @@ class HierarchicalSoftmax(Head):
     """
 
     gives_steps: ClassVar[bool] = True
+    map_rows = staticmethod(map_edges)
 
     leaf_indices: Tensor
     above: Tensor
@@ -225,6 +227,8 @@ class FlatSoftmax(Head):
     >>> print({node: round(p, 2) for node, p in zip(tree.nodes, log_proba.exp()[0].tolist())})
     {'a': 0.25, 'b': 0.75, 'c': 0.25, 'd': 0.25, 'e': 0.25}
     """
+
+    map_rows = staticmethod(map_leaves)
 
     leaf_indices: Tensor
     leaf_column: Tensor
