@@ -70,6 +70,10 @@ class BaseLoss(ParamObject):
     FocalLoss(gamma=0.5)
     """
 
+    needs_all_nodes: ClassVar[bool] = False
+    """Whether the loss looks at the probabilities of all nodes and not only at those on the path
+    to the label, so that nothing is saved by computing no others."""
+
     def check_hierarchy(self, hierarchy: Hierarchy) -> None:
         """Check that the parameters, each valid by itself, fit the hierarchy.
 
@@ -289,6 +293,8 @@ class SoftLabelCrossEntropy(BaseLoss):
     >>> FlatSoftmaxClassifier(loss=SoftLabelCrossEntropy(beta=5)).loss
     SoftLabelCrossEntropy(beta=5)
     """
+
+    needs_all_nodes: ClassVar[bool] = True
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "beta": [Interval(Real, 0, np.inf, closed="both")],

@@ -21,6 +21,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
         ("first_models", "first_models.py"),
         ("first_models_study", "first_models.py --study"),
         ("overhead", "overhead.py"),
+        ("streams", "streams.py"),
         ("threads", "threads.py"),
     ],
 )

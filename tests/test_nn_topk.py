@@ -12,9 +12,9 @@ from strategies import dags, trees
 
 import hierclf.nn._search as search
 from hierclf.hierarchy import Hierarchy
-from hierclf.nn import CSRRows, DAGSoftmax, FeatureLinear, FlatSoftmax, HierarchicalSoftmax
+from hierclf.nn import CSRRows, DAGSoftmax, FeatureLinear, FlatSoftmax, HierarchicalSoftmax, _fast
 
-HAS_NUMBA = search._loops() is not None
+HAS_NUMBA = _fast.has_numba()
 WAYS = ["torch", pytest.param("loops", marks=pytest.mark.skipif(not HAS_NUMBA, reason="no numba"))]
 TIGHT = {torch.float32: 1e-5, torch.float64: 1e-12}
 
@@ -42,7 +42,7 @@ def way(request):
         monkeypatch.setattr(search, "_SHARE", 10.0)  # and never give a row up for its length
         monkeypatch.setattr(search, "_SHARE_IN_TORCH", 10.0)
         if request.param == "torch":
-            monkeypatch.setattr(search, "_loops", lambda: None)
+            monkeypatch.setattr(_fast, "has_numba", lambda: False)
         yield request.param
 
 
@@ -227,7 +227,7 @@ def test_a_few_rows_are_not_searched_in_torch(monkeypatch):
     large = HierarchicalSoftmax(1, Hierarchy.balanced(range(10_000), 10))
     by_hand.fill(large, np.random.default_rng(0), scale=100.0)
     hidden = torch.ones(20, 1)
-    monkeypatch.setattr(search, "_loops", lambda: None)
+    monkeypatch.setattr(_fast, "has_numba", lambda: False)
     assert large.topk_leaves(hidden[:1], 1).n_dense == 1
     assert large.topk_leaves(hidden, 1).n_dense == 0
 

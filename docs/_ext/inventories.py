@@ -16,6 +16,7 @@ SKLEARN = """
     sklearn.ensemble.StackingClassifier
     sklearn.ensemble.VotingClassifier
     sklearn.feature_extraction.text.CountVectorizer
+    sklearn.feature_extraction.text.HashingVectorizer
     sklearn.feature_extraction.text.TfidfVectorizer
     sklearn.linear_model.LogisticRegression
     sklearn.metrics.ConfusionMatrixDisplay
@@ -28,9 +29,11 @@ SKLEARN = """
     sklearn.model_selection.cross_val_score
     sklearn.model_selection.train_test_split
     sklearn.neural_network.MLPClassifier
+    sklearn.pipeline.Pipeline
     sklearn.pipeline.make_pipeline
     sklearn.preprocessing.LabelEncoder
     sklearn.svm.LinearSVC
+    sklearn.utils.class_weight.compute_class_weight
 """
 NUMPY = """
     numpy.argsort numpy.flatnonzero numpy.mean numpy.ndarray numpy.random.default_rng numpy.std

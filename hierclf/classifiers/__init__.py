@@ -6,6 +6,8 @@
 ``_checks``        what is refused before any work
 ``_features``      X: checked, and turned into what the network reads
 ``_single_label``  y: one label or path per sample; predictions
+``_partial_fit``   a block of samples at a time, over a hierarchy that may grow
+``_stream``        the labels that the samples of a stream may have, and their number so far
 ``_targets``       the node, and the weight, of each sample; the classes
 ``_batches``       samples cut into batches of tensors, and held out
 ``_net``           the skorch net, the only file that imports skorch

@@ -43,7 +43,7 @@ class Weights(NamedTuple):
 
     per_value: int
     per_position: int
-    per_row: int
+    per_row: float
 
 
 def count_weights(encoder: nn.Module | None, *layers: nn.Module) -> Weights:

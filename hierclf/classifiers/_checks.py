@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
@@ -13,11 +13,19 @@ from sklearn.base import BaseEstimator
 
 
 @contextmanager
-def unchanged_on_failure(estimator: BaseEstimator) -> Iterator[None]:
-    """Put the attributes of an estimator back if anything is raised."""
+def unchanged_on_failure(estimator: BaseEstimator) -> Iterator[Callable[[], None]]:
+    """Put the attributes of an estimator back if anything is raised.
+
+    What is yielded is to be called where what they are by then is to stay.
+    """
     before = vars(estimator).copy()
+
+    def keep() -> None:
+        nonlocal before
+        before = vars(estimator).copy()
+
     try:
-        yield
+        yield keep
     except BaseException:
         vars(estimator).clear()
         vars(estimator).update(before)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import partial
 from numbers import Integral, Real
@@ -27,6 +27,7 @@ from hierclf.classifiers._checks import (
     check_hidden_layer_sizes,
     resolve_device,
 )
+from hierclf.classifiers._computation import Step, keep_head
 from hierclf.classifiers._features import InputReader
 from hierclf.classifiers._net import HierarchyNet, LabelledRows, best_epoch, build_net, watch_loss
 from hierclf.classifiers._optimizer import (
@@ -66,23 +67,29 @@ class Settings(NamedTuple):
     ----------
     goes_on : bool
         Whether this fit goes on from the last.
+    is_stream : bool
+        Whether this is one block of a stream of samples, and not a fit.
     hierarchy : Hierarchy, inducer or None
         None or an inducer where only the samples can tell.
     loss : BaseLoss or None
         None where the samples decide.
     encoder, callbacks, device
         As the parameters, resolved.
+    learning_rate : float
+        That of most networks where the samples decide.
     network : dict
         Parameters of the network that do not depend on the samples. The hidden layers are
         None where the samples decide.
     """
 
     goes_on: bool
+    is_stream: bool
     hierarchy: Any
     encoder: BaseEncoder | None
     loss: BaseLoss | None
     callbacks: list[Any]
     device: str
+    learning_rate: float
     network: dict[str, Any]
 
 
@@ -242,8 +249,8 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
         return super().set_params(**params)
 
     @abstractmethod
-    def _head(self, hierarchy: Hierarchy) -> type[Head]:
-        """Return the class of the head for a hierarchy."""
+    def _head(self, hierarchy: Hierarchy, step: Step) -> type[Head]:
+        """Return the class of the head for a hierarchy, and for what training does."""
 
     @abstractmethod
     def _read_targets(
@@ -271,21 +278,53 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
     def _fit(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> None:
         """Train, and set the fitted attributes: what every ``fit`` does, in its order."""
         settings = self._check_settings()
-        reader = self._reader if settings.goes_on else InputReader(settings.encoder)
-        if settings.goes_on:
-            network = _with_layers(settings, reader)
-            check_same_network(self, network, settings.encoder, settings.device)
+        reader = self._choose_reader(settings)
         X, targets = self._read_targets(X, y, sample_weight, settings, reader)
+        self._train(X, targets, settings, reader)
+
+    def _choose_reader(self, settings: Settings) -> InputReader:
+        """Return what reads X: that of the last fit if this one goes on, and may."""
+        if not settings.goes_on:
+            return InputReader(settings.encoder)
+        what = "partial_fit" if settings.is_stream else "warm_start=True"
+        network = _with_layers(settings, self._reader)
+        check_same_network(self, network, settings.encoder, settings.device, what)
+        return self._reader
+
+    def _train(
+        self,
+        X: Any,
+        targets: TrainingTargets,
+        settings: Settings,
+        reader: InputReader,
+        keep: Callable[[], None] | None = None,
+    ) -> None:
+        """Train on checked samples, and set the fitted attributes.
+
+        With ``keep`` a net that goes on may have another hierarchy than before. It is called
+        when the net has grown and nothing but training itself can fail: the fitted attributes
+        are then those of the net, even if training is interrupted.
+        """
         network = _with_layers(settings, reader)
         is_linear = is_lazy_linear(
             self.optimizer, network["hidden_layer_sizes"], is_sparse=reader.is_sparse
         )
-        pace = self._choose_pace(is_linear, n_samples=X.shape[0])
+        pace = self._choose_pace(is_linear, settings, n_samples=X.shape[0])
         loss = settings.loss or PathCrossEntropy(
             logit_adjustment=LINEAR_LOGIT_ADJUSTMENT if is_linear else 0.0
         )
         hierarchy = targets.hierarchy
-        head = self._head(hierarchy)
+        if settings.goes_on:
+            head = keep_head(self.net_.module__head, hierarchy)
+        else:
+            step = Step(
+                batch_size=min(int(self.batch_size), X.shape[0]),
+                is_linear_of_sparse=sp.issparse(X) and not network["hidden_layer_sizes"],
+                optimizer=self.optimizer,
+                loss=loss,
+                device=settings.device,
+            )
+            head = self._head(hierarchy, step)
         criterion = loss.build(hierarchy, head=head, counts=targets.counts)
 
         random_state = check_random_state(self.random_state)
@@ -297,7 +336,7 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
             is_sparse=sp.issparse(X),
             optimizer=self.optimizer,
             device=settings.device,
-            warm_start=self.warm_start,
+            warm_start=self.warm_start or settings.is_stream,
         )
         if settings.goes_on:
             net = self.net_
@@ -309,6 +348,10 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
         X = reader.rows(X, net.dtype, settings.device)
         split = partial(self._split, X, targets, net.dtype, random_state)
         parts = split(hold_out=self.early_stopping)
+        if settings.goes_on and keep is not None:
+            net.grow(head, hierarchy)
+            self._set_fitted(targets, settings, reader, net)
+            keep()
         if self.refit:
             # Copies: both train the weights that an encoder brings, and change callbacks.
             search = build(deepcopy(network), **deepcopy(training))
@@ -324,19 +367,34 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
                 f"Raise max_iter or learning_rate_init, let early_stopping=True decide, or set "
                 f"n_iter_no_change=max_iter for a fixed number of epochs.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
+        self._set_fitted(targets, settings, reader, net)
 
+    def _set_fitted(
+        self,
+        targets: TrainingTargets,
+        settings: Settings,
+        reader: InputReader,
+        net: HierarchyNet,
+    ) -> None:
+        """Set the fitted attributes."""
         for name, value in targets.attributes.items():
             setattr(self, name, value)
-        self.hierarchy_ = hierarchy
+        self.hierarchy_ = targets.hierarchy
         self.net_ = net
         self._reader = reader
         self._encoder = describe_encoder(settings.encoder)
         self._optimizer = self.optimizer
+        self._computation = getattr(self, "computation", "dense")
 
-    def _check_settings(self) -> Settings:
+    def _check_settings(self, *, is_stream: bool = False) -> Settings:
         """Check the parameters as far as that goes without data."""
+        if is_stream and self.early_stopping:
+            raise ValueError(
+                "early_stopping=True holds samples of a whole data set out, and partial_fit sees "
+                "a block: set early_stopping=False, and score blocks before you train on them"
+            )
         if self.refit and not self.early_stopping:
             raise ValueError(
                 "refit=True trains anew for the epochs that early stopping finds: set "
@@ -351,8 +409,8 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
         if loss is not None:
             loss.check()
         rate = self.learning_rate_init
-        rate = PACE.learning_rate if isinstance(rate, str) else rate
-        check_optimizer(self.optimizer, float(rate), float(self.weight_decay))
+        rate = float(PACE.learning_rate if isinstance(rate, str) else rate)
+        check_optimizer(self.optimizer, rate, float(self.weight_decay))
         hierarchy = self.hierarchy
         if isinstance(hierarchy, Iterator):
             raise TypeError(
@@ -363,12 +421,14 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
             if loss is not None:
                 loss.check_hierarchy(hierarchy)
         return Settings(
-            goes_on=self.warm_start and hasattr(self, "net_"),
+            goes_on=(self.warm_start or is_stream) and hasattr(self, "net_"),
+            is_stream=is_stream,
             hierarchy=hierarchy,
             encoder=encoder,
             loss=loss,
             callbacks=check_callbacks(self.callbacks),
             device=resolve_device(self.device),
+            learning_rate=rate,
             network={
                 "hidden_layer_sizes": check_hidden_layer_sizes(self.hidden_layer_sizes),
                 "activation": self.activation,
@@ -376,24 +436,27 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
             },
         )
 
-    def _choose_pace(self, is_lazy_linear: bool, n_samples: int) -> Pace:
-        """Resolve what may be "auto"."""
-        return choose_pace(
+    def _choose_pace(self, is_lazy_linear: bool, settings: Settings, n_samples: int) -> Pace:
+        """Resolve what may be "auto"; one pass over a block of a stream."""
+        pace = choose_pace(
             self.learning_rate_init,
             self.max_iter,
+            optimizer=self.optimizer,
             is_lazy_linear=is_lazy_linear,
             early_stopping=self.early_stopping,
             n_batches=-(-n_samples // int(self.batch_size)),
         )
+        return pace._replace(max_iter=1, is_limit=False) if settings.is_stream else pace
 
     def _training_options(self, settings: Settings, pace: Pace) -> dict[str, Any]:
         """Return what may differ from one warm start to the next."""
         encoder = settings.encoder
         # torch takes Python's numbers only, and numpy's small ones overflow.
-        stop = watch_loss(self.early_stopping, float(self.tol), int(self.n_iter_no_change))
+        stop = [watch_loss(self.early_stopping, float(self.tol), int(self.n_iter_no_change))]
+        stop = [] if settings.is_stream else stop
         rate = None if encoder is None or encoder.is_frozen else encoder.learning_rate
         return {
-            "callbacks": [stop, *deepcopy(settings.callbacks)],
+            "callbacks": [*stop, *deepcopy(settings.callbacks)],
             "weight_decay": float(self.weight_decay),
             "lr": float(pace.learning_rate),
             "encoder_learning_rate": None if rate is None else float(rate),

@@ -9,7 +9,8 @@ import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
-from hierclf.classifiers._single_label import BaseSoftmaxClassifier
+from hierclf.classifiers._computation import Step
+from hierclf.classifiers._partial_fit import StreamSoftmaxClassifier
 from hierclf.decisions import BaseDecision
 from hierclf.encoders import BaseEncoder
 from hierclf.hierarchy import Hierarchy
@@ -17,7 +18,7 @@ from hierclf.losses import BaseLoss
 from hierclf.nn import FlatSoftmax, Head
 
 
-class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
+class FlatSoftmaxClassifier(StreamSoftmaxClassifier):
     """The flat baseline: one softmax over all classes, the same in all else.
 
     With equal parameters it starts from the same hidden layers and sees the same
@@ -67,7 +68,7 @@ class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
         :mod:`hierclf.decisions`, or a short name for one with its defaults ("argmax",
         "top_down", "threshold", "minimum_risk", "information_gain"). It does not change
         the probabilities, and you may set another after the fit.
-    optimizer : {"auto", "adamw", "adam", "sgd"} or type, default="auto"
+    optimizer : {"auto", "adamw", "adagrad", "adam", "sgd"} or type, default="auto"
         Optimiser of the weights.
 
         - "auto" is "adamw". Only a linear model of sparse features has another:
@@ -76,17 +77,19 @@ class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
           looks up token ids, it is :class:`hierclf.nn.LazyAdamW`: in the layer that reads
           them a step moves only the weights of the features or tokens in the batch. Pass
           ``torch.optim.AdamW`` itself to move all weights at each step.
+        - "adagrad" is :class:`hierclf.nn.LazyRowwiseAdagrad`, which takes hardly more
+          memory than the weights.
         - "adam" is :class:`torch.optim.Adam`.
         - "sgd" is :class:`torch.optim.SGD` with Nesterov momentum of 0.9.
         - A subclass of :class:`torch.optim.Optimizer` is called with ``lr`` and
           ``weight_decay``.
     learning_rate_init : float or "auto", default="auto"
-        Learning rate at the start. "auto" is 1e-3, and 0.1 for a linear model of sparse
-        features with ``optimizer="auto"``. A skorch ``LRScheduler`` among the callbacks changes it
-        during training.
+        Learning rate at the start. "auto" is 1e-3, and 0.1 with ``optimizer="adagrad"`` and
+        for a linear model of sparse features with ``optimizer="auto"``. A skorch
+        ``LRScheduler`` among the callbacks changes it during training.
     weight_decay : float, default=1e-4
-        Strength of the weight decay. It is decoupled from the gradient with "adamw", and an
-        L2 penalty with the other optimisers.
+        Strength of the weight decay. It is decoupled from the gradient with "adamw" and
+        "adagrad", and an L2 penalty with the other optimisers.
     batch_size : int, default=128
         Samples per step.
     max_iter : int or "auto", default="auto"
@@ -101,7 +104,8 @@ class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
         Training stops after this number of epochs without an improvement.
     early_stopping : bool, default=False
         Whether to hold samples out, to stop when their loss no longer improves, and to keep
-        the weights of the best epoch. If False, the training loss decides when to stop.
+        the weights of the best epoch. If False, the training loss decides when to stop. It is
+        not for ``partial_fit``.
     validation_fraction : float, default=0.1
         Share of the samples to hold out if ``early_stopping``. They are stratified, and a
         class always keeps a sample for training.
@@ -114,7 +118,7 @@ class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
         Weights of the samples by their label: ``{label: weight}``. A label without a key
         has the weight of the nearest key above it, or 1 if there is none. "balanced" gives
         every leaf in ``y`` the same total weight; a sample that is labelled with an inner
-        node then has the mean weight of the samples below it.
+        node then has the mean weight of the samples below it. It is not for ``partial_fit``.
     warm_start : bool, default=False
         Whether ``fit`` goes on from the last fit, with up to ``max_iter`` more epochs. It
         keeps the weights, the optimiser and the order of the samples. Classes, features,
@@ -140,14 +144,16 @@ class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
     classes_ : ndarray of shape (n_classes,)
         The leaves of ``hierarchy_``, sorted: the labels of ``y``, and, where a label is
         an inner node, all leaves below it; with ``inner_labels="itself"`` the labels alone.
+        For ``partial_fit`` the labels are the ``classes`` that it is given, or all leaves.
     hierarchy_ : Hierarchy
         The hierarchy without the nodes that are neither above, at nor below a label of
-        ``y``.
+        ``y``, or one of the ``classes``.
     net_ : skorch.NeuralNet
         The trained net. ``net_.module_`` is the torch module, and ``net_.history`` has the
         record of each epoch.
     loss_curve_ : list of float
-        Mean training loss of each whole epoch, in nats per sample.
+        Mean training loss of each whole epoch, in nats per sample. A call of ``partial_fit``
+        is one.
     n_iter_ : int
         Number of whole epochs.
     n_features_in_ : int
@@ -186,7 +192,7 @@ class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
         loss: BaseLoss | None = None,
         decision: Literal["argmax", "top_down", "threshold", "minimum_risk", "information_gain"]
         | BaseDecision = "argmax",
-        optimizer: Literal["auto", "adamw", "adam", "sgd"] | type[Optimizer] = "auto",
+        optimizer: Literal["auto", "adamw", "adagrad", "adam", "sgd"] | type[Optimizer] = "auto",
         learning_rate_init: float | Literal["auto"] = "auto",
         weight_decay: float = 1e-4,
         batch_size: int = 128,
@@ -230,5 +236,5 @@ class FlatSoftmaxClassifier(BaseSoftmaxClassifier):
             verbose=verbose,
         )
 
-    def _head(self, hierarchy: Hierarchy) -> type[Head]:
+    def _head(self, hierarchy: Hierarchy, step: Step) -> type[Head]:
         return FlatSoftmax

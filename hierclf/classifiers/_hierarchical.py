@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
-from hierclf.classifiers._single_label import BaseSoftmaxClassifier
+from hierclf._utils.sklearn_private import StrOptions
+from hierclf.classifiers._computation import COMPUTATIONS, Step, choose_head
+from hierclf.classifiers._estimator import Settings
+from hierclf.classifiers._optimizer import check_takes_sparse
+from hierclf.classifiers._partial_fit import StreamSoftmaxClassifier
 from hierclf.decisions import BaseDecision
 from hierclf.encoders import BaseEncoder
 from hierclf.hierarchy import Hierarchy
 from hierclf.losses import BaseLoss
-from hierclf.nn import DAGSoftmax, Head, HierarchicalSoftmax
+from hierclf.nn import Head
 
 
-class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
+class HierarchicalSoftmaxClassifier(StreamSoftmaxClassifier):
     r"""Classifier with one softmax at every inner node of a hierarchy, trained end to end.
 
     A single network computes :math:`P(\text{child} \mid \text{parent})` at every inner
@@ -67,7 +71,24 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
         :mod:`hierclf.decisions`, or a short name for one with its defaults ("argmax",
         "top_down", "threshold", "minimum_risk", "information_gain"). It does not change
         the probabilities, and you may set another after the fit.
-    optimizer : {"auto", "adamw", "adam", "sgd"} or type, default="auto"
+    computation : {"auto", "dense", "path"}, default="auto"
+        How training computes the softmaxes. The model, and what it predicts, is the same.
+
+        - "dense" computes all of them at every step.
+        - "path" computes those on the paths to the labels of the batch, and moves their
+          weights alone. The cost of a step then grows with the depth of the hierarchy
+          and hardly with the number of classes. It is fastest with numba
+          (``pip install hierclf[fast]``). It needs an optimizer that takes sparse
+          gradients: "auto", "adamw" (:class:`hierclf.nn.LazyAdamW` with
+          ``row_steps=True``), "adagrad", or a class that does. In a DAG, and with a loss
+          that looks at all nodes, it warns and computes as "dense" does. A linear model
+          of a sparse X cannot have it.
+        - "auto" is "path" where that is faster, on the CPU and with ``optimizer`` "auto",
+          "adamw" or "adagrad": if the number of nodes times the samples in a batch is at
+          least 75,000, and the softmaxes on a path have on average at most a
+          2.5th of the nodes. Without numba it is 1,000,000 and a 60th. Else "auto" is
+          "dense".
+    optimizer : {"auto", "adamw", "adagrad", "adam", "sgd"} or type, default="auto"
         Optimiser of the weights.
 
         - "auto" is "adamw". Only a linear model of sparse features has another:
@@ -76,17 +97,19 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
           looks up token ids, it is :class:`hierclf.nn.LazyAdamW`: in the layer that reads
           them a step moves only the weights of the features or tokens in the batch. Pass
           ``torch.optim.AdamW`` itself to move all weights at each step.
+        - "adagrad" is :class:`hierclf.nn.LazyRowwiseAdagrad`, which takes hardly more
+          memory than the weights.
         - "adam" is :class:`torch.optim.Adam`.
         - "sgd" is :class:`torch.optim.SGD` with Nesterov momentum of 0.9.
         - A subclass of :class:`torch.optim.Optimizer` is called with ``lr`` and
           ``weight_decay``.
     learning_rate_init : float or "auto", default="auto"
-        Learning rate at the start. "auto" is 1e-3, and 0.1 for a linear model of sparse
-        features with ``optimizer="auto"``. A skorch ``LRScheduler`` among the callbacks changes it
-        during training.
+        Learning rate at the start. "auto" is 1e-3, and 0.1 with ``optimizer="adagrad"`` and
+        for a linear model of sparse features with ``optimizer="auto"``. A skorch
+        ``LRScheduler`` among the callbacks changes it during training.
     weight_decay : float, default=1e-4
-        Strength of the weight decay. It is decoupled from the gradient with "adamw", and an
-        L2 penalty with the other optimisers.
+        Strength of the weight decay. It is decoupled from the gradient with "adamw" and
+        "adagrad", and an L2 penalty with the other optimisers.
     batch_size : int, default=128
         Samples per step.
     max_iter : int or "auto", default="auto"
@@ -101,7 +124,8 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
         Training stops after this number of epochs without an improvement.
     early_stopping : bool, default=False
         Whether to hold samples out, to stop when their loss no longer improves, and to keep
-        the weights of the best epoch. If False, the training loss decides when to stop.
+        the weights of the best epoch. If False, the training loss decides when to stop. It is
+        not for ``partial_fit``.
     validation_fraction : float, default=0.1
         Share of the samples to hold out if ``early_stopping``. They are stratified, and a
         class always keeps a sample for training.
@@ -114,7 +138,7 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
         Weights of the samples by their label: ``{label: weight}``. A label without a key
         has the weight of the nearest key above it, or 1 if there is none. "balanced" gives
         every leaf in ``y`` the same total weight; a sample that is labelled with an inner
-        node then has the mean weight of the samples below it.
+        node then has the mean weight of the samples below it. It is not for ``partial_fit``.
     warm_start : bool, default=False
         Whether ``fit`` goes on from the last fit, with up to ``max_iter`` more epochs. It
         keeps the weights, the optimiser and the order of the samples. Classes, features,
@@ -140,14 +164,16 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
     classes_ : ndarray of shape (n_classes,)
         The leaves of ``hierarchy_``, sorted: the labels of ``y``, and, where a label is
         an inner node, all leaves below it; with ``inner_labels="itself"`` the labels alone.
+        For ``partial_fit`` the labels are the ``classes`` that it is given, or all leaves.
     hierarchy_ : Hierarchy
         The hierarchy without the nodes that are neither above, at nor below a label of
-        ``y``.
+        ``y``, or one of the ``classes``.
     net_ : skorch.NeuralNet
         The trained net. ``net_.module_`` is the torch module, and ``net_.history`` has the
         record of each epoch.
     loss_curve_ : list of float
-        Mean training loss of each whole epoch, in nats per sample.
+        Mean training loss of each whole epoch, in nats per sample. A call of ``partial_fit``
+        is one.
     n_iter_ : int
         Number of whole epochs.
     n_features_in_ : int
@@ -190,6 +216,11 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
            [1., 0.]])
     """
 
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **StreamSoftmaxClassifier._parameter_constraints,
+        "computation": [StrOptions(set(COMPUTATIONS))],
+    }
+
     def __init__(
         self,
         hierarchy: Any = None,
@@ -202,7 +233,8 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
         loss: BaseLoss | None = None,
         decision: Literal["argmax", "top_down", "threshold", "minimum_risk", "information_gain"]
         | BaseDecision = "argmax",
-        optimizer: Literal["auto", "adamw", "adam", "sgd"] | type[Optimizer] = "auto",
+        computation: Literal["auto", "dense", "path"] = "auto",
+        optimizer: Literal["auto", "adamw", "adagrad", "adam", "sgd"] | type[Optimizer] = "auto",
         learning_rate_init: float | Literal["auto"] = "auto",
         weight_decay: float = 1e-4,
         batch_size: int = 128,
@@ -246,5 +278,19 @@ class HierarchicalSoftmaxClassifier(BaseSoftmaxClassifier):
             verbose=verbose,
         )
 
-    def _head(self, hierarchy: Hierarchy) -> type[Head]:
-        return HierarchicalSoftmax if hierarchy.is_tree else DAGSoftmax
+        self.computation = computation
+
+    def _check_settings(self, *, is_stream: bool = False) -> Settings:
+        settings = super()._check_settings(is_stream=is_stream)
+        if self.computation == "path":
+            is_linear = settings.encoder is None and settings.network["hidden_layer_sizes"] == ()
+            check_takes_sparse(
+                self.optimizer,
+                settings.learning_rate,
+                float(self.weight_decay),
+                with_dense=not is_linear,
+            )
+        return settings
+
+    def _head(self, hierarchy: Hierarchy, step: Step) -> type[Head]:
+        return choose_head(self.computation, hierarchy, step)

@@ -28,8 +28,11 @@ from hierclf._utils.rng import seeded
 from hierclf._utils.threads import limited_threads
 from hierclf.classifiers._batches import ENCODER_BLOCK, Batch, Batches, Rows, count_weights
 from hierclf.classifiers._optimizer import choose_optimizer
-from hierclf.nn import HierarchyNetwork, LazyAdamW
+from hierclf.hierarchy import Hierarchy
+from hierclf.nn import HierarchyNetwork, LazyOptimizer
 from hierclf.nn.dropout import drawing_from
+from hierclf.nn.growth import grow
+from hierclf.nn.head import Head
 from hierclf.nn.optim import lean_step, shown_dense
 
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
@@ -68,8 +71,9 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
 
     ``predict_proba`` gives the probability of every node, ``forward`` its logarithm, and
     ``predict`` the likeliest leaf; nodes are positions in ``hierarchy.nodes``. With
-    ``warm_start`` the net keeps what training needs to go on (optimiser and random
-    state), in memory and in a pickle; without, it keeps the weights alone.
+    ``warm_start``, as after ``partial_fit``, the net keeps what training needs to go on
+    (optimiser and random state), in memory and in a pickle; without, it keeps the weights
+    alone.
 
     Parameters
     ----------
@@ -96,17 +100,26 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         """Draw new weights and start a new order of the rows."""
         self.generator_: Any = torch.Generator().manual_seed(self.batch_seed)
         super().initialize()
+        self._measure()
+        return self
+
+    def _measure(self) -> None:
+        """Find out how large the network is, and so how many rows to predict at a time."""
         network = self.module_
         self.weights_ = count_weights(network.encoder, network.hidden, network.head)
+        self.training_weights_ = self.weights_
+        on_paths = network.head.training_weights
+        if on_paths is not None:
+            others = count_weights(network.encoder, network.hidden)
+            self.training_weights_ = others._replace(per_row=others.per_row + on_paths)
         self.block_size_ = self._block_size()
-        return self
 
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> HierarchyNet:
         """Build the optimiser, and let it see sparse gradients only if it takes them."""
         super().initialize_optimizer(*args, **kwargs)
         for module in self.module_.modules():
             if hasattr(module, "sparse_grad"):
-                module.sparse_grad = isinstance(self.optimizer_, LazyAdamW)
+                module.sparse_grad = isinstance(self.optimizer_, LazyOptimizer)
         return self
 
     def _overridden(self, *hooks: str) -> bool:
@@ -143,9 +156,27 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
             self.generator_ = torch.Generator().manual_seed(batch_seed)
             self.initialize_optimizer()
         self.set_params(optimizer__weight_decay=weight_decay, **params)
-        if hasattr(self, "optimizer__param_groups"):  # the new lr has reached every group
+        groups = getattr(self, "optimizer__param_groups", ())
+        if groups and groups[0][0] == "encoder.*":  # the new lr has reached every group
             rate = self.lr if encoder_learning_rate is None else encoder_learning_rate
             self.set_params(optimizer__param_groups__0__lr=rate)
+
+    def grow(self, head: type[Head], hierarchy: Hierarchy) -> None:
+        """Go on over another hierarchy, with the weights of the nodes that it had.
+
+        Parameters
+        ----------
+        head : type
+            Class of the head over it.
+        hierarchy : Hierarchy
+            The hierarchy; nothing is done if it is that of the net.
+        """
+        before = vars(self)["module__hierarchy"]
+        if hierarchy is before:
+            return
+        grow(self.module_, head, before, hierarchy, self.optimizer_)
+        self.__dict__.update(module__head=head, module__hierarchy=hierarchy)
+        self._measure()
 
     def train_for(self, n_epochs: int) -> None:
         """Plan a fixed number of epochs, whatever the loss does meanwhile.
@@ -182,14 +213,14 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         stopped = False
         n_before = len(self.history)
         before = self._weights_and_state() if n_before else None
-        with limited_threads(self.get_iterator(train, training=True).work(self.weights_)):
+        with limited_threads(self.get_iterator(train, training=True).work(self.training_weights_)):
             self.notify("on_train_begin", X=train, y=train.target)
             try:
                 stopped = self._run_epochs(train, valid)
             except BaseException as error:
                 if self.history and "train_loss" not in self.history[-1]:
                     self.history.pop()
-                if isinstance(self.optimizer_, LazyAdamW):
+                if isinstance(self.optimizer_, LazyOptimizer):
                     self.optimizer_.flush()
                 if before and (isinstance(error, _DivergedError) or not self._is_finite()):
                     self.module_.load_state_dict(before[0])
@@ -332,7 +363,7 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
                 losses = [step_fn(batch)["loss"] * _n_rows(batch) for batch in iterator]
                 loss = float(torch.stack(losses).sum())
         loss /= len(iterator.rows)
-        if training and isinstance(self.optimizer_, LazyAdamW):
+        if training and isinstance(self.optimizer_, LazyOptimizer):
             self.optimizer_.flush()
         if not math.isfinite(loss):
             what = f"the {prefix} loss of epoch {len(self.history)} is {loss}"

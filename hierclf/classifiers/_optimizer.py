@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import inspect
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 
-from hierclf.nn import LazyAdamW, LazyNovoGrad, LeanAdamW
+from hierclf.nn import LazyAdamW, LazyNovoGrad, LazyRowwiseAdagrad, LeanAdamW, PathSoftmax
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "auto": LeanAdamW,
     "adamw": LeanAdamW,
+    "adagrad": LazyRowwiseAdagrad,
     "adam": torch.optim.Adam,
     "sgd": torch.optim.SGD,
 }
+# Those that move only the rows of a sparse gradient, where there is one.
+LAZY = ("auto", "adamw", "adagrad")
 
 
 def check_optimizer(optimizer: Any, lr: float, weight_decay: float) -> None:
@@ -53,6 +57,49 @@ def check_optimizer(optimizer: Any, lr: float, weight_decay: float) -> None:
         ) from error
 
 
+def check_takes_sparse(optimizer: Any, lr: float, weight_decay: float, *, with_dense: bool) -> None:
+    """Refuse an optimiser that has no form for the sparse gradients of ``computation="path"``.
+
+    Parameters
+    ----------
+    optimizer : str or callable
+        As the user gave it, and :func:`check_optimizer` let it pass.
+    lr, weight_decay : float
+        What it will be called with.
+    with_dense : bool
+        Whether there are layers besides the head, whose gradients are dense.
+
+    Raises
+    ------
+    ValueError
+        If it has none. The message names those that have.
+    """
+    if isinstance(optimizer, str):
+        if optimizer in LAZY:
+            return
+        reason = ""
+    else:
+        shapes = [(2, 1), (2,)] + with_dense * [(2, 2)]
+        weights = [torch.nn.Parameter(torch.ones(shape)) for shape in shapes]
+        for i, weight in enumerate(weights):
+            weight.grad = torch.ones_like(weight)
+            if i < 2:
+                weight.grad = weight.grad.to_sparse(1)
+        try:
+            with warnings.catch_warnings():  # of the state of torch's sparse tensors, once
+                warnings.simplefilter("ignore")
+                optimizer([{"params": weights}], lr=lr, weight_decay=weight_decay).step()
+        except Exception as error:
+            reason = f" ({error})"
+        else:
+            return
+    raise ValueError(
+        f"optimizer={optimizer!r} cannot move weights by the sparse gradients of "
+        f"computation='path'{reason}: give 'auto', 'adamw' or 'adagrad', or, with weight_decay=0, "
+        "torch.optim.Adagrad or torch.optim.SGD; or computation='dense'"
+    )
+
+
 class Pace(NamedTuple):
     """A learning rate, and the most epochs of a fit.
 
@@ -66,6 +113,8 @@ class Pace(NamedTuple):
 
 
 PACE = Pace(learning_rate=1e-3, max_iter=200)
+# Adagrad's steps shrink from the first on, so that they have to start long.
+_ADAGRAD_RATE = 0.1
 # For LazyNovoGrad, whose steps are all of about one length: their number limits how far the
 # weights can go, as a penalty would. ``benchmarks/first_models.py --study`` compares numbers.
 _LINEAR_RATE, _LINEAR_STEPS, _LINEAR_EPOCHS = 0.1, 200, 3
@@ -88,6 +137,7 @@ def choose_pace(
     learning_rate: float | str,
     max_iter: int | str,
     *,
+    optimizer: str | type[torch.optim.Optimizer],
     is_lazy_linear: bool,
     early_stopping: bool,
     n_batches: int,
@@ -98,6 +148,8 @@ def choose_pace(
     ----------
     learning_rate, max_iter
         As the user gave them.
+    optimizer : str or class
+        As the user gave it.
     is_lazy_linear : bool
         What the function of that name says.
     early_stopping : bool
@@ -111,6 +163,8 @@ def choose_pace(
         Numbers.
     """
     auto = PACE
+    if optimizer == "adagrad":
+        auto = auto._replace(learning_rate=_ADAGRAD_RATE)
     if is_lazy_linear:
         auto = auto._replace(learning_rate=_LINEAR_RATE, is_limit=False)
         if not early_stopping:
@@ -153,8 +207,17 @@ def choose_optimizer(
     """
     options: dict[str, Any] = {}
     encoder = network.get("encoder")
+    groups: list[tuple[str, dict[str, Any]]] = []
     if encoder is not None and any(True for _ in encoder.parameters()):
-        options["param_groups"] = [("encoder.*", {"lr": encoder_lr})]
+        groups.append(("encoder.*", {"lr": encoder_lr}))
+    is_path = issubclass(network["head"], PathSoftmax)
+    is_adamw = optimizer in ("auto", "adamw")
+    if is_path and is_adamw:  # the groups on the paths are visited at very different rates
+        groups.append(("head.*", {"row_steps": True}))
+    if groups:
+        options["param_groups"] = groups
+    if optimizer == "adagrad":
+        return LazyRowwiseAdagrad, options
     if not isinstance(optimizer, str):
         return optimizer, options
     # One kernel for all parameters: a quarter off a step of a small network.
@@ -166,6 +229,6 @@ def choose_optimizer(
     )
     if is_lazy_linear(optimizer, network["hidden_layer_sizes"], is_sparse=is_sparse):
         return LazyNovoGrad, options
-    if (is_sparse or looks_up) and optimizer in ("auto", "adamw"):
+    if (is_sparse or looks_up or is_path) and is_adamw:
         return LazyAdamW, options
     return OPTIMIZERS[optimizer], options

@@ -29,7 +29,8 @@ from hierclf.classifiers._estimator import (
 )
 from hierclf.classifiers._features import InputReader
 from hierclf.classifiers._net import argmax, check_log_proba
-from hierclf.classifiers._targets import combine_weights, drop_zero_weights, read_targets
+from hierclf.classifiers._stream import Stream
+from hierclf.classifiers._targets import Targets, combine_weights, drop_zero_weights, read_targets
 from hierclf.classifiers._warm_start import check_same_classes
 from hierclf.decisions import Argmax, TopDown, as_decision
 from hierclf.hierarchy import Hierarchy
@@ -57,6 +58,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
     _stops: NDArray[np.intp]
     _longest_path: int | None
     _level_names: tuple[str, ...]
+    _stream: Stream
 
     def __init__(
         self,
@@ -114,9 +116,9 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
             self._fit(X, y, sample_weight)
         return self
 
-    def _check_settings(self) -> Settings:
+    def _check_settings(self, *, is_stream: bool = False) -> Settings:
         as_decision(self.decision).check()
-        return super()._check_settings()
+        return super()._check_settings(is_stream=is_stream)
 
     def _read_targets(
         self,
@@ -129,18 +131,16 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         name = type(self).__name__
         labels = read_labels(y, settings.hierarchy, name)
         if labels.is_column:
-            warn(
-                "A column-vector y was passed when a 1d array was expected: each sample has one "
-                "label. Give it as y.ravel().",
-                DataConversionWarning,
-                stacklevel=5,
-            )
-        level_names = _column_names(y)
+            warn_of_column()
+        level_names = column_names(y)
         X, y = reader.check_fit(self, X, labels.values, reset=not settings.goes_on)
         if labels.rows is None and not isinstance(settings.hierarchy, Hierarchy):
             check_classification_targets(y)  # a hierarchy that was given tells what is a label
+        weight: NDArray[Any] | None = None
         if sample_weight is not None:
-            X, y, sample_weight = drop_zero_weights(X, y, sample_weight)
+            X, y, weight = drop_zero_weights(X, y, sample_weight)
+            weight = weight / weight.max()  # only the ratios count, and sums stay finite
+            weight = weight * (len(weight) / weight.sum())
 
         located = None if labels.rows is None else locate(labels, settings.hierarchy, y, name)
         y = located.positions if located else y
@@ -154,26 +154,36 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
             check_same_classes(self, targets.classes, targets.hierarchy)
         # A decision may not fit the classes.
         as_decision(self.decision).build(targets.class_positions, targets.hierarchy)
+        stream = Stream.begin(
+            hierarchy, targets, given=settings.hierarchy, inner_labels=self.inner_labels
+        ).with_samples(targets, weight)
         return X, TrainingTargets(
             hierarchy=targets.hierarchy,
             target=targets.nodes,
             weight=combine_weights(
                 self.class_weight,
-                sample_weight,
+                weight,
                 targets,
                 hierarchy,
                 is_given=isinstance(settings.hierarchy, Hierarchy),
             ),
-            counts=targets.counts(sample_weight),
-            attributes={
-                "classes_": targets.classes,
-                "_class_positions": targets.class_positions,
-                "_class_columns": _class_columns(targets.class_positions, targets.hierarchy),
-                "_stops": targets.stops,
+            counts=stream.node_counts(targets.hierarchy),
+            attributes=self._of_classes(targets)
+            | {
                 "_longest_path": located.longest_path if located else None,
                 "_level_names": level_names if located else (),
+                "_stream": stream,
             },
         )
+
+    def _of_classes(self, targets: Targets) -> dict[str, Any]:
+        """Return the fitted attributes that depend on the classes alone."""
+        return {
+            "classes_": targets.classes,
+            "_class_positions": targets.class_positions,
+            "_class_columns": _class_columns(targets.class_positions, targets.hierarchy),
+            "_stops": targets.stops,
+        }
 
     @overload
     def predict(
@@ -548,6 +558,16 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         return net.collect(X, function, looks_at_all=looks_at_all)
 
 
+def warn_of_column() -> None:
+    """Warn that y is a column, where whoever called ``fit`` or ``partial_fit`` did so."""
+    warn(
+        "A column-vector y was passed when a 1d array was expected: each sample has one "
+        "label. Give it as y.ravel().",
+        DataConversionWarning,
+        stacklevel=6,
+    )
+
+
 def _class_columns(positions: NDArray[np.intp], hierarchy: Hierarchy) -> NDArray[np.intp] | None:
     """Return which leaf each class is; None where they are the leaves in their order."""
     columns = np.searchsorted(hierarchy.leaf_indices, positions)
@@ -580,7 +600,7 @@ def _is(level: Any, word: str) -> bool:
     return isinstance(level, str) and level == word
 
 
-def _column_names(y: Any) -> tuple[str, ...]:
+def column_names(y: Any) -> tuple[str, ...]:
     """Return the names of the columns of a table of paths, if it has any."""
     # A pyarrow table has the columns themselves under the other name.
     columns = getattr(y, "column_names", getattr(y, "columns", None))

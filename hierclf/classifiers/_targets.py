@@ -12,7 +12,6 @@ from hierclf._utils.labels import have_other_types
 from hierclf._utils.sklearn_private import check_sample_weight
 from hierclf.hierarchy import Hierarchy
 from hierclf.hierarchy._derivations import stop_name
-from hierclf.hierarchy._geometry import sums_below
 from hierclf.hierarchy._nodes import as_list, plain_array, shorten, sort_classes
 
 
@@ -27,38 +26,47 @@ class Targets(NamedTuple):
         The leaves, sorted where they can be, in the dtype of y.
     class_positions : ndarray of shape (n_classes,)
         Their positions in ``hierarchy.nodes``.
+    stops : ndarray of shape (n_stops,)
+        The positions of the leaves that stand for an inner node.
     labelled : ndarray of shape (n_labels,)
         Positions in ``hierarchy.nodes`` of the labels that occur.
     codes : ndarray of shape (n_rows,)
         Which of them each row has.
     labels : list of nodes
         What the hierarchy that was given calls them.
+    given : ndarray of shape (n_labels,)
+        Their positions in its ``nodes``.
     """
 
     hierarchy: Hierarchy
     classes: NDArray[Any]
     class_positions: NDArray[np.intp]
+    stops: NDArray[np.intp]
     labelled: NDArray[np.intp]
     codes: NDArray[np.intp]
     labels: list[Any]
+    given: NDArray[np.intp]
 
     @property
     def nodes(self) -> NDArray[np.intp]:
         """The position in ``hierarchy.nodes`` of the node of each row."""
         return self.labelled[self.codes]
 
-    @property
-    def stops(self) -> NDArray[np.intp]:
-        """The positions of the leaves that stand for an inner node."""
-        nodes = self.hierarchy.nodes
-        pairs = zip(self.labelled.tolist(), self.labels, strict=True)
-        return np.array([i for i, label in pairs if nodes[i] != label], dtype=np.intp)
+    def nodes_of_labels(self, given: Hierarchy, inner_labels: str) -> NDArray[np.intp]:
+        """Return what each node of the hierarchy that was given stands for as a label.
 
-    def counts(self, weight: NDArray[Any] | None) -> NDArray[Any]:
-        """Count the rows at or below each node; with weights, of which only the ratios count."""
-        totals = np.bincount(self.codes, weights=weight)
-        totals = totals * (len(self.codes) / totals.sum())
-        return sums_below(self.hierarchy.arrays, self.labelled, totals)
+        A label may be any node that is left of it, unless inner nodes are classes themselves:
+        then it is one of these labels. Of others the result is -1.
+        """
+        nodes = np.full(len(given), -1)
+        if inner_labels == "itself":
+            nodes[self.given] = self.labelled
+        elif self.hierarchy is given:
+            nodes = np.arange(len(given))
+        else:
+            kept = self.hierarchy.nodes
+            nodes[given.node_indices(plain_array(kept))] = np.arange(len(kept))
+        return nodes
 
 
 def read_targets(
@@ -90,7 +98,7 @@ def read_targets(
     names, codes = np.unique(y, return_inverse=True)
     before = names if are_positions else hierarchy.node_indices(names)
     labels = [hierarchy.nodes[i] for i in before.tolist()]
-    _check_direction(hierarchy, before)
+    check_direction(hierarchy, before)
     if inner_labels == "itself":
         pruned = hierarchy.stop_at(labels)
         leaf_names = set(pruned.leaves)
@@ -110,11 +118,14 @@ def read_targets(
         classes = sort_classes(pruned.leaves)
         positions = pruned.node_indices(classes)
         if not are_positions:
-            classes = _in_dtype(classes, y.dtype)
-    return Targets(pruned, classes, positions, labelled, codes.reshape(-1), labels)
+            classes = in_dtype(classes, y.dtype)
+    pairs = zip(labelled.tolist(), labels, strict=True)
+    stops = np.array([i for i, label in pairs if pruned.nodes[i] != label], dtype=np.intp)
+    codes = codes.reshape(-1)
+    return Targets(pruned, classes, positions, stops, labelled, codes, labels, before)
 
 
-def _check_direction(hierarchy: Hierarchy, labelled: NDArray[np.intp]) -> None:
+def check_direction(hierarchy: Hierarchy, labelled: NDArray[np.intp]) -> None:
     """Refuse edges from child to parent.
 
     Classes get fewer towards the root. A hierarchy with more nodes at its top than leaves is
@@ -138,7 +149,7 @@ def _check_direction(hierarchy: Hierarchy, labelled: NDArray[np.intp]) -> None:
     )
 
 
-def _in_dtype(labels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+def in_dtype(labels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Give labels the dtype of others, unless it is too narrow to hold them."""
     if dtype.kind == "O":
         return labels.astype(object)
@@ -151,14 +162,14 @@ def _in_dtype(labels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 def drop_zero_weights(
     X: Any, y: NDArray[Any], sample_weight: ArrayLike
 ) -> tuple[Any, NDArray[Any], NDArray[Any]]:
-    """Check weights, leave out the rows that have none, and scale the largest to 1."""
+    """Check weights, and leave out the rows that have none."""
     weight = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     present = weight > 0
     if not present.any():
         raise ValueError("sample_weight is 0 for every row: there is nothing to learn from")
     if not present.all():
         X, y, weight = X[present], y[present], weight[present]
-    return X, y, weight / weight.max()  # only the ratios count, and sums stay finite
+    return X, y, weight
 
 
 def combine_weights(
@@ -168,6 +179,7 @@ def combine_weights(
     hierarchy: Hierarchy,
     *,
     is_given: bool,
+    is_stream: bool = False,
 ) -> NDArray[Any] | None:
     """Multiply class weights and sample weights, and scale them to a mean of 1.
 
@@ -184,6 +196,9 @@ def combine_weights(
     is_given : bool
         Whether the user gave it. If not, it has the labels of these rows only, and a key
         may be a label that other rows have.
+    is_stream : bool
+        Whether more rows are to come, next to which these weigh what they weigh: nothing is
+        scaled.
 
     Returns
     -------
@@ -197,6 +212,8 @@ def combine_weights(
         weight = weight * _balanced(targets, weight)[targets.codes]
     elif class_weight is not None:
         weight = weight * _of_labels(class_weight, targets, hierarchy, is_given)[targets.codes]
+    if is_stream:
+        return weight
     total = weight.sum()
     if not total > 0:
         raise ValueError("the class weights of all classes in y are 0: nothing to learn from")

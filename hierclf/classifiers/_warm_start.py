@@ -38,8 +38,9 @@ def check_same_network(
     network: dict[str, Any],
     encoder: BaseEncoder | None,
     device: str,
+    what: str,
 ) -> None:
-    """Refuse a warm start that would need another network."""
+    """Refuse a warm start, or whatever goes on, that would need another network."""
     net = estimator.net_
     (kind, params), (kind_now, params_now) = estimator._encoder, describe_encoder(encoder)
     # The encoder comes first, since the default of hidden_layer_sizes depends on it.
@@ -49,13 +50,14 @@ def check_same_network(
     before_and_now |= {name: (getattr(net, f"module__{name}"), network[name]) for name in network}
     before_and_now["device"] = net.device, device
     before_and_now["optimizer"] = estimator._optimizer, estimator.optimizer
+    computation = getattr(estimator, "computation", "dense")
+    before_and_now["computation"] = estimator._computation, computation
     for name, (before, now) in before_and_now.items():
         if before is not now and not np.array_equal(before, now):
             was, is_now = _LINE.repr(before), _LINE.repr(now)
             is_now = "another that looks the same" if is_now == was else is_now
             raise ValueError(
-                f"warm_start=True goes on training the same network: {name} was {was} "
-                f"and is now {is_now}"
+                f"{what} goes on training the same network: {name} was {was} and is now {is_now}"
             )
 
 

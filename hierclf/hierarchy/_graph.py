@@ -14,6 +14,7 @@ from hierclf.hierarchy._nodes import (
     arrange,
     as_list,
     clean_node,
+    is_hashable,
     is_padding,
     shorten,
     show,
@@ -88,13 +89,21 @@ def build_graph(
     parents: list[int] = []
     children: list[int] = []
     without = set()
+    plain = (int, str)
     for parent, child in pairs:
-        where = "in the edge {} -> {}", parent, child
-        if is_padding(parent):
+        # In large hierarchies nearly all parents are known, and children are plain.
+        known = ids.get(parent) if is_hashable(parent) else None
+        if known is None and is_padding(parent):
+            where = "in the edge {} -> {}", parent, child
             without.add(ids.setdefault(clean_node(child, *where), len(ids)))
             continue
-        parents.append(ids.setdefault(clean_node(parent, *where), len(ids)))
-        children.append(ids.setdefault(clean_node(child, *where), len(ids)))
+        if known is None:
+            where = "in the edge {} -> {}", parent, child
+            known = ids.setdefault(clean_node(parent, *where), len(ids))
+        parents.append(known)
+        if type(child) not in plain or child == "":
+            child = clean_node(child, "in the edge {} -> {}", parent, child)
+        children.append(ids.setdefault(child, len(ids)))
     if ROOT in ids and root is None:
         root = ROOT
     if root is not None:

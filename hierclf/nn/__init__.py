@@ -4,9 +4,11 @@
 ``_search``      the likeliest leaves of a tree, found without a look at all
 ``_search_loops``  the same as loops that numba compiles
 ``softmax``      the hierarchical softmax of a tree, and the flat one
+``path``         the same, trained on the groups on the paths of a batch alone
 ``dag``          the hierarchical softmax where a node may have several parents
 ``losses``       the probabilities that a head gives to targets -> a scalar
 ``groups``       ragged groups of nodes as padded blocks
+``growth``       a head over a hierarchy that has grown: where its weights start
 ``linear``       affine maps over dense and over sparse rows
 ``text``         token ids -> a vector for each text
 ``transformer``  the same with a pretrained transformer
@@ -21,7 +23,8 @@ from hierclf.nn.head import Head, TopLeaves
 from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 from hierclf.nn.losses import PathLoss, SoftLabelLoss
 from hierclf.nn.network import HierarchyNetwork
-from hierclf.nn.optim import LazyAdamW, LazyNovoGrad, LeanAdamW
+from hierclf.nn.optim import LazyAdamW, LazyNovoGrad, LazyOptimizer, LazyRowwiseAdagrad, LeanAdamW
+from hierclf.nn.path import PathSoftmax
 from hierclf.nn.softmax import FlatSoftmax, HierarchicalSoftmax
 from hierclf.nn.text import ConvGRU, RaggedRNN, RecurrentEncoder, WordEmbedding
 from hierclf.nn.transformer import TransformerText
@@ -37,9 +40,12 @@ __all__ = [
     "HierarchyNetwork",
     "LazyAdamW",
     "LazyNovoGrad",
+    "LazyOptimizer",
+    "LazyRowwiseAdagrad",
     "LeanAdamW",
     "Linear",
     "PathLoss",
+    "PathSoftmax",
     "PathSteps",
     "RaggedRNN",
     "RecurrentEncoder",

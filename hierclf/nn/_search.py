@@ -9,8 +9,6 @@ all leaves.
 from __future__ import annotations
 
 import math
-from functools import cache
-from importlib import import_module
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +17,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812, torch's own convention
 from torch import Tensor, nn
 
+from hierclf.nn._fast import loops_for
 from hierclf.nn.groups import register_derived
 
 if TYPE_CHECKING:
@@ -47,20 +46,9 @@ _SMALL_BATCH_IN_TORCH = 1 << 17
 _FEW_ROWS = 16
 
 
-@cache
-def _loops() -> Any:
-    """Return the module of compiled loops, or None without numba."""
-    try:
-        import_module("numba")
-    except ImportError:
-        return None
-    return import_module("hierclf.nn._search_loops")
-
-
 def _loops_for(weight: Tensor) -> Any:
     """Return the compiled loops if they can work on some weights, else None."""
-    is_readable = weight.is_cpu and weight.dtype in (torch.float32, torch.float64)
-    return _loops() if is_readable else None
+    return loops_for("_search_loops", weight)
 
 
 class Found(NamedTuple):

@@ -1,36 +1,19 @@
-"""The search for the likeliest leaves as loops that numba compiles.
-
-This file imports numba, and :mod:`hierclf.nn._search` imports it where numba is installed.
-"""
+"""Loops that numba compiles: the search for the likeliest leaves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+from hierclf.nn._fast import compiled
+
 _Floats = NDArray[Any]
 _Ints = NDArray[np.int64]
 
-# Sums may be split over the lanes of the processor. NaN and infinity stay what they are.
-_FAST = {"reassoc", "contract", "nsz", "arcp"}
 
-
-def _compiled(function: _Function) -> _Function:
-    """Compile a function when it is first called, and keep the result on the disk if that goes."""
-    options: dict[str, Any] = {"nogil": True, "fastmath": _FAST}
-    try:
-        compiled: _Function = numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder to write to
-        compiled = numba.njit(**options)(function)
-    return compiled
-
-
-@_compiled
+@compiled
 def _push(values: _Floats, groups: _Ints, n: int, value: float, group: int) -> None:
     """Put a node on a heap of n nodes, the likeliest on top."""
     place = n
@@ -43,7 +26,7 @@ def _push(values: _Floats, groups: _Ints, n: int, value: float, group: int) -> N
     values[place], groups[place] = value, group
 
 
-@_compiled
+@compiled
 def _pop(values: _Floats, groups: _Ints, n: int) -> None:
     """Take the top off a heap of n nodes."""
     value, group = values[n - 1], groups[n - 1]
@@ -61,7 +44,7 @@ def _pop(values: _Floats, groups: _Ints, n: int) -> None:
     values[place], groups[place] = value, group
 
 
-@_compiled
+@compiled
 def _insert(values: _Floats, leaves: _Ints, value: float, leaf: int) -> None:
     """Put a leaf that is likelier than the last among the best."""
     place = len(values) - 1
@@ -71,7 +54,7 @@ def _insert(values: _Floats, leaves: _Ints, value: float, leaf: int) -> None:
     values[place], leaves[place] = value, leaf
 
 
-@_compiled
+@compiled
 def _softmax(
     x: _Floats, weight: _Floats, bias: _Floats, start: int, size: int, out: _Floats
 ) -> None:
@@ -93,7 +76,7 @@ def _softmax(
         out[i] = (out[i] - largest) - total
 
 
-@_compiled
+@compiled
 def search(
     hidden: _Floats,
     weight: _Floats,

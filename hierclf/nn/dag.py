@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hierclf.nn.groups import PaddedGroups, RaggedGroups, register_derived
+from hierclf.nn.growth import map_edges
 from hierclf.nn.head import Head
 from hierclf.nn.linear import CSRRows, Linear
 
@@ -65,6 +66,7 @@ class DAGSoftmax(Head):
     """
 
     smooths_labels: ClassVar[bool] = False
+    map_rows = staticmethod(map_edges)
 
     leaf_indices: Tensor
     edge_children: Tensor

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from hierclf.nn.linear import CSRRows
+    from hierclf.hierarchy import Hierarchy
+    from hierclf.nn.growth import RowMap
+    from hierclf.nn.linear import CSRRows, Linear
 
 # Values of all leaves that are held at once while the likeliest are looked for, and the fewest
 # rows whose they are.
@@ -51,8 +53,12 @@ class Head(nn.Module, ABC):
     the likeliest, and in a DAG :meth:`likeliest_path`. Everything is a natural logarithm,
     and samples are rows.
 
+    **Growing** asks :meth:`map_rows`, and carries the weights of ``linear`` over.
+
     Attributes
     ----------
+    linear : torch.nn.Module
+        The affine map, which has all the parameters of the head.
     gives_steps : bool
         Whether the columns of :meth:`path_log_proba` are the steps of the path,
         ``log P(child | parent)``. If not, there is one column, ``log P(target)``.
@@ -62,6 +68,8 @@ class Head(nn.Module, ABC):
         The level into which each column is a step, where ``gives_steps``.
     """
 
+    linear: Linear
+
     gives_steps: ClassVar[bool] = False
     smooths_labels: ClassVar[bool] = True
 
@@ -69,6 +77,27 @@ class Head(nn.Module, ABC):
     def step_levels(self) -> Tensor | None:
         """The level into which each column of :meth:`path_log_proba` is a step."""
         return None
+
+    @property
+    def training_weights(self) -> float | None:
+        """How many weights :meth:`path_log_proba` multiplies with a sample; None: with all."""
+        return None
+
+    @staticmethod
+    @abstractmethod
+    def map_rows(before: Hierarchy, after: Hierarchy) -> RowMap:
+        """Tell from which rows of ``linear`` those for another hierarchy start.
+
+        Parameters
+        ----------
+        before, after : Hierarchy
+            The hierarchies of the old head and of the new.
+
+        Returns
+        -------
+        RowMap
+            Of ``hierclf.nn.growth``.
+        """
 
     @abstractmethod
     def forward(self, hidden: Tensor | CSRRows, *, log_prior: Tensor | None = None) -> Tensor:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812, torch's own convention
 from torch import Tensor, nn
+
+# Features whose weights are drawn at a time where they are held by output.
+_DRAWN = 16
 
 
 class CSRRows(NamedTuple):
@@ -64,7 +67,11 @@ class Linear(nn.Module):
     ----------
     weight : Parameter of shape (out_features, in_features)
     bias : Parameter of shape (out_features,)
+    row_dim : int
+        The dimension of ``weight`` that the outputs lie along.
     """
+
+    row_dim: ClassVar[int] = 0
 
     def __init__(
         self,
@@ -80,8 +87,11 @@ class Linear(nn.Module):
         self.bias = nn.Parameter(torch.empty(out_features, dtype=dtype))
         bound = max(in_features, 1) ** -0.5
         with torch.no_grad():
-            self.weight.uniform_(-bound, bound, generator=generator)
+            self._draw(bound, generator)
             self.bias.uniform_(-bound, bound, generator=generator)
+
+    def _draw(self, bound: float, generator: torch.Generator | None) -> None:
+        self.weight.uniform_(-bound, bound, generator=generator)
 
     @staticmethod
     def _shape(in_features: int, out_features: int) -> tuple[int, int]:
@@ -110,7 +120,11 @@ class FeatureLinear(Linear):
     sparse_grad : bool
         Whether the gradient of ``weight`` for sparse rows is a sparse tensor, which
         only some optimisers take (:class:`LazyAdamW` does). True at the start.
+    row_dim : int
+        The dimension of ``weight`` that the outputs lie along.
     """
+
+    row_dim: ClassVar[int] = 1
 
     def __init__(self, in_features: int, out_features: int, **kwargs: Any) -> None:
         super().__init__(in_features, out_features, **kwargs)
@@ -126,6 +140,52 @@ class FeatureLinear(Linear):
             return torch.addmm(self.bias, x, self.weight)
         product: Tensor = _SparseProduct.apply(self.weight, x, self.sparse_grad)  # type: ignore[no-untyped-call]
         return product + self.bias
+
+
+class FeatureLinearByOutput(Linear):
+    """A :class:`FeatureLinear` that holds its weight with a row for each output.
+
+    For a head that reads the weights of a few outputs at a time. It starts from the same weights,
+    and what it saves and loads is the weight of a :class:`FeatureLinear`, of shape
+    (in_features, out_features), so that either can go on with the weights of the other.
+
+    Parameters
+    ----------
+    in_features, out_features, generator, dtype
+        As for :class:`Linear`.
+
+    Attributes
+    ----------
+    weight : Parameter of shape (out_features, in_features)
+    bias : Parameter of shape (out_features,)
+    """
+
+    def forward(self, x: Tensor | CSRRows) -> Tensor:
+        """Map dense or sparse rows to a dense tensor of shape (batch, out_features)."""
+        return super().forward(x if isinstance(x, Tensor) else _dense(x, self.weight.shape[1]))
+
+    def _draw(self, bound: float, generator: torch.Generator | None) -> None:
+        for columns in torch.split(self.weight.t(), _DRAWN):
+            drawn = torch.empty(columns.shape, dtype=columns.dtype)
+            columns.copy_(drawn.uniform_(-bound, bound, generator=generator))
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[prefix + "weight"] = destination[prefix + "weight"].t()
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        given = state_dict
+        if isinstance(given.get(prefix + "weight"), Tensor):
+            given = {**given, prefix + "weight": given[prefix + "weight"].t()}
+        super()._load_from_state_dict(given, prefix, *args)
+
+
+def _dense(rows: CSRRows, n_features: int) -> Tensor:
+    """Write out sparse rows."""
+    n_values = rows.offsets.diff()
+    row = torch.arange(len(n_values), device=n_values.device).repeat_interleave(n_values)
+    dense = rows.values.new_zeros(len(n_values), n_features)
+    return dense.index_put_((row, rows.indices.long()), rows.values, accumulate=True)
 
 
 def _rows_times(indices: Tensor, offsets: Tensor, values: Tensor, matrix: Tensor) -> Tensor:

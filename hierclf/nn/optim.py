@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from math import exp, log1p
+from functools import cache, partial
+from math import exp, log, log1p, prod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
+from hierclf.nn._fast import loops_for
+
 # Columns from which on a row is cheaper to add to where it is than to copy.
 _WIDE = 32
+# Steps of a row whose bias corrections are looked up.
+_TABULATED = 1 << 12
 
 
 class LeanAdamW(AdamW):
@@ -129,120 +134,13 @@ def _is_plain(group: dict[str, Any], parameters: list[Tensor]) -> bool:
     return not kinds or (len(kinds) == 1 and kinds.pop()[1:] == (True, False))
 
 
-class LazyAdamW(LeanAdamW):
-    r"""AdamW whose cost, for a sparse gradient, is that of the rows it touches.
+class LazyOptimizer(Optimizer):
+    r"""What optimisers have that put off work for the rows a sparse gradient does not hold.
 
-    Parameters with a dense gradient are updated by :class:`torch.optim.AdamW`,
-    unchanged. For a parameter with a sparse gradient only the rows present in the
-    gradient move: their moments are updated once and corrected for bias with the
-    parameter's step count, as in :class:`torch.optim.SparseAdam`. Decoupled weight
-    decay, which in AdamW shrinks every row by :math:`1 - \eta\lambda` at every
-    step, is caught up when a row is next touched or by :meth:`flush`, so nothing
-    is lost: after ``flush`` each row has decayed exactly as often as in AdamW.
-    A parameter's gradient may be sparse at one step and dense at the next.
-
-    Parameters
-    ----------
-    params : iterable
-        Parameters or parameter groups.
-    **kwargs
-        As for :class:`torch.optim.AdamW`, less ``amsgrad`` and ``maximize``.
-
-    References
-    ----------
-    I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
-
-    Examples
-    --------
-    >>> import torch
-    >>> table = torch.nn.Embedding(4, 2, sparse=True)
-    >>> before = table.weight.detach().clone()
-    >>> optimizer = LazyAdamW(table.parameters(), lr=0.1, weight_decay=0.0)
-    >>> table(torch.tensor([1, 3])).sum().backward()
-    >>> optimizer.step()
-    >>> (table.weight != before).any(dim=1)
-    tensor([False,  True, False,  True])
+    Decoupled weight decay, which shrinks every row by :math:`1 - \eta\lambda` at every step, is
+    caught up when a row is next touched or by :meth:`flush`, so nothing is lost: after ``flush``
+    each row has decayed exactly as often as if it had been done at once.
     """
-
-    def __init__(self, params: Any, **kwargs: Any) -> None:
-        for name in ("amsgrad", "maximize"):
-            if kwargs.get(name):
-                raise ValueError(f"{name}=True has no sparse form; use torch.optim.AdamW")
-        super().__init__(params, **kwargs)
-
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Move the parameters once.
-
-        Parameters
-        ----------
-        closure : callable, optional
-            Reevaluates the model and returns the loss.
-
-        Returns
-        -------
-        object
-            The value of ``closure``, or None.
-        """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        sparse = []
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                if parameter.grad.is_sparse:
-                    sparse.append((group, parameter, parameter.grad))
-                    parameter.grad = None  # hides it from the dense update
-                else:
-                    self._catch_up(parameter)
-        super().step()
-        for group, parameter, grad in sparse:
-            self._move_rows(group, parameter, grad)
-            parameter.grad = grad
-        return loss
-
-    @torch.no_grad()
-    def _move_rows(self, group: dict[str, Any], parameter: Tensor, grad: Tensor) -> None:
-        rows, values = _rows_once(grad)
-        state = self.state[parameter]
-        if not state:  # as AdamW's own, which may come to use it
-            on_device = group["fused"] or group["capturable"]
-            state["step"] = torch.zeros((), device=parameter.device if on_device else "cpu")
-            state["exp_avg"] = torch.zeros_like(parameter)
-            state["exp_avg_sq"] = torch.zeros_like(parameter)
-        if "log_decay" not in state:
-            # The sum of log(1 - lr * weight_decay) over all sparse steps, and its value
-            # when each row was last decayed: exact for any schedule of lr.
-            state["log_decay"] = 0.0
-            state["row_log_decay"] = torch.zeros(
-                len(parameter), 1, dtype=_widest(parameter), device=parameter.device
-            )
-        lr, (beta1, beta2) = float(group["lr"]), group["betas"]
-        state["log_decay"] += _log_decay(group)
-        state["step"] += 1
-
-        exp_avg = state["exp_avg"].index_select(0, rows).lerp_(values, 1 - beta1)
-        exp_avg_sq = state["exp_avg_sq"].index_select(0, rows)
-        exp_avg_sq.mul_(beta2).addcmul_(values, values, value=1 - beta2)
-        state["exp_avg"].index_copy_(0, rows, exp_avg)
-        state["exp_avg_sq"].index_copy_(0, rows, exp_avg_sq)
-
-        step = float(state["step"])  # in Python's precision: 1 - beta2**step is tiny at first
-        correction1, correction2 = 1 - beta1**step, 1 - beta2**step
-        moved = parameter.index_select(0, rows)
-        if state["log_decay"]:
-            pending = state["log_decay"] - state["row_log_decay"].index_select(0, rows)
-            moved.mul_(pending.exp_().to(moved.dtype))
-            state["row_log_decay"].index_fill_(0, rows, state["log_decay"])
-        # A root of less than the smallest normal number takes fifty times as long, and is
-        # nothing beside eps.
-        smallest = torch.finfo(parameter.dtype).tiny
-        variance = exp_avg_sq.div_(correction2).clamp_min_(smallest)
-        denominator = variance.sqrt_().add_(group["eps"])
-        moved.addcdiv_(exp_avg, denominator, value=-lr / correction1)
-        parameter.index_copy_(0, rows, moved)
 
     @torch.no_grad()
     def flush(self) -> None:
@@ -250,12 +148,28 @@ class LazyAdamW(LeanAdamW):
         for parameter in self.state:
             self._catch_up(parameter)
 
+    def _decay_later(
+        self, group: dict[str, Any], parameter: Tensor, state: dict[str, Any]
+    ) -> tuple[float, Tensor]:
+        """Note the decay of a step; return what it adds up to, and up to where each row is.
+
+        The first is the sum of log(1 - lr * weight_decay) over all sparse steps, the second its
+        value when each row was last decayed: exact for any schedule of lr.
+        """
+        if "log_decay" not in state:
+            state["log_decay"] = 0.0
+            state["row_log_decay"] = torch.zeros(
+                len(parameter), dtype=_widest(parameter), device=parameter.device
+            )
+        state["log_decay"] += _log_decay(group)
+        return state["log_decay"], state["row_log_decay"]
+
     @torch.no_grad()
     def _catch_up(self, parameter: Tensor) -> None:
         state = self.state.get(parameter, {})
         if state.get("log_decay"):
             pending = state["log_decay"] - state["row_log_decay"]
-            parameter.mul_(pending.exp_().to(parameter.dtype))
+            parameter.mul_(_beside(pending.exp_(), parameter))
             state["row_log_decay"].fill_(state["log_decay"])
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -276,6 +190,173 @@ class LazyAdamW(LeanAdamW):
                 self.state[parameter]["row_log_decay"] = saved.to(
                     parameter.device, _widest(parameter)
                 )
+
+
+class LazyAdamW(LazyOptimizer, LeanAdamW):
+    r"""AdamW whose cost, for a sparse gradient, is that of the rows it touches.
+
+    Parameters with a dense gradient are updated by :class:`torch.optim.AdamW`,
+    unchanged. For a parameter with a sparse gradient only the rows present in the
+    gradient move: their moments are updated once and corrected for bias with the
+    parameter's step count, as in :class:`torch.optim.SparseAdam`. Decoupled weight
+    decay, which in AdamW shrinks every row by :math:`1 - \eta\lambda` at every
+    step, is caught up when a row is next touched or by :meth:`flush`, so nothing
+    is lost: after ``flush`` each row has decayed exactly as often as in AdamW.
+    A parameter's gradient may be sparse at one step and dense at the next.
+
+    Parameters
+    ----------
+    params : iterable
+        Parameters or parameter groups.
+    row_steps : bool
+        Whether the moments of each row are corrected for bias with the number of steps at which
+        that row was in the gradient: for :class:`PathSoftmax`, whose rows are visited at very
+        different rates. A group of parameters may have a value of its own. With numba these
+        rows move in a compiled loop.
+    **kwargs
+        As for :class:`torch.optim.AdamW`, less ``amsgrad`` and ``maximize``.
+
+    References
+    ----------
+    I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
+
+    Examples
+    --------
+    >>> import torch
+    >>> table = torch.nn.Embedding(4, 2, sparse=True)
+    >>> before = table.weight.detach().clone()
+    >>> optimizer = LazyAdamW(table.parameters(), lr=0.1, weight_decay=0.0)
+    >>> table(torch.tensor([1, 3])).sum().backward()
+    >>> optimizer.step()
+    >>> (table.weight != before).any(dim=1)
+    tensor([False,  True, False,  True])
+    """
+
+    def __init__(self, params: Any, *, row_steps: bool = False, **kwargs: Any) -> None:
+        for name in ("amsgrad", "maximize"):
+            if kwargs.get(name):
+                raise ValueError(f"{name}=True has no sparse form; use torch.optim.AdamW")
+        self._row_steps = row_steps  # until there is a place among the defaults
+        super().__init__(params, **kwargs)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters to move.
+
+        Parameters
+        ----------
+        param_group : dict
+            The parameters, as "params", and options that differ from those of the others.
+        """
+        self.defaults.setdefault("row_steps", self._row_steps)
+        super().add_param_group(param_group)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Move the parameters once.
+
+        Parameters
+        ----------
+        closure : callable, optional
+            Reevaluates the model and returns the loss.
+
+        Returns
+        -------
+        object
+            The value of ``closure``, or None.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        sparse, has_dense = [], False
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                if parameter.grad.is_sparse:
+                    sparse.append((group, parameter, parameter.grad))
+                    parameter.grad = None  # hides it from the dense update
+                else:
+                    has_dense = True
+                    self._catch_up(parameter)
+                    if "row_step" in self.state[parameter]:
+                        self.state[parameter]["row_step"] += 1
+        if has_dense:
+            super().step()
+        for group, parameter, grad in sparse:
+            self._move_rows(group, parameter, grad)
+            parameter.grad = grad
+        return loss
+
+    @torch.no_grad()
+    def _move_rows(self, group: dict[str, Any], parameter: Tensor, grad: Tensor) -> None:
+        rows, values = _rows_once(grad)
+        state = self.state[parameter]
+        if "exp_avg" not in state:  # as AdamW's own, which may come to use it
+            on_device = group["fused"] or group["capturable"]
+            state["step"] = torch.zeros((), device=parameter.device if on_device else "cpu")
+            state["exp_avg"] = torch.zeros_like(parameter)
+            state["exp_avg_sq"] = torch.zeros_like(parameter)
+        log_decay, row_log_decay = self._decay_later(group, parameter, state)
+        lr, (beta1, beta2) = float(group["lr"]), group["betas"]
+        state["step"] += 1
+        row_step = self._row_step(group, parameter, state)
+        loops = None if row_step is None else loops_for("_kernels", parameter, values)
+        if row_step is not None and loops is not None:
+            loops.adamw(
+                _matrix(parameter),
+                rows.numpy(),
+                _matrix(values),
+                _matrix(state["exp_avg"]),
+                _matrix(state["exp_avg_sq"]),
+                row_step.numpy(),
+                row_log_decay.numpy(),
+                log_decay,
+                lr,
+                beta1,
+                beta2,
+                group["eps"],
+                _corrections(beta1, beta2),
+            )
+            return
+
+        exp_avg = state["exp_avg"].index_select(0, rows).lerp_(values, 1 - beta1)
+        exp_avg_sq = state["exp_avg_sq"].index_select(0, rows)
+        exp_avg_sq.mul_(beta2).addcmul_(values, values, value=1 - beta2)
+        _write_rows(state["exp_avg"], rows, exp_avg)
+        _write_rows(state["exp_avg_sq"], rows, exp_avg_sq)
+        moved = _decayed_rows(parameter, rows, log_decay, row_log_decay)
+        # A root of less than the smallest normal number takes fifty times as long, and is
+        # nothing beside eps.
+        smallest = torch.finfo(parameter.dtype).tiny
+        if row_step is None:
+            step = float(state["step"])  # in Python's precision: 1 - beta2**step is tiny at first
+            correction1, correction2 = 1 - beta1**step, 1 - beta2**step
+            variance = exp_avg_sq.div_(correction2).clamp_min_(smallest)
+            denominator = variance.sqrt_().add_(group["eps"])
+            moved.addcdiv_(exp_avg, denominator, value=-lr / correction1)
+        else:
+            count = row_step.index_select(0, rows).add_(1)
+            row_step.index_copy_(0, rows, count)
+            count = count.to(_widest(parameter))  # as above
+            correction1, correction2 = (
+                _beside(torch.expm1(count * log(beta)).neg_(), moved) for beta in (beta1, beta2)
+            )
+            exp_avg_sq.mul_(correction2.reciprocal_()).clamp_min_(smallest)
+            exp_avg.mul_(correction1.reciprocal_().mul_(-lr))
+            moved.addcdiv_(exp_avg, exp_avg_sq.sqrt_().add_(group["eps"]))
+        _write_rows(parameter, rows, moved)
+
+    def _row_step(
+        self, group: dict[str, Any], parameter: Tensor, state: dict[str, Any]
+    ) -> Tensor | None:
+        """Return the number of steps of each row, if rows are counted."""
+        if not group.get("row_steps"):  # a group may be that of another optimiser
+            return None
+        if "row_step" not in state:  # what was moved as a whole was moved in every row
+            before = float(state["step"]) - 1
+            state["row_step"] = parameter.new_full((len(parameter),), before)
+        row_step: Tensor = state["row_step"]
+        return row_step
 
 
 class LazyNovoGrad(LazyAdamW):
@@ -358,6 +439,152 @@ class LazyNovoGrad(LazyAdamW):
             state.clear()  # AdamW starts from nothing
 
 
+class LazyRowwiseAdagrad(LazyOptimizer):
+    r"""Adagrad with one sum of squares for each row: hardly more memory than the weights.
+
+    A row with gradient :math:`g` of size :math:`d` moves by
+    :math:`-\eta g / (\sqrt{s} + \epsilon)`, where :math:`s` is the sum, over all steps, of its
+    :math:`\|g\|^2 / d`. That is Adagrad [1]_ with the mean over a row in place of each entry's
+    own square, as the tables of large recommender systems are trained with [2]_: one number for
+    each row in place of AdamW's two for each weight. A vector, such as a bias, has rows of one
+    number, and is moved by Adagrad itself. With a sparse gradient only its rows move, in a
+    compiled loop with numba. Decoupled weight decay is caught up as in :class:`LazyAdamW`.
+
+    Parameters
+    ----------
+    params : iterable
+        Parameters or parameter groups.
+    lr : float
+        Learning rate.
+    eps : float
+        Added to the root.
+    weight_decay : float
+        Decoupled weight decay.
+
+    References
+    ----------
+    .. [1] J. Duchi, E. Hazan and Y. Singer, "Adaptive Subgradient Methods for Online Learning
+       and Stochastic Optimization", JMLR 12, 2011.
+    .. [2] D. Mudigere et al., "Software-Hardware Co-design for Fast and Scalable Training of
+       Deep Learning Recommendation Models", ISCA 2022: row-wise AdaGrad.
+
+    Examples
+    --------
+    >>> import torch
+    >>> table = torch.nn.Embedding(3, 2, sparse=True, _weight=torch.zeros(3, 2))
+    >>> optimizer = LazyRowwiseAdagrad(table.parameters(), lr=0.1, weight_decay=0.0)
+    >>> (table(torch.tensor([1])) @ torch.tensor([1.0, 7.0])).sum().backward()
+    >>> optimizer.step()  # the mean square of 1 and 7 is 25
+    >>> table.weight[1].detach()
+    tensor([-0.0200, -0.1400])
+    """
+
+    def __init__(
+        self, params: Any, lr: float = 1e-2, eps: float = 1e-10, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(params, {"lr": lr, "eps": eps, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Move the parameters once.
+
+        Parameters
+        ----------
+        closure : callable, optional
+            Reevaluates the model and returns the loss.
+
+        Returns
+        -------
+        object
+            The value of ``closure``, or None.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                if parameter.grad.is_sparse:
+                    self._move_rows(group, parameter, parameter.grad)
+                else:
+                    self._move(group, parameter)
+        return loss
+
+    def _move(self, group: dict[str, Any], parameter: Tensor) -> None:
+        self._catch_up(parameter)
+        total, grad = self._total(parameter), parameter.grad
+        assert grad is not None
+        total += _mean_square(grad)
+        size = total.sqrt().add_(group["eps"]).reciprocal_().mul_(-float(group["lr"]))
+        parameter.mul_(exp(_log_decay(group))).addcmul_(grad, _beside(size, grad))
+
+    def _move_rows(self, group: dict[str, Any], parameter: Tensor, grad: Tensor) -> None:
+        rows, values = _rows_once(grad)
+        total, state = self._total(parameter), self.state[parameter]
+        log_decay, row_log_decay = self._decay_later(group, parameter, state)
+        lr, eps = float(group["lr"]), group["eps"]
+        loops = loops_for("_kernels", parameter, values)
+        if loops is not None:
+            arrays = _matrix(parameter), rows.numpy(), _matrix(values)
+            loops.adagrad(*arrays, total.numpy(), row_log_decay.numpy(), log_decay, lr, eps)
+            return
+        sums = total.index_select(0, rows).add_(_mean_square(values))
+        total.index_copy_(0, rows, sums)
+        moved = _decayed_rows(parameter, rows, log_decay, row_log_decay)
+        size = sums.sqrt_().add_(eps).reciprocal_().mul_(-lr)
+        _write_rows(parameter, rows, moved.addcmul_(values, _beside(size, moved)))
+
+    def _total(self, parameter: Tensor) -> Tensor:
+        state = self.state[parameter]
+        if "total" not in state:
+            state["total"] = parameter.new_zeros(parameter.shape[:1])
+        total: Tensor = state["total"]
+        return total
+
+
+def _matrix(table: Tensor) -> Any:
+    """Show a table as an array of two dimensions, for compiled loops."""
+    shape = len(table), prod(table.shape[1:])
+    return table.detach().view(shape).numpy()
+
+
+@cache
+def _corrections(beta1: float, beta2: float) -> Any:
+    """Return what AdamW corrects for bias with after 0, 1, ... steps, (steps, 2)."""
+    return 1 - np.array([beta1, beta2]) ** np.arange(_TABULATED)[:, None]
+
+
+def _beside(per_row: Tensor, table: Tensor) -> Tensor:
+    """Shape one number for each row to be multiplied with a table, in its type."""
+    return per_row.to(table.dtype).view(-1, *[1] * (table.ndim - 1))
+
+
+def _mean_square(table: Tensor) -> Tensor:
+    """Return the mean square of each row; of a vector, the square of each number."""
+    square = table.square()
+    return square.flatten(1).mean(1) if table.ndim > 1 else square
+
+
+def _decayed_rows(table: Tensor, rows: Tensor, log_decay: float, row_log_decay: Tensor) -> Tensor:
+    """Copy rows, with the decay that they lack, and note that they have it."""
+    moved = table.index_select(0, rows)
+    if log_decay:
+        pending = log_decay - row_log_decay.index_select(0, rows)
+        moved.mul_(_beside(pending.exp_(), moved))
+        row_log_decay.index_fill_(0, rows, log_decay)
+    return moved
+
+
+def _write_rows(table: Tensor, rows: Tensor, values: Tensor) -> None:
+    """Put rows into a table, in three quarters of the time of ``index_copy_`` on a processor."""
+    if table.is_cpu and table.ndim > 1:
+        table.detach().numpy()[rows.numpy()] = values.numpy()
+    else:
+        table.index_copy_(0, rows, values)
+
+
 def _add_to_rows(table: Tensor, rows: Tensor, values: Tensor, alpha: float) -> None:
     """Add values times alpha to rows that are given once.
 
@@ -437,7 +664,14 @@ def _rows_once(grad: Tensor) -> tuple[Tensor, Tensor]:
     rows = grad._indices()[0]
     # Autograd forgets that a gradient is coalesced. Looking whether its rows are in order
     # costs a tenth of sorting them again.
-    if (rows[1:] > rows[:-1]).all():
+    if _are_ascending(rows):
         return rows, grad._values()
     grad = grad.coalesce()
     return grad.indices()[0], grad.values()
+
+
+def _are_ascending(rows: Tensor) -> bool:
+    if rows.is_cpu:  # numpy has less to do around a small array
+        numbers = rows.numpy()
+        return bool((numbers[1:] > numbers[:-1]).all())
+    return bool((rows[1:] > rows[:-1]).all())

@@ -19,11 +19,13 @@ from torch.nn.functional import nll_loss
 from hierclf.nn._search import SMALL_TREE, TreeSearch
 from hierclf.nn.dag import WaysUp
 from hierclf.nn.groups import PathSteps, RaggedGroups, leaves_under, register_derived
+from hierclf.nn.growth import map_edges, map_leaves
 from hierclf.nn.head import Head, TopLeaves
 from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 
 if TYPE_CHECKING:
     from hierclf.hierarchy import Hierarchy
+    from hierclf.nn.path import PathGroups
 
 
 class HierarchicalSoftmax(Head):
@@ -82,6 +84,7 @@ class HierarchicalSoftmax(Head):
     """
 
     gives_steps: ClassVar[bool] = True
+    map_rows = staticmethod(map_edges)
 
     leaf_indices: Tensor
     above: Tensor
@@ -102,7 +105,7 @@ class HierarchicalSoftmax(Head):
         self.linear = linear(in_features, len(hierarchy), **kwargs)
         nodes = np.arange(len(hierarchy))
         self.siblings = RaggedGroups(np.split(nodes, hierarchy.arrays.group_offsets[1:-1]))
-        self.steps = PathSteps(hierarchy)
+        self.steps = self._build_steps(hierarchy)
         # Nodes come level by level, so every level is a slice, and a parent is a row of the last.
         arrays = hierarchy.arrays
         self.level_offsets = arrays.depth_offsets.tolist()
@@ -110,6 +113,10 @@ class HierarchicalSoftmax(Head):
         register_derived(self, "leaf_indices", hierarchy.leaf_indices)
         register_derived(self, "above", arrays.edge_parents - starts)
         self.search = TreeSearch(hierarchy) if len(hierarchy) >= SMALL_TREE else None
+
+    def _build_steps(self, hierarchy: Hierarchy) -> PathSteps | PathGroups:
+        """Make what knows the softmaxes on the path to each node, and ``levels``."""
+        return PathSteps(hierarchy)
 
     def forward(self, hidden: Tensor | CSRRows, *, log_prior: Tensor | None = None) -> Tensor:  # noqa: D102, inherited
         return self._node_log_proba(hidden, log_prior).t()
@@ -220,6 +227,8 @@ class FlatSoftmax(Head):
     >>> print({node: round(p, 2) for node, p in zip(tree.nodes, log_proba.exp()[0].tolist())})
     {'a': 0.25, 'b': 0.75, 'c': 0.25, 'd': 0.25, 'e': 0.25}
     """
+
+    map_rows = staticmethod(map_leaves)
 
     leaf_indices: Tensor
     leaf_column: Tensor

@@ -106,6 +106,7 @@ def classifiers() -> None:
         activation="tanh",
         loss=PathCrossEntropy(label_smoothing=0.1),
         decision=Threshold(0.5),
+        computation="dense",
         optimizer="adam",
         class_weight="balanced",
         max_iter=1,
@@ -135,6 +136,7 @@ def classifiers() -> None:
     )
     assert_type(flat.set_params(n_iter_no_change=1, loss=None), FlatSoftmaxClassifier)
     assert_type(flat.fit([[0.0], [1.0], [2.0]], ["cat", "dog", "oak"]), FlatSoftmaxClassifier)
+    assert_type(flat.partial_fit([[0.0]], ["cat"], sample_weight=[2.0]), FlatSoftmaxClassifier)
 
     sure = InformationGainClassifier(clf, accuracy=0.3, cv="prefit", hierarchy=hierarchy)
     assert_type(sure.fit(X, y), InformationGainClassifier)

@@ -1,0 +1,138 @@
+"""How training computes the softmaxes: all of them, or those on the paths of a batch alone."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from warnings import warn
+
+import torch
+
+from hierclf.classifiers._optimizer import LAZY
+from hierclf.hierarchy import Hierarchy
+from hierclf.losses import BaseLoss
+from hierclf.nn import DAGSoftmax, Head, HierarchicalSoftmax, PathSoftmax
+from hierclf.nn._fast import has_numba
+from hierclf.nn.path import mean_path_nodes
+
+COMPUTATIONS = ("auto", "dense", "path")
+
+# "auto" is "path" from so many nodes times samples in a batch on, and where the hierarchy has so
+# many times the nodes that the softmaxes on a path have. The first of each pair is with numba, the
+# second without. Measured on one thread with 64 features, trees of 100 to 60,000 nodes that branch
+# by 2, 10, 100 and the root of their number, and batches of 32, 128 and 512.
+_LEAST_WORK = (75_000, 1_000_000)
+_LEAST_SHARE = (2.5, 60.0)
+
+
+class Step(NamedTuple):
+    """What a training step is, as far as its cost depends on it.
+
+    Attributes
+    ----------
+    batch_size : int
+        Samples per step, of those that there are.
+    is_linear_of_sparse : bool
+        Whether the head reads the features, and these are sparse.
+    optimizer : str or callable
+        As the user gave it.
+    loss : BaseLoss
+        What is minimised.
+    device : str
+        Where the network is.
+    """
+
+    batch_size: int
+    is_linear_of_sparse: bool
+    optimizer: Any
+    loss: BaseLoss
+    device: str
+
+
+def choose_head(computation: str, hierarchy: Hierarchy, step: Step) -> type[Head]:
+    """Choose the class of the head.
+
+    Parameters
+    ----------
+    computation : {"auto", "dense", "path"}
+        What the user asked for.
+    hierarchy : Hierarchy
+        The classes that are trained.
+    step : Step
+        What training does with them.
+
+    Returns
+    -------
+    type
+        A subclass of :class:`hierclf.nn.Head`.
+
+    Raises
+    ------
+    ValueError
+        If "path" is asked for, and sparse features would be read.
+
+    Warns
+    -----
+    UserWarning
+        If "path" is asked for and would save nothing, or has no form: the head is dense.
+    """
+    dense = HierarchicalSoftmax if hierarchy.is_tree else DAGSoftmax
+    if computation == "path":
+        if step.is_linear_of_sparse:
+            raise ValueError(
+                "computation='path' trains a softmax over dense vectors, and here it would read "
+                "the sparse X: give a hidden layer, such as hidden_layer_sizes=(100,), or "
+                "computation='dense'"
+            )
+        reason = _why_not(hierarchy, step)
+        if reason is None:
+            return PathSoftmax
+        warn(f"computation='path' {reason}: computation='dense' is used", stacklevel=7)
+        return dense
+    can = computation == "auto" and step.device == "cpu" and not step.is_linear_of_sparse
+    can = can and isinstance(step.optimizer, str) and step.optimizer in LAZY
+    if can and _why_not(hierarchy, step) is None and _pays(hierarchy, step):
+        return PathSoftmax
+    return dense
+
+
+def keep_head(before: type[Head], hierarchy: Hierarchy) -> type[Head]:
+    """Return the class of the head of a network that goes on: as it was, if it can be.
+
+    Parameters
+    ----------
+    before : type
+        What it was.
+    hierarchy : Hierarchy
+        The classes from now on.
+
+    Returns
+    -------
+    type
+        A dense head where a tree has become a DAG, or the other way round.
+    """
+    if issubclass(before, HierarchicalSoftmax) and not hierarchy.is_tree:
+        return DAGSoftmax
+    return HierarchicalSoftmax if before is DAGSoftmax and hierarchy.is_tree else before
+
+
+def _why_not(hierarchy: Hierarchy, step: Step) -> str | None:
+    """Return why the paths of a batch are not all that training needs."""
+    if not hierarchy.is_tree:
+        return "needs a tree, in which a label has one path, and this hierarchy is a DAG"
+    if step.loss.needs_all_nodes:
+        return f"saves nothing with loss={step.loss!r}, which looks at all nodes"
+    if torch.device(step.device).type == "mps":
+        return "has no form on device='mps', which lacks sparse tensors"
+    return None
+
+
+def _pays(hierarchy: Hierarchy, step: Step) -> bool:
+    """Tell whether "path" is the faster, by a rule that looks at no clock."""
+    n_nodes, on_path = len(hierarchy), mean_path_nodes(hierarchy)
+
+    def is_enough(work: float, share: float) -> bool:
+        return n_nodes * step.batch_size >= work and n_nodes >= share * on_path
+
+    # If the least is not reached, numba, which takes a while, need not be imported.
+    least, least_without = zip(_LEAST_WORK, _LEAST_SHARE, strict=True)
+    return is_enough(*least) and (is_enough(*least_without) or has_numba())

@@ -1,0 +1,341 @@
+"""Loops that numba compiles: the softmaxes on the paths of a batch, and steps of rows.
+
+Each function computes what a form in torch does as well, in the same order of magnitude of
+rounding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hierclf.nn._fast import compiled
+
+_Floats = NDArray[Any]
+_Ints = NDArray[np.int64]
+
+
+@compiled
+def climb(target: _Ints, choice: _Ints, group: _Ints, above: _Ints, keys: _Ints) -> int:
+    """List the chosen nodes on the paths to some targets; return how many there are.
+
+    ``keys`` receives ``node * len(target) + row`` for each.
+    """
+    n_nodes, batch, n = len(choice) - 1, len(target), 0
+    # Step by step and not row by row: the look-ups of a step do not wait for each other.
+    here = np.empty(batch, np.int64)
+    rows = np.arange(batch)
+    for row in range(batch):
+        here[row] = choice[target[row]]
+    left = batch
+    while left:
+        kept = 0
+        for i in range(left):
+            node, row = here[i], rows[i]
+            if node < n_nodes:
+                keys[n] = node * batch + row
+                n += 1
+                here[kept] = above[group[node]]
+                rows[kept] = row
+                kept += 1
+        left = kept
+    return n
+
+
+@compiled
+def forward(
+    keys: _Ints,
+    group: _Ints,
+    offsets: _Ints,
+    column: _Ints,
+    hidden: _Floats,
+    weight: _Floats,
+    bias: _Floats,
+    prior: _Floats,
+    smoothing: float,
+    lowest: float,
+    wide: int,
+    steps: _Floats,
+) -> tuple[_Ints, _Ints, _Ints, _Ints, _Ints, _Ints, _Ints, _Floats]:
+    """Compute the steps of the groups that some sorted keys name, but for those of much work.
+
+    Returns
+    -------
+    row, node : arrays of shape (entries,)
+        The row of the batch and the chosen node of each key.
+    first_entry, start, first_value, first_pair : arrays of shape (groups + 1,)
+        Where the entries, the nodes, the gradient and the residuals of each group start.
+    rows : array of shape (values,)
+        The nodes of all groups.
+    residual : array of shape (pairs,)
+        The derivative of each step in each of its logits: entry by sibling, group by group. Groups
+        of ``wide`` pairs and more have none.
+    """
+    batch, n_entries = len(hidden), len(keys)
+    size_of_hidden = hidden.shape[1]
+    row = np.empty(n_entries, np.int64)
+    node = np.empty(n_entries, np.int64)
+    first_entry = np.empty(n_entries + 1, np.int64)
+    start = np.empty(n_entries + 1, np.int64)
+    first_value = np.empty(n_entries + 1, np.int64)
+    first_pair = np.empty(n_entries + 1, np.int64)
+    n_groups = 0
+    n_values = 0
+    n_pairs = 0
+    stop = 0
+    for entry in range(n_entries):
+        key = keys[entry]
+        node[entry] = key // batch
+        row[entry] = key - node[entry] * batch
+        if node[entry] >= stop:
+            found = group[node[entry]]
+            if n_groups:
+                begun = n_groups - 1
+                pairs = (entry - first_entry[begun]) * (stop - start[begun])
+                n_pairs += pairs if pairs < wide else 0
+            first_entry[n_groups] = entry
+            start[n_groups] = offsets[found]
+            stop = offsets[found + 1]
+            first_value[n_groups] = n_values
+            first_pair[n_groups] = n_pairs
+            n_values += stop - start[n_groups]
+            n_groups += 1
+    if n_groups:
+        begun = n_groups - 1
+        pairs = (n_entries - first_entry[begun]) * (stop - start[begun])
+        n_pairs += pairs if pairs < wide else 0
+    first_entry[n_groups] = n_entries
+    start[n_groups] = stop
+    first_value[n_groups] = n_values
+    first_pair[n_groups] = n_pairs
+
+    zero = weight.dtype.type(0)
+    rows = np.empty(n_values, np.int64)
+    residual = np.empty(n_pairs, weight.dtype)
+    for g in range(n_groups):
+        s = start[g]
+        size = first_value[g + 1] - first_value[g]
+        for j in range(size):
+            rows[first_value[g] + j] = s + j
+        if first_pair[g + 1] == first_pair[g]:
+            continue
+        col = column[group[s]]
+        for entry in range(first_entry[g], first_entry[g + 1]):
+            b = row[entry]
+            x = hidden[b]
+            out = residual[first_pair[g] + (entry - first_entry[g]) * size :][:size]
+            for j in range(size):
+                w, logit = weight[s + j], zero
+                for k in range(size_of_hidden):
+                    logit += w[k] * x[k]
+                out[j] = logit + bias[s + j]
+            if len(prior):
+                for j in range(size):
+                    out[j] += prior[s + j]
+            _step(out, node[entry] - s, smoothing, lowest, steps, b, col)
+    return (
+        row,
+        node,
+        first_entry[: n_groups + 1],
+        start[: n_groups + 1],
+        first_value[: n_groups + 1],
+        first_pair[: n_groups + 1],
+        rows,
+        residual,
+    )
+
+
+@compiled
+def _step(
+    out: _Floats,
+    chosen: int,
+    smoothing: float,
+    lowest: float,
+    steps: _Floats,
+    row: int,
+    column: int,
+) -> None:
+    """Turn the logits of a group into a step and its residuals, in place."""
+    largest = out[0]
+    for j in range(1, len(out)):
+        largest = max(largest, out[j])
+    total = out[0] * 0
+    mean = out[0] * 0
+    for j in range(len(out)):
+        out[j] -= largest
+        mean += out[j]
+    at_chosen = out[chosen]
+    for j in range(len(out)):
+        out[j] = out.dtype.type(0) if out[j] < lowest else np.exp(out[j])
+        total += out[j]
+    rest = out.dtype.type(1 - smoothing)
+    spread = out.dtype.type(smoothing / len(out))
+    steps[row, column] = rest * at_chosen + spread * mean - np.log(total)
+    share = out.dtype.type(-1) / total
+    for j in range(len(out)):
+        out[j] = spread + share * out[j]
+    out[chosen] += rest
+
+
+@compiled
+def backward(
+    row: _Ints,
+    first_entry: _Ints,
+    start: _Ints,
+    first_value: _Ints,
+    first_pair: _Ints,
+    residual: _Floats,
+    grad: _Floats,
+    column: _Ints,
+    group: _Ints,
+    hidden: _Floats,
+    weight: _Floats,
+    values: _Floats,
+    bias_values: _Floats,
+    hidden_grad: _Floats,
+) -> None:
+    """Fill in the gradients of the groups that have residuals."""
+    size_of_hidden = hidden.shape[1]
+    zero = weight.dtype.type(0)
+    for g in range(len(first_entry) - 1):
+        if first_pair[g + 1] == first_pair[g]:
+            continue
+        size = first_value[g + 1] - first_value[g]
+        col = column[group[start[g]]]
+        begin, end = first_entry[g], first_entry[g + 1]
+        for j in range(size):
+            place = first_value[g] + j
+            into = values[place]
+            of_pair = residual[first_pair[g] + j :]
+            total, entry = zero, begin
+            # Four at a time: the sums are read and written a quarter as often.
+            while entry + 4 <= end:
+                b0, b1, b2, b3 = row[entry], row[entry + 1], row[entry + 2], row[entry + 3]
+                at = (entry - begin) * size
+                f0, f1 = of_pair[at] * grad[b0, col], of_pair[at + size] * grad[b1, col]
+                f2 = of_pair[at + 2 * size] * grad[b2, col]
+                f3 = of_pair[at + 3 * size] * grad[b3, col]
+                total += (f0 + f1) + (f2 + f3)
+                x0, x1, x2, x3 = hidden[b0], hidden[b1], hidden[b2], hidden[b3]
+                if entry == begin:
+                    for k in range(size_of_hidden):
+                        into[k] = (f0 * x0[k] + f1 * x1[k]) + (f2 * x2[k] + f3 * x3[k])
+                else:
+                    for k in range(size_of_hidden):
+                        into[k] += (f0 * x0[k] + f1 * x1[k]) + (f2 * x2[k] + f3 * x3[k])
+                entry += 4
+            while entry < end:
+                b0 = row[entry]
+                f0 = of_pair[(entry - begin) * size] * grad[b0, col]
+                total += f0
+                x0 = hidden[b0]
+                if entry == begin:
+                    for k in range(size_of_hidden):
+                        into[k] = f0 * x0[k]
+                else:
+                    for k in range(size_of_hidden):
+                        into[k] += f0 * x0[k]
+                entry += 1
+            bias_values[place] = total
+        if len(hidden_grad):
+            for entry in range(begin, end):
+                b0 = row[entry]
+                back = hidden_grad[b0]
+                at = first_pair[g] + (entry - begin) * size
+                for j in range(size):
+                    w, f0 = weight[start[g] + j], residual[at + j] * grad[b0, col]
+                    for k in range(size_of_hidden):
+                        back[k] += f0 * w[k]
+
+
+@compiled
+def adamw(
+    weight: _Floats,
+    rows: _Ints,
+    values: _Floats,
+    exp_avg: _Floats,
+    exp_avg_sq: _Floats,
+    row_step: _Floats,
+    row_log_decay: NDArray[np.float64],
+    log_decay: float,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    corrections: NDArray[np.float64],
+) -> None:
+    """Move the rows of a sparse gradient as AdamW does, each by its own count of steps.
+
+    ``corrections`` holds ``1 - beta1**n, 1 - beta2**n`` for the first counts n: a power takes
+    longer than the rest of a short row.
+    """
+    none, one, width = weight.dtype.type(0), weight.dtype.type(1), weight.shape[1]
+    keep1, keep2 = weight.dtype.type(beta1), weight.dtype.type(beta2)
+    new1, new2 = weight.dtype.type(1 - beta1), weight.dtype.type(1 - beta2)
+    small = weight.dtype.type(eps)
+    smallest = np.finfo(weight.dtype).tiny
+    count, behind = -1.0, np.nan
+    size, to_variance, decay = one, one, one
+    for i in range(len(rows)):
+        r = rows[i]
+        row_step[r] += 1
+        if row_step[r] != count:  # siblings are at the same step
+            count = row_step[r]
+            if count < len(corrections):
+                correction1, correction2 = corrections[int(count)]
+            else:
+                correction1, correction2 = 1 - beta1**count, 1 - beta2**count
+            size = weight.dtype.type(lr / correction1)
+            to_variance = weight.dtype.type(1 / correction2)
+        if row_log_decay[r] != behind:
+            behind = row_log_decay[r]
+            decay = weight.dtype.type(np.exp(log_decay - behind))
+        row_log_decay[r] = log_decay
+        if width == 1:  # of a vector
+            g0 = values[i, 0]
+            first = keep1 * exp_avg[r, 0] + new1 * g0
+            second = keep2 * exp_avg_sq[r, 0] + new2 * g0 * g0
+            exp_avg[r, 0] = first
+            exp_avg_sq[r, 0] = second
+            root = np.sqrt(max(second * to_variance, smallest))
+            weight[r, 0] = decay * weight[r, 0] - size * first / (root + small)
+            continue
+        w, m, v, g = weight[r], exp_avg[r], exp_avg_sq[r], values[i]
+        for k in range(width):
+            first = keep1 * m[k] + new1 * g[k]
+            second = keep2 * v[k] + new2 * g[k] * g[k]
+            m[k] = none if abs(first) < smallest else first
+            v[k] = none if second < smallest else second
+            root = np.sqrt(max(second * to_variance, smallest))
+            w[k] = decay * w[k] - size * first / (root + small)
+
+
+@compiled
+def adagrad(
+    weight: _Floats,
+    rows: _Ints,
+    values: _Floats,
+    total: _Floats,
+    row_log_decay: NDArray[np.float64],
+    log_decay: float,
+    lr: float,
+    eps: float,
+) -> None:
+    """Move the rows of a sparse gradient by Adagrad with one sum of squares for each row."""
+    behind, decay = np.nan, weight.dtype.type(1)
+    for i in range(len(rows)):
+        r = rows[i]
+        g, w = values[i], weight[r]
+        square = total[r] * 0
+        for k in range(len(g)):
+            square += g[k] * g[k]
+        total[r] += square / max(len(g), 1)
+        size = weight.dtype.type(lr / (np.sqrt(total[r]) + eps))
+        if row_log_decay[r] != behind:
+            behind = row_log_decay[r]
+            decay = weight.dtype.type(np.exp(log_decay - behind))
+        row_log_decay[r] = log_decay
+        for k in range(len(g)):
+            w[k] = decay * w[k] - size * g[k]

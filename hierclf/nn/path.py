@@ -1,0 +1,639 @@
+"""The hierarchical softmax whose training step costs what is on the paths of its batch.
+
+The groups of siblings on the paths to the targets of a batch are read once each, and the gradient
+of the weights is a sparse tensor of their rows. The arithmetic is that of
+:class:`~hierclf.nn.HierarchicalSoftmax` and in log space.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import warnings
+from functools import cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812, torch's own convention
+from torch import Tensor, nn
+
+from hierclf.nn._fast import loops_for
+from hierclf.nn.groups import register_derived
+from hierclf.nn.linear import CSRRows, FeatureLinear, FeatureLinearByOutput, Linear
+from hierclf.nn.softmax import HierarchicalSoftmax
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from hierclf.hierarchy import Hierarchy
+
+# Multiply-adds of a group from which on a matrix product pays: in torch it saves gathering, and
+# beside the compiled loops it is faster than they are.
+_PRODUCT, _PRODUCT_BESIDE_LOOPS = 1 << 15, 1 << 19
+
+
+class PathGroups(nn.Module):
+    """The groups of siblings on the path to a node, found by climbing from it.
+
+    Tables take a few numbers for each node, however deep the tree. Nodes without siblings are
+    certain, and passed over.
+
+    Parameters
+    ----------
+    hierarchy : Hierarchy
+        A tree of N nodes in G groups of siblings.
+
+    Attributes
+    ----------
+    levels : Tensor of shape (n_steps,), int64
+        The levels on which some node has siblings, the top first.
+    choice : Tensor of shape (N + 1,), int64
+        The first node with siblings on the way up from each node, itself included. N stands for
+        none, here and below.
+    group : Tensor of shape (N + 1,), int64
+        The number of the group that each node is in.
+    offsets : Tensor of shape (G + 2,), int64
+        Where the nodes of each group start.
+    above : Tensor of shape (G + 1,), int64
+        The first node with siblings on the way up from the parent of each group.
+    column : Tensor of shape (G + 1,), int64
+        Which of the ``levels`` each group is on.
+    """
+
+    levels: Tensor
+    choice: Tensor
+    group: Tensor
+    offsets: Tensor
+    above: Tensor
+    column: Tensor
+
+    def __init__(self, hierarchy: Hierarchy) -> None:
+        super().__init__()
+        arrays, n_nodes = hierarchy.arrays, len(hierarchy)
+        sizes = np.diff(arrays.group_offsets)
+        n_groups = len(sizes)
+        group = np.append(np.repeat(np.arange(n_groups), sizes), n_groups)
+        parents = np.append(arrays.edge_parents, -1)  # of the root, -1, and of N: none
+        is_alone = np.append(sizes, 0)[group] == 1
+        choice = np.arange(n_nodes + 1)
+        alone = np.flatnonzero(is_alone)
+        bounds = np.searchsorted(alone, arrays.depth_offsets)
+        for start, stop in pairwise(bounds.tolist()):
+            nodes = alone[start:stop]  # of one level, so that those above are known
+            choice[nodes] = choice[parents[nodes]]
+        first = arrays.group_offsets[:-1]
+        group_level = hierarchy.depths[first] - 1
+        levels = np.unique(group_level[sizes > 1])
+        for name, values in (
+            ("levels", levels),
+            ("choice", choice),
+            ("group", group),
+            ("offsets", np.append(arrays.group_offsets, n_nodes)),
+            ("above", np.append(choice[parents[first]], n_nodes)),
+            ("column", np.append(np.searchsorted(levels, group_level), len(levels))),
+        ):
+            register_derived(self, name, values)
+
+    def arrays(self) -> tuple[NDArray[np.int64], ...]:
+        """Return choice, group, offsets, above and column as arrays, on a processor."""
+        tables = (self.choice, self.group, self.offsets, self.above, self.column)
+        return tuple(table.numpy() for table in tables)
+
+    def climb(self, target: Tensor) -> Tensor:
+        """Return ``node * batch + row`` for each chosen node on the path to each target, sorted.
+
+        So the members of a group follow each other, as siblings do among the nodes.
+        """
+        batch, n_nodes = len(target), len(self.choice) - 1
+        node = self.choice.index_select(0, target)
+        chosen = [node]
+        for _ in range(len(self.levels) - 1):
+            node = self.above.index_select(0, self.group.index_select(0, node))
+            chosen.append(node)
+        rows = torch.arange(batch, device=target.device)
+        keys = (torch.stack(chosen) * batch + rows).flatten().sort().values
+        return keys[: int(torch.searchsorted(keys, n_nodes * batch))]
+
+
+def mean_path_nodes(hierarchy: Hierarchy) -> float:
+    """Count the nodes of the softmaxes on the path to a leaf of a tree, on average."""
+    sizes = np.diff(hierarchy.arrays.group_offsets)
+    sizes = np.repeat(np.where(sizes > 1, sizes, 0), sizes)
+    return float(hierarchy.leaf_counts @ sizes) / len(hierarchy.leaf_indices)
+
+
+class PathSoftmax(HierarchicalSoftmax):
+    r"""A :class:`HierarchicalSoftmax` of which training reads the paths of the batch alone.
+
+    The same model, with the same parameters and predictions: weights of one are weights of the
+    other. But :meth:`path_log_proba` computes the logits of the groups of siblings on the paths
+    to the targets, each once, and the gradients of ``linear.weight`` and ``linear.bias`` are
+    sparse tensors of those rows, in ascending order. A step then costs what the paths hold, and
+    not what the hierarchy does, with an optimiser that moves only the rows of a sparse gradient,
+    such as :class:`LazyAdamW` with ``row_steps=True`` or :class:`LazyRowwiseAdagrad`. The gradient
+    of the hidden state is exact and dense.
+
+    With numba (``pip install hierclf[fast]``) the loops over the groups are compiled. Results are
+    those of torch but for rounding.
+
+    Parameters
+    ----------
+    in_features, hierarchy, linear, **kwargs
+        As for :class:`HierarchicalSoftmax`. Where ``linear`` is :class:`FeatureLinear`, the
+        features must be dense in training; its weights are held by node
+        (:class:`FeatureLinearByOutput`), and saved as those of :class:`FeatureLinear` are.
+
+    Attributes
+    ----------
+    linear : torch.nn.Module
+        Maps a hidden state to one logit for each of ``hierarchy.nodes``; its weight has the shape
+        (nodes, in_features).
+
+    Raises
+    ------
+    ValueError
+        If the hierarchy is not a tree.
+
+    Examples
+    --------
+    Of the three groups of this tree, two are on the way to "c":
+
+    >>> import torch
+    >>> from hierclf import Hierarchy
+    >>> tree = Hierarchy.from_dict({"a": ["c", "d"], "b": ["e", "f"]})
+    >>> softmax = PathSoftmax(4, tree)
+    >>> target = torch.tensor(tree.node_indices(["c"]))
+    >>> (-softmax.path_log_proba(torch.randn(1, 4), target).sum()).backward()
+    >>> rows = softmax.linear.weight.grad.coalesce().indices()[0]
+    >>> [tree.nodes[row] for row in rows.tolist()]
+    ['a', 'b', 'c', 'd']
+    """
+
+    steps: PathGroups
+
+    def __init__(
+        self,
+        in_features: int,
+        hierarchy: Hierarchy,
+        *,
+        linear: type[Linear] = Linear,
+        **kwargs: Any,
+    ) -> None:
+        if issubclass(linear, FeatureLinear):
+            linear = FeatureLinearByOutput
+        super().__init__(in_features, hierarchy, linear=linear, **kwargs)
+        self.buffer = _Buffer()
+        self._path_nodes = mean_path_nodes(hierarchy)
+
+    def _build_steps(self, hierarchy: Hierarchy) -> PathGroups:
+        return PathGroups(hierarchy)
+
+    @property
+    def training_weights(self) -> float:  # noqa: D102, inherited
+        return self._path_nodes * self.linear.weight.shape[1]
+
+    def path_log_proba(  # noqa: D102, inherited
+        self,
+        hidden: Tensor | CSRRows,
+        target: Tensor,
+        *,
+        label_smoothing: float = 0.0,
+        log_prior: Tensor | None = None,
+    ) -> Tensor:
+        if not isinstance(hidden, Tensor):
+            raise ValueError(
+                "PathSoftmax trains on dense rows, and these are sparse: put a hidden layer before "
+                "it, or use HierarchicalSoftmax"
+            )
+        steps: Tensor = _PathSteps.apply(  # type: ignore[no-untyped-call]
+            hidden,
+            self.linear.weight,
+            self.linear.bias,
+            target,
+            _Call(self.steps, self.buffer, label_smoothing, log_prior),
+        )
+        return steps
+
+
+class _Call(NamedTuple):
+    """What a pass needs besides tensors with a gradient."""
+
+    groups: PathGroups
+    buffer: _Buffer
+    smoothing: float
+    log_prior: Tensor | None
+
+
+class _Wide(NamedTuple):
+    """A group that is worth matrix products: the places of its entries, nodes and values."""
+
+    entries: slice
+    nodes: slice
+    values: slice
+    residual: Tensor
+
+
+class _PathSteps(torch.autograd.Function):
+    """The steps on the paths to some targets, with sparse gradients of weight and bias."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, target: Tensor, call: _Call
+    ) -> Tensor:
+        hidden = hidden.contiguous()
+        steps = hidden.new_zeros(len(target), len(call.groups.levels))
+        visit: _Visit | None = None
+        wide: list[_Wide] = []
+        if steps.numel():
+            loops = loops_for("_kernels", hidden, weight, bias)
+            args = (call, hidden, weight, bias, target, steps)
+            visit = _VisitInTorch(*args) if loops is None else _VisitInLoops(loops, *args)
+            wide = [_multiply(visit, k, *args) for k in visit.wide]
+        ctx.save_for_backward(hidden, weight)
+        ctx.visit, ctx.wide, ctx.buffer = visit, wide, call.buffer
+        return steps
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, weight = ctx.saved_tensors
+        visit, grad = ctx.visit, grads[0].contiguous()
+        hidden_grad = torch.zeros_like(hidden) if ctx.needs_input_grad[0] else None
+        if visit is None:
+            rows = torch.zeros(0, dtype=torch.long, device=weight.device)
+            values, bias_values = weight.new_zeros(0, weight.shape[1]), weight.new_zeros(0)
+        else:
+            rows = visit.rows
+            values = ctx.buffer.take(len(rows), weight)
+            bias_values = weight.new_empty(len(rows))
+            visit.backward(grad, hidden, weight, values, bias_values, hidden_grad)
+            for part in ctx.wide:
+                of_batch = visit.row[part.entries]
+                back = part.residual * grad[of_batch, visit.column[part.entries], None]
+                torch.mm(back.t(), hidden.index_select(0, of_batch), out=values[part.values])
+                torch.sum(back, 0, out=bias_values[part.values])
+                if hidden_grad is not None:
+                    hidden_grad.index_add_(0, of_batch, back @ weight[part.nodes])
+        return (
+            hidden_grad,
+            _of_rows(rows, values, weight.shape),
+            _of_rows(rows, bias_values, weight.shape[:1]),
+            None,
+            None,
+        )
+
+
+@cache
+def _lowest(dtype: torch.dtype) -> float:
+    """Return the logarithm of the least probability that is told from 0 in a gradient.
+
+    1e-15 in float32, a hundred-millionth of its rounding. With less, squares of gradients leave
+    the normal numbers, and with those that are not normal a step takes up to fifty times as long.
+    """
+    return math.log(torch.finfo(dtype).tiny) / 2 + math.log(1e4)
+
+
+def _of_rows(rows: Tensor, values: Tensor, shape: torch.Size) -> Tensor:
+    return torch.sparse_coo_tensor(
+        rows.unsqueeze(0), values, shape, is_coalesced=True, check_invariants=False
+    )
+
+
+def _multiply(
+    visit: _Visit,
+    k: int,
+    call: _Call,
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    target: Tensor,
+    steps: Tensor,
+) -> _Wide:
+    """Compute the steps of one group by a matrix product."""
+    entries, nodes, values = visit.bounds(k)
+    row, chosen = visit.row[entries], visit.node[entries, None] - nodes.start
+    logits = torch.addmm(bias[nodes], hidden.index_select(0, row), weight[nodes].t())
+    if call.log_prior is not None:
+        logits += call.log_prior[nodes]
+    log_proba = logits.log_softmax(1)
+    step = log_proba.gather(1, chosen)
+    if call.smoothing:
+        step = torch.lerp(step, log_proba.mean(1, keepdim=True), call.smoothing)
+    steps[row, visit.column[entries]] = step.squeeze(1)
+    log_proba.masked_fill_(log_proba < _lowest(weight.dtype), -math.inf)
+    spread = call.smoothing / (nodes.stop - nodes.start)
+    residual = log_proba.exp_().neg_().add_(spread)
+    more = residual.new_full(chosen.shape, 1 - call.smoothing)
+    return _Wide(entries, nodes, values, residual.scatter_add_(1, chosen, more))
+
+
+class _Visit:
+    """The groups on the paths of a batch, each once.
+
+    An *entry* is a softmax on the path of a row; entries are sorted by their chosen nodes, so that
+    those of a group follow each other. A *value* is a node of a group.
+
+    Attributes
+    ----------
+    row, node, column : Tensor of shape (entries,)
+        The row of the batch, the node that is chosen, and the column of the steps.
+    first_entry, start, first_value : Tensor of shape (groups + 1,)
+        Where the entries, the nodes and the values of each group start.
+    rows : Tensor of shape (values,)
+        The nodes of all groups.
+    wide : list of int
+        The groups that are left to matrix products.
+    """
+
+    row: Tensor
+    node: Tensor
+    column: Tensor
+    first_entry: Tensor
+    start: Tensor
+    first_value: Tensor
+    rows: Tensor
+    wide: list[int]
+
+    def bounds(self, k: int) -> tuple[slice, slice, slice]:
+        """Return the places of the entries, the nodes and the values of a group."""
+        first, last = self.first_entry[k : k + 2].tolist()
+        begin, end = self.first_value[k : k + 2].tolist()
+        start = int(self.start[k])
+        return slice(first, last), slice(start, start + end - begin), slice(begin, end)
+
+    def backward(
+        self,
+        grad: Tensor,
+        hidden: Tensor,
+        weight: Tensor,
+        values: Tensor,
+        bias_values: Tensor,
+        hidden_grad: Tensor | None,
+    ) -> None:
+        """Fill in the gradients, but for the groups left to matrix products."""
+        raise NotImplementedError
+
+
+class _VisitInLoops(_Visit):
+    """The visit as compiled loops make it."""
+
+    def __init__(
+        self,
+        loops: Any,
+        call: _Call,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        target: Tensor,
+        steps: Tensor,
+    ) -> None:
+        groups = call.groups
+        self._loops = loops
+        choice, self._group, offsets, above, self._column = groups.arrays()
+        keys = np.empty(steps.numel(), np.int64)
+        found = keys[: loops.climb(target.numpy(), choice, self._group, above, keys)]
+        found.sort()
+        self._hidden, self._weight = hidden.detach().numpy(), weight.detach().numpy()
+        dtype = self._hidden.dtype
+        prior = np.empty(0, dtype) if call.log_prior is None else call.log_prior.numpy()
+        limit = max(_PRODUCT_BESIDE_LOOPS // max(hidden.shape[1], 1), 1)
+        *parts, self._residual = loops.forward(
+            found,
+            self._group,
+            offsets,
+            self._column,
+            self._hidden,
+            self._weight,
+            bias.detach().numpy(),
+            prior,
+            dtype.type(call.smoothing),
+            dtype.type(_lowest(weight.dtype)),
+            limit,
+            steps.numpy(),
+        )
+        self._parts = parts
+        row, node, first_entry, start, first_value, first_pair, rows = parts
+        self.row, self.rows = torch.from_numpy(row), torch.from_numpy(rows)
+        self.wide = np.flatnonzero(first_pair[1:] == first_pair[:-1]).tolist()
+        if self.wide:
+            self.node = torch.from_numpy(node)
+            self.column = groups.column[groups.group[self.node]]
+            self.first_entry = torch.from_numpy(first_entry)
+            self.start = torch.from_numpy(start)
+            self.first_value = torch.from_numpy(first_value)
+
+    def backward(
+        self,
+        grad: Tensor,
+        hidden: Tensor,
+        weight: Tensor,
+        values: Tensor,
+        bias_values: Tensor,
+        hidden_grad: Tensor | None,
+    ) -> None:
+        row, _, first_entry, start, first_value, first_pair, _ = self._parts
+        back = np.empty((0, 0), self._residual.dtype)
+        self._loops.backward(
+            row,
+            first_entry,
+            start,
+            first_value,
+            first_pair,
+            self._residual,
+            grad.numpy(),
+            self._column,
+            self._group,
+            self._hidden,
+            self._weight,
+            values.numpy(),
+            bias_values.numpy(),
+            back if hidden_grad is None else hidden_grad.numpy(),
+        )
+
+
+class _VisitInTorch(_Visit):
+    """The visit in torch: only the pairs of an entry and a sibling that there are, no padding."""
+
+    def __init__(
+        self,
+        call: _Call,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        target: Tensor,
+        steps: Tensor,
+    ) -> None:
+        groups, batch = call.groups, len(target)
+        keys = groups.climb(target)
+        self.node = keys.div(batch, rounding_mode="floor")
+        self.row = keys - self.node * batch
+        of_entry = groups.group.index_select(0, self.node)
+        self.column = groups.column.index_select(0, of_entry)
+        found, which, counts = torch.unique_consecutive(
+            of_entry, return_inverse=True, return_counts=True
+        )
+        self.start = groups.offsets.index_select(0, found)
+        sizes = groups.offsets.index_select(0, found + 1) - self.start
+        self.first_entry, self.first_value = _starts(counts), _starts(sizes)
+        n_values = int(self.first_value[-1])
+        places = torch.arange(n_values, device=keys.device)
+        shift = self.start - self.first_value[:-1]
+        self.rows = places + shift.repeat_interleave(sizes, output_size=n_values)
+        is_wide = counts * sizes * hidden.shape[1] >= _PRODUCT
+        self.wide = is_wide.nonzero().flatten().tolist()
+
+        # From here on without the wide groups. A pair is an entry and a node of its group.
+        row, node, column = self.row, self.node, self.column
+        if self.wide:
+            small = (~is_wide).index_select(0, which).nonzero().flatten()
+            row, node, column, which = (
+                part.index_select(0, small) for part in (row, node, column, which)
+            )
+        self._counts = counts.masked_fill(is_wide, 0)
+        self._small, self._sizes = (row, column), sizes
+        per_entry = sizes.index_select(0, which)
+        self._first_pair = _starts(per_entry)
+        n_pairs = int(self._first_pair[-1])
+        of_pair = torch.arange(len(row), device=keys.device).repeat_interleave(
+            per_entry, output_size=n_pairs
+        )
+        shift = self.start.index_select(0, which) - self._first_pair[:-1]
+        places = torch.arange(n_pairs, device=keys.device)
+        self._of_pair, self._node = of_pair, places + shift.index_select(0, of_pair)
+        if not n_pairs:
+            self._residual = hidden.new_zeros(0)
+            return
+        logits = _products(self._first_pair, self._node, hidden.index_select(0, row), weight)
+        logits += bias.index_select(0, self._node)
+        if call.log_prior is not None:
+            logits += call.log_prior.index_select(0, self._node)
+        largest = torch.segment_reduce(logits, "max", lengths=per_entry)
+        logits -= largest.index_select(0, of_pair)
+        chosen = node - shift
+        step = logits.index_select(0, chosen)
+        if call.smoothing:
+            mean = torch.segment_reduce(logits, "mean", lengths=per_entry)
+            step = torch.lerp(step, mean, call.smoothing)
+        proba = logits.masked_fill_(logits < _lowest(logits.dtype), -math.inf).exp_()
+        total = torch.segment_reduce(proba, "sum", lengths=per_entry)
+        steps.view(-1).index_copy_(0, row * steps.shape[1] + column, step - total.log())
+        residual = proba.mul_((-1 / total).index_select(0, of_pair))
+        if call.smoothing:
+            residual += (call.smoothing / per_entry.to(residual.dtype)).index_select(0, of_pair)
+        more = residual.new_full(chosen.shape, 1 - call.smoothing)
+        self._residual = residual.index_add_(0, chosen, more)
+
+    def backward(
+        self,
+        grad: Tensor,
+        hidden: Tensor,
+        weight: Tensor,
+        values: Tensor,
+        bias_values: Tensor,
+        hidden_grad: Tensor | None,
+    ) -> None:
+        row, column = self._small
+        if not len(row):
+            return
+        factor = grad.view(-1).index_select(0, row * grad.shape[1] + column)
+        back = self._residual * factor.index_select(0, self._of_pair)
+        # The same pairs node by node: pair t of a node is of entry t of its group.
+        per_value = self._counts.repeat_interleave(self._sizes, output_size=len(values))
+        starts = _starts(per_value)
+        n_pairs = len(back)
+        value = torch.arange(len(values), device=back.device).repeat_interleave(
+            per_value, output_size=n_pairs
+        )
+        first_entry = _starts(self._counts)[:-1].repeat_interleave(
+            self._sizes, output_size=len(values)
+        )
+        places = torch.arange(n_pairs, device=back.device)
+        entry = places + (first_entry - starts[:-1]).index_select(0, value)
+        slot = torch.arange(len(values), device=back.device) - self.first_value[
+            :-1
+        ].repeat_interleave(self._sizes, output_size=len(values))
+        pair = self._first_pair.index_select(0, entry) + slot.index_select(0, value)
+        by_node = back.index_select(0, pair)
+        _weighted_sums(row.index_select(0, entry), starts, by_node, hidden, values)
+        bias_values.copy_(torch.segment_reduce(by_node, "sum", lengths=per_value))
+        if hidden_grad is not None:
+            sums = F.embedding_bag(
+                self._node,
+                weight,
+                self._first_pair,
+                per_sample_weights=back,
+                mode="sum",
+                include_last_offset=True,
+            )
+            hidden_grad.index_add_(0, row, sums)
+
+
+def _starts(counts: Tensor) -> Tensor:
+    """Return where each of some parts starts, and where the last one ends."""
+    return F.pad(counts.cumsum(0), (1, 0))
+
+
+def _products(first_pair: Tensor, node: Tensor, hidden: Tensor, weight: Tensor) -> Tensor:
+    """Multiply each row of the hidden state with the weights of its nodes, (pairs,)."""
+    _warn_of_csr_once()
+    pairs = torch.sparse_csr_tensor(
+        first_pair,
+        node,
+        hidden.new_zeros(len(node)),
+        (len(hidden), len(weight)),
+        check_invariants=False,
+    )
+    # A third of the time of gathering the weights, and no copy of them.
+    products: Tensor = torch.sparse.sampled_addmm(pairs, hidden, weight.t(), beta=0.0).values()
+    return products
+
+
+@cache
+def _warn_of_csr_once() -> None:
+    """Take the warning that torch gives with the first of its CSR tensors, about their state."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.sparse_csr_tensor([0, 0], [], [], (1, 1), check_invariants=False)
+
+
+def _weighted_sums(
+    row: Tensor, starts: Tensor, factor: Tensor, hidden: Tensor, values: Tensor
+) -> None:
+    """Write sums of rows of the hidden state, times factors, into the values."""
+    sums = F.embedding_bag(
+        row,
+        hidden,
+        starts,
+        per_sample_weights=factor,
+        mode="sum",
+        include_last_offset=True,
+    )
+    values.copy_(sums)
+
+
+class _Buffer:
+    """Memory for the values of one gradient, used again once nobody holds the last.
+
+    A new array of more than a megabyte costs more, in pages that the system clears, than what is
+    computed in it.
+    """
+
+    def __init__(self) -> None:
+        self._array: Any = None
+
+    def take(self, n_rows: int, like: Tensor) -> Tensor:
+        """Return uninitialised memory for some rows of the width and type of a matrix."""
+        width = like.shape[1]
+        if not like.is_cpu:
+            return like.new_empty(n_rows, width)
+        needed, dtype = n_rows * width, like.detach()[:0].numpy().dtype
+        array = self._array
+        # A tensor holds its array: two counts are ours, one is that of the call.
+        is_free = array is not None and sys.getrefcount(array) <= 3
+        if not is_free or array.dtype != dtype or array.size < needed:
+            array = self._array = np.empty(needed + needed // 4, dtype)
+        return torch.from_numpy(array[:needed].reshape(n_rows, width))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_array": None}  # memory, not data
