@@ -20,10 +20,9 @@ from _simulated import N_FEATURES, Rows
 from hierclf import Hierarchy
 
 BATCH, LEAST_OF = 256, 3
-# Rows whose probabilities of all leaves are computed at once, as in training.
 N_TOP = 5
 # Values of all leaves that a contestant who looks at all may compute in one measurement.
-DENSE_VALUES = 2e8
+DENSE_VALUES = 5e7
 
 
 class Problem(NamedTuple):
@@ -41,11 +40,11 @@ class Problem(NamedTuple):
 
     def few(self) -> np.ndarray:
         """Return as many test rows as a look at all leaves of each may have."""
-        n_rows = int(np.clip(DENSE_VALUES / len(self.hierarchy), BATCH, len(self.rows.X_test)))
+        n_rows = int(np.clip(DENSE_VALUES / len(self.hierarchy), 64, len(self.rows.X_test)))
         return self.rows.X_test[:n_rows]
 
 
-class Enough(Exception):
+class EnoughError(Exception):
     """As many batches as were wanted."""
 
 
@@ -89,7 +88,7 @@ def ours(problem: Problem, *, flat: bool = False, numba: bool = True, **params: 
         def on_batch_end(self, net: Any, **kwargs: Any) -> None:
             self.times.append(time.process_time())
             if len(self.times) > problem.n_batches:
-                raise Enough
+                raise EnoughError
 
     torch.set_num_threads(1)
     clock = Part() if problem.n_batches else Clock()
@@ -108,7 +107,7 @@ def ours(problem: Problem, *, flat: bool = False, numba: bool = True, **params: 
     start = time.process_time()
     try:
         classifier.fit(X, y)
-    except Enough:
+    except EnoughError:
         found = {"us fit": 1e6 * float(np.diff(clock.times).min()) / BATCH}
         return found | {"set-up s": clock.start - start} | _dense(_head(problem, flat), problem)
     seconds = time.process_time() - start

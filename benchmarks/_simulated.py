@@ -5,6 +5,7 @@ It needs numpy alone, so that peers in an environment of their own draw the same
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -55,7 +56,7 @@ def _leaf_means(hierarchy: Hierarchy, rng: np.random.Generator) -> np.ndarray:
     means = rng.standard_normal((len(hierarchy), N_FEATURES), dtype=np.float32)
     means *= np.float32(SPREAD)
     bounds = arrays.depth_offsets
-    for start, stop in zip(bounds[1:-1], bounds[2:], strict=True):  # below the top level
+    for start, stop in pairwise(bounds[1:]):  # below the top level
         means[start:stop] += means[arrays.edge_parents[start:stop]]
     return means[hierarchy.leaf_indices]
 
