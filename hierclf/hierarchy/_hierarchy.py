@@ -13,6 +13,7 @@ from hierclf.hierarchy import (
     _derivations,
     _drawing,
     _geometry,
+    _groups,
     _indicators,
     _levels,
     _lookup,
@@ -402,6 +403,53 @@ class Hierarchy:
         """
         edges = _readers.split_evenly(_readers.read_classes(classes), branching)
         return cls._from_graph(build_graph(edges))
+
+    @classmethod
+    def huffman(cls, counts: Mapping[Any, float], branching: int = 2) -> Hierarchy:
+        """Make the tree in which a sample's class is least deep on average.
+
+        The rarer a class, the longer its path: a softmax over such a tree computes the fewest
+        groups for each sample. Nodes side by side have nothing else in common.
+
+        Parameters
+        ----------
+        counts : mapping of {class: count}
+            How often each class occurs: numbers that are finite and not negative.
+        branching : int, default=2
+            The largest number of children, at least 2. All nodes but one have as many.
+
+        Returns
+        -------
+        Hierarchy
+            Below `Hierarchy.ROOT`. The inner nodes are ``("group", number)``, numbered level by
+            level.
+
+        Raises
+        ------
+        ValueError
+            If there is no class, a count is negative or not finite, or `branching` is below 2.
+
+        References
+        ----------
+        D. A. Huffman, "A Method for the Construction of Minimum-Redundancy Codes", Proceedings of
+        the IRE 40(9), 1952; as the tree of a softmax: T. Mikolov et al., "Efficient Estimation of
+        Word Representations in Vector Space", arXiv:1301.3781.
+
+        Examples
+        --------
+        >>> print(Hierarchy.huffman({"a": 8, "b": 4, "c": 2, "d": 1}))
+        Hierarchy.ROOT
+        ├── a
+        └── ('group', 0)
+            ├── b
+            └── ('group', 1)
+                ├── c
+                └── d
+        """
+        branching = _readers.read_branching(branching)
+        classes, numbers = _readers.read_counts(counts)
+        parents = _groups.join_rarest(numbers, branching)
+        return cls._from_graph(_groups.tree_of_groups(classes, parents))
 
     # -- a value: immutable, compared by content, shared by its copies
 
