@@ -133,15 +133,23 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
                 stacklevel=5,
             )
         level_names = _column_names(y)
+        given_X = X
         X, y = reader.check_fit(self, X, labels.values, reset=not settings.goes_on)
+        # An inducer reads the texts themselves, and not their token ids.
+        texts = reader.texts(given_X) if hasattr(settings.hierarchy, "fit") else None
         if labels.rows is None and not isinstance(settings.hierarchy, Hierarchy):
             check_classification_targets(y)  # a hierarchy that was given tells what is a label
         if sample_weight is not None:
+            if texts is not None:
+                texts = drop_zero_weights(texts, y, sample_weight)[0]
             X, y, sample_weight = drop_zero_weights(X, y, sample_weight)
 
         located = None if labels.rows is None else locate(labels, settings.hierarchy, y, name)
         y = located.positions if located else y
-        hierarchy = located.hierarchy if located else whole_hierarchy(settings.hierarchy, X, y)
+        if located:
+            hierarchy = located.hierarchy
+        else:
+            hierarchy = whole_hierarchy(self, settings, X if texts is None else texts, y)
         if settings.loss is not None:
             settings.loss.check_hierarchy(hierarchy)  # which may come from the labels
         targets = read_targets(

@@ -1341,6 +1341,46 @@ class Hierarchy:
         kept = _derivations.around(self.arrays, ids)
         return self if kept.all() else self._keep(kept, root=self.root)
 
+    def flatten(self, nodes: ArrayLike) -> Hierarchy:
+        """Return the hierarchy without some inner nodes, whose children go to their parents.
+
+        Parameters
+        ----------
+        nodes : array-like of shape (n,)
+            Inner nodes. Repetitions do not matter.
+
+        Returns
+        -------
+        Hierarchy
+            This very object when there are no nodes to take out. Its leaves are the same.
+
+        Raises
+        ------
+        ValueError
+            If a node is a leaf, the root or not in the hierarchy.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"life": ["animal", "oak"], "animal": ["cat", "dog"]})
+        >>> print(h.flatten(["animal"]))
+        life
+        ├── cat
+        ├── dog
+        └── oak
+        """
+        positions = np.unique(self.node_indices(nodes))
+        leaves = positions[np.isin(positions, self.leaf_indices)]
+        if len(leaves):
+            shown = shorten(self._named((leaves + 1).tolist()))
+            raise ValueError(f"leaves cannot be flattened, only inner nodes can: {shown}")
+        if not len(positions):
+            return self
+        removed = np.zeros(len(self._names), dtype=bool)
+        removed[positions + 1] = True
+        edges = _derivations.flattened_edges(self.arrays, self._names, removed)
+        return self._from_graph(build_graph(edges, root=self.root))
+
     def stop_at(self, labels: ArrayLike) -> Hierarchy:
         """Return the hierarchy of some labels alone, in which each label has a leaf.
 
