@@ -484,8 +484,9 @@ def whole_hierarchy(estimator: Any, settings: Settings, X: Any, y: NDArray[Any])
     kind = "features" if settings.encoder is None else settings.encoder.input_kind
     if kind == "tokens" and _has_no_features(given):
         raise ValueError(
-            f"{given!r} compares classes by features, and X holds token ids, which {estimator!r} "
-            "reads: give the inducer a transformer that turns these into features, features=..."
+            f"{given!r} compares classes by features, and X holds token ids, which the encoder "
+            f"{settings.encoder!r} reads: give the inducer a transformer, features=..., that finds "
+            "features in them"
         )
     more = {"classifier": estimator} if has_fit_parameter(given, "classifier") else {}
     return as_hierarchy(clone(given).fit(X, y, **more).hierarchy_)

@@ -323,9 +323,10 @@ def read_counts(counts: Any) -> tuple[list[Node], list[float]]:
     if not isinstance(counts, Mapping):
         raise TypeError(f"counts must be a dict of classes and their counts, got {show(counts)}")
     classes = read_classes(list(counts))
-    found = [counts[c] for c in classes]
+    found: list[Any] = [counts[c] for c in classes]
     for c, count in zip(classes, found, strict=True):
-        if not isinstance(count, Real) or not 0 <= count < float("inf"):
+        is_number = type(count) is int or isinstance(count, Real)
+        if not is_number or not 0 <= count < float("inf"):
             raise ValueError(
                 f"a count must be a finite number that is not negative: {show(c)} has {show(count)}"
             )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import deque
 from heapq import heappop, heappush
 from typing import Any, ClassVar, Literal
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import linkage
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from hierclf._utils.sklearn_private import HasMethods, StrOptions
@@ -122,19 +124,20 @@ class AgglomerativeHierarchy(BaseLikeness):
             return name_groups(classes, [n] * n + [-1])
         by_features = self.by == "features"
         points = self._centroids(X, codes) if by_features else self._profiles(X, codes)
-        if sp.issparse(points):
-            distances = _pair_distances(points)
-            joins = linkage(distances, self.linkage)
-        else:
-            joins = linkage(points, self.linkage)
+        apart = _pair_distances(points) if sp.issparse(points) else points
+        joins = linkage(apart, self.linkage)
         return name_groups(classes, _cut(joins, branching))
 
     def _profiles(self, X: Any, codes: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return the roots of the mean probabilities of each class, by a model without them."""
         random_state = check_random_state(self.random_state)
         X = read_features(X, self.features, codes, type(self).__name__)
-        model = quick_model(X, random_state) if self.estimator is None else self.estimator
-        rows, proba = held_out_proba(model, X, codes, _N_FOLDS, random_state)
+        model = self.estimator
+        with catch_warnings():
+            if model is None:
+                model = quick_model(X, random_state)
+                simplefilter("ignore", ConvergenceWarning)  # it is to stop early
+            rows, proba = held_out_proba(model, X, codes, _N_FOLDS, random_state)
         n = int(codes.max()) + 1
         sums = sp.csr_array(
             (np.ones(len(rows)), (codes[rows], np.arange(len(rows)))), shape=(n, len(rows))
@@ -142,7 +145,7 @@ class AgglomerativeHierarchy(BaseLikeness):
         means = (sums @ proba) / np.maximum(sums.sum(axis=1), 1)[:, None]
         never = np.bincount(codes[rows], minlength=n) == 0
         means[never, never] = 1.0  # classes of one sample: like no other
-        return np.sqrt(means)
+        return np.asarray(np.sqrt(means))
 
 
 def _pair_distances(points: Any) -> NDArray[np.float64]:
@@ -150,7 +153,8 @@ def _pair_distances(points: Any) -> NDArray[np.float64]:
     products = (points @ points.T).toarray().astype(np.float64)
     norms = products.diagonal()
     a, b = np.triu_indices(len(norms), 1)
-    return np.sqrt(np.maximum(norms[a] + norms[b] - 2 * products[a, b], 0))
+    squares = norms[a] + norms[b] - 2 * products[a, b]
+    return np.asarray(np.sqrt(np.maximum(squares, 0)))
 
 
 def _cut(joins: NDArray[np.float64], branching: int) -> NDArray[np.intp]:

@@ -6,7 +6,6 @@ from numbers import Integral
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils.extmath import row_norms
@@ -118,7 +117,7 @@ def _divide(
     points: Any, sizes: NDArray[np.intp], max_iter: int, random_state: np.random.RandomState
 ) -> NDArray[np.intp]:
     """Return the part of each point: k-means whose parts have given sizes."""
-    if sp.issparse(points):  # features that none of these classes has cost time
+    if hasattr(points, "indices"):  # sparse: features that none of these classes has cost time
         points = points[:, np.unique(points.indices)]
     centers = _spread(points, len(sizes), random_state)
     part = np.full(points.shape[0], -1)
@@ -137,8 +136,7 @@ def _spread(points: Any, k: int, random_state: np.random.RandomState) -> NDArray
     nearest = np.full(len(squares), np.inf)
     chosen = [random_state.randint(len(squares))]
     while True:
-        center = points[chosen[-1:]]
-        center = np.asarray(center.toarray() if sp.issparse(center) else center)[0]
+        center = _dense(points[chosen[-1:]])[0]
         distances = squares + squares[chosen[-1]] - 2 * (points @ center)
         nearest = np.minimum(nearest, np.maximum(distances, 0))
         nearest[chosen[-1]] = 0  # not so by rounding alone
@@ -147,8 +145,11 @@ def _spread(points: Any, k: int, random_state: np.random.RandomState) -> NDArray
         totals = nearest.cumsum()
         place = totals.searchsorted(random_state.uniform() * totals[-1], side="right")
         chosen.append(min(int(place), len(squares) - 1))
-    centers = points[chosen]
-    return np.asarray(centers.toarray() if sp.issparse(centers) else centers)
+    return _dense(points[chosen])
+
+
+def _dense(rows: Any) -> NDArray[Any]:
+    return np.asarray(rows.toarray() if hasattr(rows, "toarray") else rows)
 
 
 def _costs(points: Any, centers: NDArray[Any]) -> NDArray[Any]:

@@ -26,7 +26,7 @@ _Trial = Callable[[frozenset[Any]], NDArray[np.bool_]]
 
 
 class PrunedHierarchy(BaseEstimator):
-    """A given hierarchy, less the inner nodes that do not pay.
+    r"""A given hierarchy, less the inner nodes that do not pay.
 
     A taxonomy says what belongs together, and not what the features can tell apart. Where they
     cannot tell two parents apart, a softmax over all of their children does better. This inducer
@@ -68,7 +68,7 @@ class PrunedHierarchy(BaseEstimator):
     Notes
     -----
     A tree is clearly better than none if it gets more held-out samples right, by more than one
-    standard error of that difference: :math:`a - b > \\sqrt{a + b}`, where a samples are right
+    standard error of that difference: :math:`a - b > \sqrt{a + b}`, where a samples are right
     with the tree alone and b without it alone.
 
     Inner nodes that are labels in ``y`` stay. Given to a classifier, it keeps its hierarchy in
@@ -95,10 +95,18 @@ class PrunedHierarchy(BaseEstimator):
     >>> X = np.random.default_rng(0).normal([[hue[c]] for c in y], 0.05)
     >>> clf = HierarchicalSoftmaxClassifier(
     ...     PrunedHierarchy(hierarchy, random_state=0),
-    ...     hidden_layer_sizes=(), learning_rate_init=0.1, max_iter=40, random_state=0,
+    ...     hidden_layer_sizes=(),
+    ...     learning_rate_init=0.1,
+    ...     max_iter=40,
     ...     n_iter_no_change=40,
+    ...     random_state=0,
     ... )
     >>> print(clf.fit(X, y).hierarchy_)
+    Hierarchy.ROOT
+    ├── cherry
+    ├── lime
+    ├── pea
+    └── tomato
     """
 
     hierarchy_: Hierarchy
@@ -158,17 +166,18 @@ class PrunedHierarchy(BaseEstimator):
                 f"hierarchy, and got estimator={judge!r}: give one, such as "
                 "HierarchicalSoftmaxClassifier(), or give the inducer to one"
             )
-        X, y = indexable(X, column_or_1d(y))
-        _, codes = np.unique(y, return_inverse=True)
+        labels: NDArray[Any] = column_or_1d(y)
+        X, labels = indexable(X, labels)
+        _, codes = np.unique(labels, return_inverse=True)
         random_state = check_random_state(self.random_state)
         fraction = float(self.validation_fraction)
         train, held_out = stratified_holdout(codes.reshape(-1), fraction, random_state)
-        X_train, y_train = safe_indexing(X, train), y[train]
+        X_train, y_train = safe_indexing(X, train), labels[train]
         given = self.hierarchy
         if hasattr(given, "fit"):
             given = clone(given).fit(X_train, y_train).hierarchy_
-        given = as_hierarchy(given).prune(y)
-        removable = _removable(given, y)
+        given = as_hierarchy(given).prune(labels)
+        removable = _removable(given, labels)
         self.scores_ = []
         if removable and not len(held_out):
             raise ValueError(
@@ -176,7 +185,7 @@ class PrunedHierarchy(BaseEstimator):
                 "class has one"
             )
 
-        X_held_out, y_held_out = safe_indexing(X, held_out), y[held_out]
+        X_held_out, y_held_out = safe_indexing(X, held_out), labels[held_out]
 
         def try_without(nodes: frozenset[Any]) -> NDArray[np.bool_]:
             """Return which held-out samples are right without some nodes."""

@@ -20,10 +20,11 @@ _N_EPOCHS = 5
 
 def quick_model(X: Any, random_state: np.random.RandomState) -> Any:
     """Return a linear classifier, not yet fitted, that is trained in a moment."""
+    n_samples = X.shape[0]
     if sp.issparse(X):
         return SGDClassifier(
             "log_loss",
-            alpha=_INVERSE_C / X.shape[0],
+            alpha=_INVERSE_C / n_samples,
             max_iter=_N_EPOCHS,
             tol=None,
             random_state=random_state.randint(np.iinfo(np.int32).max),
