@@ -21,6 +21,8 @@ from hierclf.hierarchy._nodes import plain_array
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+# By how many standard errors a tree must be better than none.
+_N_ERRORS = 2
 # Takes the nodes that are taken out, and returns which samples are then right.
 _Trial = Callable[[frozenset[Any]], NDArray[np.bool_]]
 
@@ -67,9 +69,10 @@ class PrunedHierarchy(BaseEstimator):
 
     Notes
     -----
-    A tree is clearly better than none if it gets more held-out samples right, by more than one
-    standard error of that difference: :math:`a - b > \sqrt{a + b}`, where a samples are right
-    with the tree alone and b without it alone.
+    A tree is clearly better than none if it gets more held-out samples right, by more than two
+    standard errors of that difference: :math:`a - b > 2 \sqrt{a + b}`, where a samples are right
+    with the tree alone and b without it alone. One would be too few, since the tree is the best
+    of several.
 
     Inner nodes that are labels in ``y`` stay. Given to a classifier, it keeps its hierarchy in
     ``hierarchy_``; the probabilities of the nodes of yours are
@@ -220,7 +223,7 @@ class PrunedHierarchy(BaseEstimator):
                 if found.sum() > right.sum():
                     best, right = nodes, found
         gained, lost = int((right & ~flat).sum()), int((flat & ~right).sum())
-        return best if gained - lost > np.sqrt(gained + lost) else everything
+        return best if gained - lost > _N_ERRORS * np.sqrt(gained + lost) else everything
 
 
 def _removable(hierarchy: Hierarchy, y: NDArray[Any]) -> list[Any]:

@@ -1,0 +1,179 @@
+"""Which tree for a softmax: the real one, a learnt one, a repaired one, a random one, or none?
+
+    python benchmarks/induction.py
+
+Texts become tf-idf of words, sublinear, in float32, and the softmax over them is linear; ImCLEF07A
+has 80 numbers, standardised, and a hidden layer. All settings are defaults, the same for all trees,
+and so are those of the inducers, but for ``random_state``, which is the seed. "pruned" trees have
+lost the inner nodes that do not pay: the same classifier tells, on a fifth of the training part.
+Nothing is chosen on the test part. "distance" is the mean number of edges of the real tree between
+prediction and truth, over all samples. Each seed draws new initial weights, another order of the
+samples, and what an inducer draws; the test part is the same. ImCLEF07A has three seeds, since a
+fit takes ten times as long. Times are CPU seconds of one thread, and hold the building of the tree.
+
+Every result is written to ``--out`` as soon as it is there; a second run skips what it finds.
+``--report`` prints the tables of what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from _data import load
+from _report import mean_sd, print_table, resume
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.metrics import accuracy_score, f1_score
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierarchy
+from hierclf.induction import (
+    AgglomerativeHierarchy,
+    BalancedHierarchy,
+    HuffmanHierarchy,
+    KMeansHierarchy,
+    PrunedHierarchy,
+    RandomHierarchy,
+)
+from hierclf.metrics import tree_distance
+
+SEEDS = {"20ng": 5, "amazon3": 5, "hwu64": 5, "r52": 5, "imclef07a": 3}
+FLAT = "none (flat)"
+
+
+def trees(taxonomy: Hierarchy, seed: int) -> dict[str, Any]:
+    """Return what is given as ``hierarchy=``."""
+    drawn = {"random_state": seed}
+    by_confusion = AgglomerativeHierarchy(by="confusion", **drawn)
+    return {
+        FLAT: None,
+        "real": taxonomy,
+        "real, pruned": PrunedHierarchy(taxonomy, **drawn),
+        "agglomerative": AgglomerativeHierarchy(),
+        "agglomerative, by confusion": by_confusion,
+        "agglomerative, by confusion, pruned": PrunedHierarchy(by_confusion, **drawn),
+        "k-means": KMeansHierarchy(**drawn),
+        "balanced, by name": BalancedHierarchy(),
+        "Huffman": HuffmanHierarchy(),
+        "random": RandomHierarchy(**drawn),
+    }
+
+
+@lru_cache(maxsize=1)
+def features(name: str) -> tuple[Any, ...]:
+    """Return rows and labels of both parts, and the real tree."""
+    data = load(name)
+    scaler = TfidfVectorizer(sublinear_tf=True, dtype=np.float32)
+    if not data.is_text:
+        scaler = StandardScaler()
+    X, X_test = scaler.fit_transform(data.X_train), scaler.transform(data.X_test)
+    return X, data.y_train, X_test, data.y_test, data.hierarchy
+
+
+def score(name: str, tree: str, seed: int) -> dict[str, float]:
+    """Fit a softmax over a tree, and ask for the test part."""
+    X, y, X_test, y_test, taxonomy = features(name)
+    hierarchy = trees(taxonomy, seed)[tree]
+    cls = FlatSoftmaxClassifier if hierarchy is None else HierarchicalSoftmaxClassifier
+    clf = cls(hierarchy, random_state=seed)
+    start = time.process_time()
+    clf.fit(X, y)
+    seconds = time.process_time() - start
+    predicted = clf.predict(X_test)
+    return {
+        "accuracy": float(accuracy_score(y_test, predicted)),
+        "macro-F1": float(f1_score(y_test, predicted, average="macro", zero_division=0)),
+        "distance": float(tree_distance(y_test, predicted, hierarchy=taxonomy)),
+        "fit s": seconds,
+        "inner nodes": len(clf.hierarchy_) - len(clf.classes_),
+        "levels": clf.hierarchy_.n_levels,
+    }
+
+
+def trials(names: list[str]) -> Iterator[tuple[dict[str, Any], Callable[[], Any]]]:
+    for name in names:
+        for seed in range(SEEDS[name]):
+            for tree in trees(Hierarchy.flat(["a", "b"]), seed):
+                what = {"data": name, "tree": tree, "seed": seed}
+                yield what, lambda what=what: score(what["data"], what["tree"], what["seed"])
+
+
+def by_set(results: list[dict[str, Any]]) -> dict[str, dict[str, list[dict[str, float]]]]:
+    """Return the scores of each seed, by data set and tree."""
+    found: dict[str, dict[str, list[dict[str, float]]]] = {}
+    for row in sorted(results, key=lambda row: ([*SEEDS].index(row["data"]), row["seed"])):
+        found.setdefault(row["data"], {}).setdefault(row["tree"], []).append(row["scores"])
+    return found
+
+
+def report(results: list[dict[str, Any]]) -> None:
+    """Print a table for each data set, and one of the differences from flat."""
+    found = by_set(results)
+    for name, by_tree in found.items():
+        print(f"{name}\n")
+        rows = []
+        for tree, scores in by_tree.items():
+
+            def values(key: str, scores: Any = scores) -> list[float]:
+                return [score[key] for score in scores]
+
+            rows.append(
+                (
+                    tree,
+                    *(mean_sd([100 * v for v in values(m)], 2) for m in ("accuracy", "macro-F1")),
+                    mean_sd(values("distance")),
+                    f"{np.mean(values('fit s')):.1f}",
+                    f"{np.mean(values('inner nodes')):.0f}",
+                    f"{np.mean(values('levels')):.1f}",
+                    len(scores),
+                )
+            )
+        columns = ("accuracy", "macro-F1", "distance", "fit s", "inner nodes", "levels", "seeds")
+        print_table(("tree", *columns), rows)
+        print()
+    print("Accuracy, less that of no tree with the same seed: points, and their standard error\n")
+    rows = []
+    for tree in trees(Hierarchy.flat(["a", "b"]), 0):
+        if tree == FLAT:
+            continue
+        cells = []
+        for by_tree in found.values():
+            pairs = zip(by_tree.get(tree, []), by_tree.get(FLAT, []), strict=False)
+            gains = [100 * (a["accuracy"] - b["accuracy"]) for a, b in pairs]
+            if len(gains) < 2:
+                cells.append("")
+            else:
+                error = np.std(gains, ddof=1) / np.sqrt(len(gains))
+                cells.append(f"{np.mean(gains):+.2f} ± {error:.2f}")
+        rows.append((tree, *cells))
+    print_table(("tree", *found), rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", default=list(SEEDS), help="data sets")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/induction.json"))
+    parser.add_argument("--report", action="store_true", help="print what is there, run nothing")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    FlatSoftmaxClassifier(max_iter=1, n_iter_no_change=1).fit([[0.0], [1.0]], [0, 1])  # loads torch
+    todo = [] if args.report else trials(args.names)
+    with threadpool_limits(1):
+        for results in resume(args.out, todo, "scores"):
+            if not args.report and results:
+                print(results[-1], flush=True)
+    report(results)
+
+
+if __name__ == "__main__":
+    main()
