@@ -393,6 +393,13 @@ def test_balanced_by_hand():
     }
     # As few parts as will do, not as many as are allowed.
     assert Hierarchy.balanced(range(12), 10).level(0) == ((0, 5), (6, 11))
+    for classes in (range(11), "abcdefg", [(k,) for k in range(9)], [1, "b", 0.5, "a", 7]):
+        for branching in (2, 3):
+            tree = Hierarchy.balanced(list(classes), branching)
+            again = Hierarchy(tree.edges)
+            assert tree == again
+            assert tree.nodes == again.nodes
+            assert tree.depths.tolist() == again.depths.tolist()
     assert Hierarchy.balanced(range(101), 10).level(0) == ((0, 49), (50, 100))
     assert Hierarchy.balanced(["b", 1, "a"], 2).leaves == ("b", 1, "a")  # cannot be sorted
 

@@ -22,7 +22,7 @@ from hierclf.hierarchy import (
     _relatives,
 )
 from hierclf.hierarchy._arrays import HierarchyArrays
-from hierclf.hierarchy._graph import Graph, build_graph, read_pairs
+from hierclf.hierarchy._graph import Graph, build_graph, graph_in_order, read_pairs
 from hierclf.hierarchy._nodes import (
     ROOT,
     Node,
@@ -401,8 +401,11 @@ class Hierarchy:
             ├── d
             └── e
         """
-        edges = _readers.split_evenly(_readers.read_classes(classes), branching)
-        return cls._from_graph(build_graph(edges))
+        items = _readers.read_classes(classes)
+        edges = _readers.split_evenly(items, branching)
+        # Classes of one such type are sorted, and cannot be compared with the names of groups.
+        in_order = set(map(type, items)) in ({str}, {int})
+        return cls._from_graph(graph_in_order(edges) if in_order else build_graph(edges))
 
     @classmethod
     def huffman(cls, counts: Mapping[Any, float], branching: int = 2) -> Hierarchy:
