@@ -25,10 +25,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from _data import load
-from _report import mean_sd, print_table, resume
+from _report import mean_sd, print_table, resume, save_picture
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import accuracy_score, f1_score
@@ -141,27 +142,57 @@ def report(results: list[dict[str, Any]]) -> None:
         print_table(("tree", *columns), rows)
         print()
     print("Accuracy, less that of no tree with the same seed: points, and their standard error\n")
-    rows = []
-    for tree in trees(Hierarchy.flat(["a", "b"]), 0):
-        if tree == FLAT:
-            continue
-        cells = []
-        for by_tree in found.values():
-            pairs = zip(by_tree.get(tree, []), by_tree.get(FLAT, []), strict=False)
-            gains = [100 * (a["accuracy"] - b["accuracy"]) for a, b in pairs]
-            if len(gains) < 2:
-                cells.append("")
-            else:
-                error = np.std(gains, ddof=1) / np.sqrt(len(gains))
-                cells.append(f"{np.mean(gains):+.2f} ± {error:.2f}")
-        rows.append((tree, *cells))
-    print_table(("tree", *found), rows)
+    print_table(
+        ("tree", *found),
+        (
+            (tree, *(in_words(gains(by_tree, tree)) for by_tree in found.values()))
+            for tree in compared()
+        ),
+    )
+
+
+def compared() -> list[str]:
+    """Return the names of the trees that are compared with none."""
+    return [tree for tree in trees(Hierarchy.flat(["a", "b"]), 0) if tree != FLAT]
+
+
+def gains(by_tree: dict[str, list[dict[str, float]]], tree: str) -> list[float]:
+    """Return the points of accuracy that each seed gains over no tree."""
+    pairs = zip(by_tree.get(tree, []), by_tree.get(FLAT, []), strict=False)
+    return [100 * (own["accuracy"] - flat["accuracy"]) for own, flat in pairs]
+
+
+def in_words(values: list[float]) -> str:
+    if len(values) < 2:
+        return ""
+    return f"{np.mean(values):+.2f} ± {np.std(values, ddof=1) / np.sqrt(len(values)):.2f}"
+
+
+def picture(results: list[dict[str, Any]], file: Path) -> None:
+    """Draw what each tree gains or loses, seed by seed."""
+    found, names = by_set(results), compared()
+    figure, axes = plt.subplots(
+        1, len(found), sharey=True, figsize=(2.1 * len(found) + 2, 3.2), layout="constrained"
+    )
+    for ax, (name, by_tree) in zip(axes, found.items(), strict=True):
+        for height, tree in enumerate(reversed(names)):
+            values = gains(by_tree, tree)
+            ax.scatter(values, [height] * len(values), s=10, c="0.7")
+            ax.scatter([np.mean(values)], [height], s=25, c="tab:blue", zorder=3)
+        ax.axvline(0, color="0.3", lw=1)
+        ax.set(title=name, xlabel="points of accuracy")
+        ax.set_axisbelow(True)
+        ax.grid(axis="x", color="0.9")
+        ax.spines[["top", "right", "left"]].set_visible(False)
+    axes[0].set_yticks(range(len(names)), reversed(names))
+    save_picture(figure, file)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=list(SEEDS), help="data sets")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/induction.json"))
+    parser.add_argument("--picture", type=Path, help="draw the gains over no tree there")
     parser.add_argument("--report", action="store_true", help="print what is there, run nothing")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -173,6 +204,8 @@ def main() -> None:
             if not args.report and results:
                 print(results[-1], flush=True)
     report(results)
+    if args.picture:
+        picture(results, args.picture)
 
 
 if __name__ == "__main__":
