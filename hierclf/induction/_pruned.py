@@ -16,7 +16,6 @@ from hierclf._utils.base_estimator import BaseEstimator
 from hierclf._utils.holdout import stratified_holdout
 from hierclf._utils.sklearn_private import HasMethods, Interval, fit_context, safe_indexing
 from hierclf.hierarchy import Hierarchy, as_hierarchy
-from hierclf.hierarchy._nodes import plain_array
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -211,8 +210,9 @@ class PrunedHierarchy(BaseEstimator):
         best, tried = nothing, {everything, nothing}
         levels = (given.level(k) for k in range(given.n_levels - 1)) if given.is_tree else ()
         whole = [everything.intersection(level) for level in levels]
-        by_width = sorted(removable, key=lambda node: -_n_leaves(given, node))
-        single = [frozenset([node]) for node in by_width]
+        n_leaves = dict(zip(given.nodes, given.leaf_counts.tolist(), strict=True))
+        widest_first = sorted(removable, key=lambda node: -n_leaves[node])
+        single = [frozenset([node]) for node in widest_first]
         for candidates, adds in ((whole, False), (single, True)):
             for candidate in candidates:
                 nodes = candidate | best if adds else candidate
@@ -231,7 +231,3 @@ def _removable(hierarchy: Hierarchy, y: NDArray[Any]) -> list[Any]:
     inner = np.setdiff1d(np.arange(len(hierarchy)), hierarchy.leaf_indices)
     inner = np.setdiff1d(inner, hierarchy.node_indices(y))
     return [hierarchy.nodes[i] for i in inner.tolist()]
-
-
-def _n_leaves(hierarchy: Hierarchy, node: Any) -> int:
-    return int(hierarchy.leaf_counts[hierarchy.node_indices(plain_array([node]))[0]])
