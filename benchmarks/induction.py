@@ -9,8 +9,8 @@ All settings are the same for all trees, and those of the inducers are their def
 same classifier tells, on a fifth of the training part. Nothing is chosen on the test part.
 "distance" is the mean number of edges of the real tree between prediction and truth, over all
 samples. Each seed draws new initial weights, another order of the samples, and what an inducer
-draws; the test part is the same. The committed results have three seeds of ImCLEF07A. Times are CPU seconds of one thread, and hold the building of the
-tree.
+draws; the test part is the same. The committed results have three seeds of ImCLEF07A. Times are CPU
+seconds of one thread, and hold the building of the tree.
 
 Every result is written to ``--out`` as soon as it is there; a second run skips what it finds.
 ``--report`` prints the tables of what is there.
