@@ -309,6 +309,81 @@ def test_balanced_trees(branching):
             assert max(sizes) - min(sizes) <= 1
 
 
+@pytest.mark.parametrize("branching", [2, 3, 5])
+def test_huffman_depths_against_the_rarest_joined_one_by_one(branching):
+    """The mean depth is the sum of all joined counts, which a plain list of counts tells, too."""
+    rng = np.random.default_rng(branching)
+    for n in (1, 2, 3, 4, 6, 7, 20, 33):
+        counts = dict(enumerate(rng.integers(0, 9, size=n).tolist()))
+        tree = Hierarchy.huffman(counts, branching)
+        left, expected = sorted(counts.values()), 0
+        while (len(left) - 1) % (branching - 1):
+            left.insert(0, 0)  # classes that never occur fill the last group up
+        while len(left) > 1:
+            joined = sum(left[:branching])
+            expected += joined
+            left = sorted([*left[branching:], joined])
+        found = sum(counts[leaf] * len(tree.path(leaf)) for leaf in tree.leaves)
+        assert found == (expected if n > 1 else counts[0])
+        groups = [*tree.to_dict().values()]
+        assert max(map(len, groups)) <= branching
+        assert sum(len(group) < branching for group in groups) <= 1
+        assert sorted(tree.leaves) == list(range(n))
+
+
+def test_no_tree_of_two_branches_has_a_class_less_deep_than_huffmans():
+    """Kraft: depths d with sum(2 ** -d) <= 1 are those of some tree, so all can be tried."""
+    rng = np.random.default_rng(0)
+    for n in (2, 3, 4, 5, 6):
+        counts = rng.integers(1, 20, size=n)
+        tree = Hierarchy.huffman(dict(enumerate(counts.tolist())))
+        found = sum(counts[leaf] * len(tree.path(leaf)) for leaf in tree.leaves)
+        depths = product(range(1, n), repeat=n) if n > 2 else [(1, 1)]
+        least = min(counts @ d for d in depths if sum(0.5**k for k in d) <= 1)
+        assert found == least
+
+
+def test_huffman_by_hand():
+    tree = Hierarchy.huffman({"rare": 1, "common": 10, "odd": 2, "often": 4})
+    assert tree.to_dict() == {
+        Hierarchy.ROOT: ["common", ("group", 0)],
+        ("group", 0): ["often", ("group", 1)],
+        ("group", 1): ["odd", "rare"],
+    }
+    assert tree == Hierarchy(tree.edges)
+    assert tree.nodes == Hierarchy(tree.edges).nodes
+    assert pickle.loads(pickle.dumps(tree)) == tree
+    # Tuples can be compared with the names of groups: all the same, siblings are sorted.
+    tuples = Hierarchy.huffman({("x", 1): 3, ("a", 2): 2, ("a", 1): 1})
+    assert tuples.level(0) == (("group", 0), ("x", 1))
+    assert tuples.nodes == Hierarchy(tuples.edges).nodes
+
+
+@given(st.data())
+def test_flatten_leaves_paths_without_the_nodes_taken_out(data):
+    tree = data.draw(trees())
+    inner = sorted(set(tree.nodes) - set(tree.leaves))
+    removed = data.draw(st.sets(st.sampled_from(inner))) if inner else set()
+    flattened = tree.flatten(sorted(removed))
+    for leaf in tree.leaves:
+        assert flattened.path(leaf) == tuple(n for n in tree.path(leaf) if n not in removed)
+    assert sorted(flattened.leaves) == sorted(tree.leaves)
+    assert flattened.root == tree.root
+    if not removed:
+        assert flattened is tree
+
+
+@given(st.data())
+def test_flatten_in_a_dag_keeps_what_is_above_what(data):
+    dag = data.draw(dags())
+    inner = sorted(set(dag.nodes) - set(dag.leaves))
+    removed = data.draw(st.sets(st.sampled_from(inner))) if inner else set()
+    flattened = dag.flatten(sorted(removed))
+    for node in flattened.nodes:
+        assert set(flattened.ancestors(node)) == set(dag.ancestors(node)) - removed
+    assert set(flattened.nodes) == set(dag.nodes) - removed
+
+
 def test_balanced_by_hand():
     assert Hierarchy.balanced([3, 1, 5, 4, 2], 2).to_dict() == {
         ROOT: [(1, 2), (3, 5)],
@@ -318,6 +393,13 @@ def test_balanced_by_hand():
     }
     # As few parts as will do, not as many as are allowed.
     assert Hierarchy.balanced(range(12), 10).level(0) == ((0, 5), (6, 11))
+    for classes in (range(11), "abcdefg", [(k,) for k in range(9)], [1, "b", 0.5, "a", 7]):
+        for branching in (2, 3):
+            tree = Hierarchy.balanced(list(classes), branching)
+            again = Hierarchy(tree.edges)
+            assert tree == again
+            assert tree.nodes == again.nodes
+            assert tree.depths.tolist() == again.depths.tolist()
     assert Hierarchy.balanced(range(101), 10).level(0) == ((0, 49), (50, 100))
     assert Hierarchy.balanced(["b", 1, "a"], 2).leaves == ("b", 1, "a")  # cannot be sorted
 
@@ -712,6 +794,19 @@ def error(kind, match, make):
         error(ValueError, "1-D labels, got 2 dim", lambda: Hierarchy.flat(np.eye(2))),
         error(ValueError, "at least 2, got 1", lambda: Hierarchy.balanced([1, 2], 1)),
         error(TypeError, "an integer, got True", lambda: Hierarchy.balanced([1, 2], True)),
+        error(ValueError, "at least 2, got 1", lambda: Hierarchy.huffman({1: 1}, 1)),
+        error(TypeError, "a dict of classes", lambda: Hierarchy.huffman([1, 2])),
+        error(ValueError, "'a' has -1", lambda: Hierarchy.huffman({"a": -1, "b": 1})),
+        error(ValueError, "'b' has nan", lambda: Hierarchy.huffman({"a": 1, "b": float("nan")})),
+        error(ValueError, "'b' has '2'", lambda: Hierarchy.huffman({"a": 1, "b": "2"})),
+        error(ValueError, "at least one class", lambda: Hierarchy.huffman({})),
+        error(
+            ValueError,
+            "the name of a group",
+            lambda: Hierarchy.huffman({("group", 0): 9, 1: 1, 2: 1}),
+        ),
+        error(ValueError, "only inner nodes can: 'b'",
+              lambda: Hierarchy([("a", "b")]).flatten(["b"])),
         error(TypeError, "an integer, got 2.5", lambda: Hierarchy.balanced([1, 2], 2.5)),
         error(ValueError, "name of an inner node",
               lambda: Hierarchy.balanced([1, 2, 3, (1, 2), 5], 2)),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from sklearn.neighbors import NearestCentroid
 from torch.nn import Linear
 
 import hierclf
@@ -24,6 +25,7 @@ from hierclf.calibration import TemperatureScalingClassifier
 from hierclf.decisions import InformationGainClassifier, Threshold
 from hierclf.encoders import ModuleEncoder, TransformerEncoder
 from hierclf.hierarchy import Hierarchy
+from hierclf.induction import PrunedHierarchy
 
 TREE = {"a": ["x", "y"], "b": ["z", "w"]}
 _RNG = np.random.default_rng(0)
@@ -57,8 +59,23 @@ def around(cls, params):
 
 
 def induce(cls, params):
+    if "random_state" in inspect.signature(cls).parameters:
+        params = {"random_state": 0, **params}
     indicator = Hierarchy.to_indicator(cls(**params).fit(X, np.arange(40)).hierarchy_, np.arange(9))
     return np.asarray(indicator)
+
+
+def prune(cls, params):
+    inducer = cls(TREE, Judge(), **{"random_state": 0, **params}).fit(X, Y)
+    return np.array([accuracy for _, accuracy in inducer.scores_])
+
+
+class Judge(NearestCentroid):
+    """A classifier that does not look at its hierarchy."""
+
+    def __init__(self, hierarchy=None):
+        super().__init__()
+        self.hierarchy = hierarchy
 
 
 # How each kind of object is put to work.
@@ -71,6 +88,7 @@ WORK = {
     "hierclf.induction": induce,
     FlatSoftmaxClassifier: flat,
     ModuleEncoder: lambda cls, params: classify(encoder=cls(lambda: Linear(3, 4), **params)),
+    PrunedHierarchy: prune,
     InformationGainClassifier: around,
     TemperatureScalingClassifier: around,
 }
@@ -80,7 +98,7 @@ VALUES = {
     "hidden_layer_sizes": 200, "batch_size": 16, "learning_rate": 0.01, "num_layers": 2,
     "hidden_size": 150, "embedding_dim": 7, "label_smoothing": 0.1, "logit_adjustment": 0.5,
     "alpha": 1, "beta": 5, "max_features": 3, "max_length": 2, "branching": 2, "n_jobs": 1,
-    "cv": 2, "threshold": 0.7, "trade_off": 2,
+    "max_fits": 3, "cv": 2, "threshold": 0.7, "trade_off": 2,
 }  # fmt: skip
 REAL = {"alpha", "beta", "trade_off"}  # which may be integers or floats
 GIVEN = {
@@ -117,7 +135,8 @@ def test_all_public_objects_are_looked_at():
         "HierarchicalSoftmaxClassifier", "FlatSoftmaxClassifier", "LSTMEncoder", "ConvGRUEncoder",
         "ModuleEncoder", "PathCrossEntropy", "HierarchicalCrossEntropy", "SoftLabelCrossEntropy",
         "Threshold", "InformationGain", "InformationGainClassifier", "SequenceVectorizer",
-        "BalancedHierarchy", "TemperatureScalingClassifier",
+        "BalancedHierarchy", "TemperatureScalingClassifier", "RandomHierarchy",
+        "HuffmanHierarchy", "KMeansHierarchy", "AgglomerativeHierarchy", "PrunedHierarchy",
     }  # fmt: skip
 
 

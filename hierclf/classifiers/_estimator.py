@@ -17,11 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import has_fit_parameter
 
 from hierclf._utils.base_estimator import BaseEstimator
+from hierclf._utils.holdout import stratified_holdout
 from hierclf._utils.short_repr import with_short_repr
 from hierclf._utils.sklearn_private import Interval, StrOptions
-from hierclf.classifiers._batches import stratified_holdout
 from hierclf.classifiers._checks import (
     check_callbacks,
     check_hidden_layer_sizes,
@@ -525,11 +526,36 @@ def _with_layers(settings: Settings, reader: InputReader) -> dict[str, Any]:
     return settings.network | {"hidden_layer_sizes": () if is_linear else (100,)}
 
 
-def whole_hierarchy(given: Any, X: Any, y: NDArray[Any]) -> Hierarchy:
-    """Return the hierarchy that was given, that an inducer builds, or that has one level."""
+def whole_hierarchy(estimator: Any, settings: Settings, X: Any, y: NDArray[Any]) -> Hierarchy:
+    """Return the hierarchy that was given, that an inducer builds, or that has one level.
+
+    Parameters
+    ----------
+    estimator : estimator
+        What the hierarchy is for. An inducer may ask it which of several is the best.
+    settings : Settings
+        Its parameters.
+    X, y
+        Samples and labels. Texts are as they were given, all else is checked.
+    """
+    given = settings.hierarchy
     if given is None:
         return Hierarchy.flat(np.unique(y))
-    if hasattr(given, "fit"):
-        return as_hierarchy(clone(given).fit(X, y).hierarchy_)
-    whole: Hierarchy = given
-    return whole
+    if not hasattr(given, "fit"):
+        whole: Hierarchy = given
+        return whole
+    kind = "features" if settings.encoder is None else settings.encoder.input_kind
+    if kind == "tokens" and _has_no_features(given):
+        raise ValueError(
+            f"{given!r} compares classes by features, and X holds token ids, which the encoder "
+            f"{settings.encoder!r} reads: give the inducer a transformer, features=..., that finds "
+            "features in them"
+        )
+    more = {"classifier": estimator} if has_fit_parameter(given, "classifier") else {}
+    return as_hierarchy(clone(given).fit(X, y, **more).hierarchy_)
+
+
+def _has_no_features(inducer: Any) -> bool:
+    """Tell whether an inducer, or one inside it, has a parameter `features` that is None."""
+    params = inducer.get_params()
+    return any(params[name] is None for name in params if name.split("__")[-1] == "features")

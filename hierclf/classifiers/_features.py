@@ -80,6 +80,10 @@ class InputReader:
         check_consistent_length(X, y)
         return X, y
 
+    def texts(self, X: Any) -> NDArray[np.object_] | None:
+        """Return the texts that ``fit`` was given; None where X holds no texts."""
+        return np.array(list(iterate_texts(X)), dtype=object) if self._tokenize else None
+
     def check(self, estimator: BaseEstimator, X: Any) -> Any:
         """Check rows to predict; takes and returns them as :meth:`check_fit` does."""
         if not self._is_table:

@@ -24,7 +24,6 @@ from hierclf.classifiers._targets import (
     Targets,
     check_direction,
     combine_weights,
-    drop_zero_weights,
     in_dtype,
     read_targets,
 )
@@ -168,15 +167,14 @@ class StreamSoftmaxClassifier(BaseSoftmaxClassifier):
         level_names = column_names(y) if are_paths else ()
         if before is not None:
             self._check_form(are_paths, level_names)
-        X, y = reader.check_fit(self, X, labels.values, reset=not settings.goes_on)
-        weight = None
-        if sample_weight is not None:
-            X, y, weight = drop_zero_weights(X, y, sample_weight)
+        X, induced_from, y, weight = self._check_samples(
+            X, labels.values, sample_weight, settings, reader
+        )
 
         if hierarchy is None:  # an inducer's first block
             if labels.rows is not None:
                 locate(labels, settings.hierarchy, y, name)  # which refuses them
-            hierarchy = whole_hierarchy(settings.hierarchy, X, y)
+            hierarchy = whole_hierarchy(self, settings, induced_from, y)
             check_is_whole(hierarchy, classes, settings.hierarchy)
         stream, known = self._read_classes(classes, hierarchy, before, settings, like=y)
         longest = None if before is None else self._longest_path

@@ -133,18 +133,21 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         if labels.is_column:
             warn_of_column()
         level_names = column_names(y)
-        X, y = reader.check_fit(self, X, labels.values, reset=not settings.goes_on)
+        X, induced_from, y, weight = self._check_samples(
+            X, labels.values, sample_weight, settings, reader
+        )
         if labels.rows is None and not isinstance(settings.hierarchy, Hierarchy):
             check_classification_targets(y)  # a hierarchy that was given tells what is a label
-        weight: NDArray[Any] | None = None
-        if sample_weight is not None:
-            X, y, weight = drop_zero_weights(X, y, sample_weight)
+        if weight is not None:
             weight = weight / weight.max()  # only the ratios count, and sums stay finite
             weight = weight * (len(weight) / weight.sum())
 
         located = None if labels.rows is None else locate(labels, settings.hierarchy, y, name)
         y = located.positions if located else y
-        hierarchy = located.hierarchy if located else whole_hierarchy(settings.hierarchy, X, y)
+        if located:
+            hierarchy = located.hierarchy
+        else:
+            hierarchy = whole_hierarchy(self, settings, induced_from, y)
         if settings.loss is not None:
             settings.loss.check_hierarchy(hierarchy)  # which may come from the labels
         targets = read_targets(
@@ -175,6 +178,31 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
                 "_stream": stream,
             },
         )
+
+    def _check_samples(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None,
+        settings: Settings,
+        reader: InputReader,
+    ) -> tuple[Any, Any, NDArray[Any], NDArray[Any] | None]:
+        """Check samples, and drop those of weight 0.
+
+        Returns
+        -------
+        X, induced_from, y, sample_weight
+            What the network will read, what an inducer of hierarchies reads, labels and weights.
+        """
+        read, y = reader.check_fit(self, X, y, reset=not settings.goes_on)
+        # An inducer reads the texts themselves, and not their token ids.
+        texts = reader.texts(X) if hasattr(settings.hierarchy, "fit") else None
+        weight: NDArray[Any] | None = None
+        if sample_weight is not None:
+            if texts is not None:
+                texts = drop_zero_weights(texts, y, sample_weight)[0]
+            read, y, weight = drop_zero_weights(read, y, sample_weight)
+        return read, read if texts is None else texts, y, weight
 
     def _of_classes(self, targets: Targets) -> dict[str, Any]:
         """Return the fitted attributes that depend on the classes alone."""

@@ -15,6 +15,7 @@ idea and imports only from those below it:
 ``_lookup``       from labels to positions, and what to say of unknown ones
 ``_graph``        from edges to a checked graph with its nodes in order
 ``_readers``      from dicts, paths and delimited labels to edges
+``_groups``       trees of classes whose inner nodes are numbered: Huffman's, and those learnt
 ``_arrays``       the edges as arrays of positions, and the neighbours that they lead to
 ``_nodes``        what may be a node; lists of nodes; the root that has no name
 """

@@ -29,6 +29,21 @@ def name_edges(
     return ((names[p], names[c]) for p, c in pairs)
 
 
+def flattened_edges(
+    arrays: HierarchyArrays, names: Sequence[Node], removed: NDArray[np.bool_]
+) -> list[tuple[Node, Node]]:
+    """Return the edges that are left when the children of some ids go to the parents of these."""
+    # From the top down, so that what is above a removed node is what is left there.
+    above: dict[int, list[int]] = {0: [0]}
+    edges: dict[tuple[Node, Node], None] = {}
+    for child in range(1, len(names)):
+        parents = list(dict.fromkeys(p for q in arrays.up.of(child) for p in above[q]))
+        above[child] = parents if removed[child] else [child]
+        if not removed[child]:
+            edges.update(((names[p], names[child]), None) for p in parents)
+    return list(edges)
+
+
 def stop_name(node: Node) -> Node:
     """Return the name of the leaf that stands for an inner node itself."""
     return f"{node} (itself)" if isinstance(node, str) else (node, "itself")

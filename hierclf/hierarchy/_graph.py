@@ -148,6 +148,29 @@ def build_graph(
     return _to_arrays(names, parents, children, order, layers)
 
 
+def graph_in_order(edges: Sequence[tuple[Node, Node]]) -> Graph:
+    """Return the graph of a tree below ``ROOT`` whose edges are known to be right.
+
+    Their children are all nodes, in their order: level by level, siblings side by side and sorted
+    where they can be.
+    """
+    nodes = tuple(child for _, child in edges)
+    ids = {ROOT: 0} | {node: i for i, node in enumerate(nodes, start=1)}
+    above = [ids[parent] for parent, _ in edges]
+    depths = [0]
+    for parent in above:
+        depths.append(depths[parent] + 1)
+    return Graph(
+        root=ROOT,
+        nodes=nodes,
+        arrays=HierarchyArrays(
+            edge_parents=np.array(above) - 1,
+            edge_children=np.arange(len(nodes)),
+            depths=np.array(depths[1:]),
+        ),
+    )
+
+
 def _refuse_loops_and_duplicates(
     names: Sequence[Node], parents: Sequence[int], children: Sequence[int]
 ) -> None:

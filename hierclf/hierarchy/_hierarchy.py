@@ -13,6 +13,7 @@ from hierclf.hierarchy import (
     _derivations,
     _drawing,
     _geometry,
+    _groups,
     _indicators,
     _levels,
     _lookup,
@@ -21,7 +22,7 @@ from hierclf.hierarchy import (
     _relatives,
 )
 from hierclf.hierarchy._arrays import HierarchyArrays
-from hierclf.hierarchy._graph import Graph, build_graph, read_pairs
+from hierclf.hierarchy._graph import Graph, build_graph, graph_in_order, read_pairs
 from hierclf.hierarchy._nodes import (
     ROOT,
     Node,
@@ -400,8 +401,58 @@ class Hierarchy:
             ├── d
             └── e
         """
-        edges = _readers.split_evenly(_readers.read_classes(classes), branching)
-        return cls._from_graph(build_graph(edges))
+        items = _readers.read_classes(classes)
+        edges = _readers.split_evenly(items, branching)
+        # Classes of one such type are sorted, and cannot be compared with the names of groups.
+        in_order = set(map(type, items)) in ({str}, {int})
+        return cls._from_graph(graph_in_order(edges) if in_order else build_graph(edges))
+
+    @classmethod
+    def huffman(cls, counts: Mapping[Any, float], branching: int = 2) -> Hierarchy:
+        """Make the tree in which a sample's class is least deep on average.
+
+        The rarer a class, the longer its path: a softmax over such a tree computes the fewest
+        groups for each sample. Nodes side by side have nothing else in common.
+
+        Parameters
+        ----------
+        counts : mapping of {class: count}
+            How often each class occurs: numbers that are finite and not negative.
+        branching : int, default=2
+            The largest number of children, at least 2. All nodes but one have as many.
+
+        Returns
+        -------
+        Hierarchy
+            Below `Hierarchy.ROOT`. The inner nodes are ``("group", number)``, numbered level by
+            level.
+
+        Raises
+        ------
+        ValueError
+            If there is no class, a count is negative or not finite, or `branching` is below 2.
+
+        References
+        ----------
+        D. A. Huffman, "A Method for the Construction of Minimum-Redundancy Codes", Proceedings of
+        the IRE 40(9), 1952; as the tree of a softmax: T. Mikolov et al., "Efficient Estimation of
+        Word Representations in Vector Space", arXiv:1301.3781.
+
+        Examples
+        --------
+        >>> print(Hierarchy.huffman({"a": 8, "b": 4, "c": 2, "d": 1}))
+        Hierarchy.ROOT
+        ├── a
+        └── ('group', 0)
+            ├── b
+            └── ('group', 1)
+                ├── c
+                └── d
+        """
+        branching = _readers.read_branching(branching)
+        classes, numbers = _readers.read_counts(counts)
+        parents = _groups.join_rarest(numbers, branching)
+        return cls._from_graph(_groups.tree_of_groups(classes, parents))
 
     # -- a value: immutable, compared by content, shared by its copies
 
@@ -1292,6 +1343,46 @@ class Hierarchy:
             raise ValueError("there is no label to keep")
         kept = _derivations.around(self.arrays, ids)
         return self if kept.all() else self._keep(kept, root=self.root)
+
+    def flatten(self, nodes: ArrayLike) -> Hierarchy:
+        """Return the hierarchy without some inner nodes, whose children go to their parents.
+
+        Parameters
+        ----------
+        nodes : array-like of shape (n,)
+            Inner nodes. Repetitions do not matter.
+
+        Returns
+        -------
+        Hierarchy
+            This very object when there are no nodes to take out. Its leaves are the same.
+
+        Raises
+        ------
+        ValueError
+            If a node is a leaf, the root or not in the hierarchy.
+
+        Examples
+        --------
+        >>> from hierclf import Hierarchy
+        >>> h = Hierarchy.from_dict({"life": ["animal", "oak"], "animal": ["cat", "dog"]})
+        >>> print(h.flatten(["animal"]))
+        life
+        ├── cat
+        ├── dog
+        └── oak
+        """
+        positions = np.unique(self.node_indices(nodes))
+        leaves = positions[np.isin(positions, self.leaf_indices)]
+        if len(leaves):
+            shown = shorten(self._named((leaves + 1).tolist()))
+            raise ValueError(f"leaves cannot be flattened, only inner nodes can: {shown}")
+        if not len(positions):
+            return self
+        removed = np.zeros(len(self._names), dtype=bool)
+        removed[positions + 1] = True
+        edges = _derivations.flattened_edges(self.arrays, self._names, removed)
+        return self._from_graph(build_graph(edges, root=self.root))
 
     def stop_at(self, labels: ArrayLike) -> Hierarchy:
         """Return the hierarchy of some labels alone, in which each label has a leaf.

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from numbers import Real
 from operator import index
 from typing import Any
 
 import numpy as np
 
+from hierclf.hierarchy._groups import even_bounds
 from hierclf.hierarchy._nodes import (
     ROOT,
     Node,
@@ -303,8 +305,8 @@ def read_classes(classes: Iterable[Any]) -> list[Node]:
     return arrange(items, ordered=not isinstance(classes, (set, frozenset)), what="the classes")
 
 
-def split_evenly(classes: Sequence[Node], branching: int) -> Edges:
-    """Return the edges of a balanced tree over the classes; inner nodes are (first, last)."""
+def read_branching(branching: Any) -> int:
+    """Return the largest number of children, an integer of 2 or more, or raise."""
     try:
         if isinstance(branching, bool):
             raise TypeError
@@ -313,6 +315,27 @@ def split_evenly(classes: Sequence[Node], branching: int) -> Edges:
         raise TypeError(f"branching must be an integer, got {branching!r}") from None
     if branching < 2:
         raise ValueError(f"branching must be at least 2, got {branching}")
+    return int(branching)
+
+
+def read_counts(counts: Any) -> tuple[list[Node], list[float]]:
+    """Return classes, sorted where they can be, and their counts, from {class: count}."""
+    if not isinstance(counts, Mapping):
+        raise TypeError(f"counts must be a dict of classes and their counts, got {show(counts)}")
+    classes = read_classes(list(counts))
+    found: list[Any] = [counts[c] for c in classes]
+    for c, count in zip(classes, found, strict=True):
+        is_number = type(count) is int or isinstance(count, Real)
+        if not is_number or not 0 <= count < float("inf"):
+            raise ValueError(
+                f"a count must be a finite number that is not negative: {show(c)} has {show(count)}"
+            )
+    return classes, found
+
+
+def split_evenly(classes: Sequence[Node], branching: int) -> Edges:
+    """Return the edges of a balanced tree over the classes; inner nodes are (first, last)."""
+    branching = read_branching(branching)
     taken = set(classes)
     edges: Edges = []
     waiting: deque[tuple[Any, int, int]] = deque([(ROOT, 0, len(classes))])
@@ -322,12 +345,7 @@ def split_evenly(classes: Sequence[Node], branching: int) -> Edges:
         if n <= branching:
             edges += [(parent, c) for c in classes[start:stop]]
             continue
-        size = branching  # the largest power below n: the size of a full part
-        while size * branching < n:
-            size *= branching
-        k = -(-n // size)
-        bounds = [start + n * i // k for i in range(k + 1)]
-        for a, b in pairwise(bounds):
+        for a, b in pairwise(start + bound for bound in even_bounds(n, branching)):
             node = classes[a] if b - a == 1 else (classes[a], classes[b - 1])
             if b - a > 1:
                 if node in taken:

@@ -20,7 +20,7 @@ from hierclf.calibration import TemperatureScalingClassifier
 from hierclf.datasets import fetch_reuters, fetch_trec, load_digits_hierarchy, load_docstrings
 from hierclf.decisions import InformationGainClassifier, Threshold
 from hierclf.encoders import BaseEncoder, LSTMEncoder, ModuleEncoder, TransformerEncoder
-from hierclf.induction import BalancedHierarchy
+from hierclf.induction import BalancedHierarchy, KMeansHierarchy, PrunedHierarchy
 from hierclf.losses import BaseLoss, HierarchicalCrossEntropy, PathCrossEntropy
 from hierclf.metrics import hierarchical_f1_score, level_accuracy_score, mistake_severity
 from hierclf.plotting import HierarchyDisplay, PredictionPathDisplay
@@ -219,6 +219,10 @@ def modules() -> None:
     assert_type(hierclf.decisions.Threshold(), Threshold)
     assert_type(hierclf.encoders.LSTMEncoder(), LSTMEncoder)
     assert_type(hierclf.induction.BalancedHierarchy(), BalancedHierarchy)
+    learnt = KMeansHierarchy(2, random_state=0).fit([[0.0], [1.0], [9.0]], ["cat", "dog", "oak"])
+    assert_type(learnt, KMeansHierarchy)
+    assert_type(learnt.hierarchy_, Hierarchy)
+    assert_type(PrunedHierarchy(ANIMALS, max_fits=4), PrunedHierarchy)
     assert_type(hierclf.losses.PathCrossEntropy(), PathCrossEntropy)
     assert_type(hierclf.metrics.mistake_severity(["cat"], ["dog"], hierarchy=ANIMALS), float)
     assert_type(hierclf.nn.FlatSoftmax(2, Hierarchy.from_dict(ANIMALS)), hierclf.nn.FlatSoftmax)
