@@ -253,10 +253,10 @@ def backward(
 @compiled
 def adamw(
     weight: _Floats,
-    rows: _Ints,
-    values: _Floats,
     exp_avg: _Floats,
     exp_avg_sq: _Floats,
+    rows: _Ints,
+    values: _Floats,
     row_step: _Floats,
     row_log_decay: NDArray[np.float64],
     log_decay: float,
@@ -265,12 +265,15 @@ def adamw(
     beta2: float,
     eps: float,
     corrections: NDArray[np.float64],
-) -> None:
+) -> bool:
     """Move the rows of a sparse gradient as AdamW does, each by its own count of steps.
 
+    Nothing is done, and False returned, if the rows do not ascend: one may stand there twice.
     ``corrections`` holds ``1 - beta1**n, 1 - beta2**n`` for the first counts n: a power takes
     longer than the rest of a short row.
     """
+    if not _ascend(rows):
+        return False
     none, one, width = weight.dtype.type(0), weight.dtype.type(1), weight.shape[1]
     keep1, keep2 = weight.dtype.type(beta1), weight.dtype.type(beta2)
     new1, new2 = weight.dtype.type(1 - beta1), weight.dtype.type(1 - beta2)
@@ -310,6 +313,16 @@ def adamw(
             v[k] = none if second < smallest else second
             root = np.sqrt(max(second * to_variance, smallest))
             w[k] = decay * w[k] - size * first / (root + small)
+    return True
+
+
+@compiled
+def _ascend(rows: _Ints) -> bool:
+    """Tell whether each row is larger than the last."""
+    for i in range(1, len(rows)):  # noqa: SIM110, numba has no all()
+        if rows[i] <= rows[i - 1]:
+            return False
+    return True
 
 
 @compiled
@@ -322,8 +335,13 @@ def adagrad(
     log_decay: float,
     lr: float,
     eps: float,
-) -> None:
-    """Move the rows of a sparse gradient by Adagrad with one sum of squares for each row."""
+) -> bool:
+    """Move the rows of a sparse gradient by Adagrad with one sum of squares for each row.
+
+    Nothing is done, and False returned, if the rows do not ascend: one may stand there twice.
+    """
+    if not _ascend(rows):
+        return False
     behind, decay = np.nan, weight.dtype.type(1)
     for i in range(len(rows)):
         r = rows[i]
@@ -339,3 +357,4 @@ def adagrad(
         row_log_decay[r] = log_decay
         for k in range(len(g)):
             w[k] = decay * w[k] - size * g[k]
+    return True
