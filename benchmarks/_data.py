@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import json
 import os
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from _trees import read_tree
 
 from hierclf import Hierarchy
 from hierclf.datasets import fetch_20newsgroups, fetch_reuters, fetch_trec
@@ -53,7 +53,8 @@ def load(name: str, folder: Path | None = None) -> Data:
     if folder is None:
         raise SystemExit(f"where is {name}? Give --data, or set HIERCLF_DATA")
     path = Path(folder) / FOLDERS.get(name, name)
-    hierarchy = Hierarchy.from_dict(json.loads((path / "hierarchy.json").read_text("utf-8")))
+    is_dict = (path / "hierarchy.json").exists()
+    hierarchy = read_tree(path / "hierarchy" if is_dict else path)
     return Data(*_read(path / "train.csv.gz"), *_read(path / "test.csv.gz"), hierarchy)
 
 

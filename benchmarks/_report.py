@@ -76,15 +76,16 @@ def resume(
 ) -> Iterator[list[dict[str, Any]]]:
     """Run the trials that a file does not have yet, and write each result as soon as it is there.
 
-    A trial is what its result is called, and what finds it, to stand under a key. Yields all
-    results: at the start, and after each trial, the newest last.
+    A trial is what its result is called, and what finds it, to stand under a key; None is no
+    result, and left to another run. Yields all results: at the start, and after each trial, the
+    newest last.
     """
     found = saved(path).get("results", [])
     done = [without(row, key) for row in found]
     yield found
     for what, score in trials:
-        if what not in done:
-            found.append(what | {key: score()})
+        if what not in done and (scores := score()) is not None:
+            found.append(what | {key: scores})
             save(path, {"results": found})
             yield found
 

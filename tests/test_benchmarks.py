@@ -24,6 +24,9 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
         ("overhead", "overhead.py"),
         ("streams", "streams.py"),
         ("threads", "threads.py"),
+        ("scale", "scale.py"),
+        ("many_classes", "many_classes.py"),
+        ("many_classes_study", "many_classes.py --study"),
     ],
 )
 def test_tables_are_reports_of_the_results(table, command):
