@@ -43,7 +43,7 @@ class AgglomerativeHierarchy(BaseLikeness):
         What makes classes alike: the means of their features, or what a quick model says of
         samples that it was not trained on, on average over the samples of the class.
     linkage : {"ward", "average", "complete", "single"}, default="ward"
-        How far groups are from each other: the method of :func:`scipy.cluster.hierarchy.linkage`.
+        How far groups are from each other: the method of ``scipy.cluster.hierarchy.linkage``.
         "single" may make a chain, whose tree is deep.
     features : transformer, optional
         What finds features in X, such as a ``TfidfVectorizer`` where X holds texts that an

@@ -34,7 +34,12 @@ def loops_for(file: str, *tensors: Tensor) -> Any:
     """Return a file of compiled loops if they can work on some tensors, else None."""
     dtype = tensors[0].dtype
     is_readable = all(t.is_cpu and t.dtype == dtype for t in tensors) and dtype in _TYPES
-    return import_module(f"hierclf.nn.{file}") if is_readable and has_numba() else None
+    return _import(file) if is_readable and has_numba() else None
+
+
+@cache
+def _import(file: str) -> Any:
+    return import_module(f"hierclf.nn.{file}")
 
 
 def compiled(function: _Function) -> _Function:

@@ -198,65 +198,59 @@ def backward(
 ) -> None:
     """Fill in the gradients of the groups that have residuals."""
     size_of_hidden = hidden.shape[1]
-    zero = weight.dtype.type(0)
     for g in range(len(first_entry) - 1):
         if first_pair[g + 1] == first_pair[g]:
             continue
-        size = first_value[g + 1] - first_value[g]
+        first = first_value[g]
+        size = first_value[g + 1] - first
         col = column[group[start[g]]]
         begin, end = first_entry[g], first_entry[g + 1]
+        # Whole rows are indexed value by value: to name a row first costs as much as to fill it.
+        at, b0 = first_pair[g], row[begin]
         for j in range(size):
-            place = first_value[g] + j
-            into = values[place]
-            of_pair = residual[first_pair[g] + j :]
-            total, entry = zero, begin
-            # Four at a time: the sums are read and written a quarter as often.
-            while entry + 4 <= end:
-                b0, b1, b2, b3 = row[entry], row[entry + 1], row[entry + 2], row[entry + 3]
-                at = (entry - begin) * size
-                f0, f1 = of_pair[at] * grad[b0, col], of_pair[at + size] * grad[b1, col]
-                f2 = of_pair[at + 2 * size] * grad[b2, col]
-                f3 = of_pair[at + 3 * size] * grad[b3, col]
-                total += (f0 + f1) + (f2 + f3)
-                x0, x1, x2, x3 = hidden[b0], hidden[b1], hidden[b2], hidden[b3]
-                if entry == begin:
-                    for k in range(size_of_hidden):
-                        into[k] = (f0 * x0[k] + f1 * x1[k]) + (f2 * x2[k] + f3 * x3[k])
-                else:
-                    for k in range(size_of_hidden):
-                        into[k] += (f0 * x0[k] + f1 * x1[k]) + (f2 * x2[k] + f3 * x3[k])
-                entry += 4
-            while entry < end:
-                b0 = row[entry]
-                f0 = of_pair[(entry - begin) * size] * grad[b0, col]
-                total += f0
-                x0 = hidden[b0]
-                if entry == begin:
-                    for k in range(size_of_hidden):
-                        into[k] = f0 * x0[k]
-                else:
-                    for k in range(size_of_hidden):
-                        into[k] += f0 * x0[k]
-                entry += 1
-            bias_values[place] = total
+            f0 = residual[at + j] * grad[b0, col]
+            bias_values[first + j] = f0
+            for k in range(size_of_hidden):
+                values[first + j, k] = f0 * hidden[b0, k]
+        entry = begin + 1
+        # Four at a time: the sums are read and written a quarter as often.
+        while entry + 4 <= end:
+            at = first_pair[g] + (entry - begin) * size
+            b0, b1, b2, b3 = row[entry], row[entry + 1], row[entry + 2], row[entry + 3]
+            g0, g1, g2, g3 = grad[b0, col], grad[b1, col], grad[b2, col], grad[b3, col]
+            for j in range(size):
+                f0, f1 = residual[at + j] * g0, residual[at + size + j] * g1
+                f2, f3 = residual[at + 2 * size + j] * g2, residual[at + 3 * size + j] * g3
+                bias_values[first + j] += (f0 + f1) + (f2 + f3)
+                for k in range(size_of_hidden):
+                    values[first + j, k] += (f0 * hidden[b0, k] + f1 * hidden[b1, k]) + (
+                        f2 * hidden[b2, k] + f3 * hidden[b3, k]
+                    )
+            entry += 4
+        while entry < end:
+            at, b0 = first_pair[g] + (entry - begin) * size, row[entry]
+            for j in range(size):
+                f0 = residual[at + j] * grad[b0, col]
+                bias_values[first + j] += f0
+                for k in range(size_of_hidden):
+                    values[first + j, k] += f0 * hidden[b0, k]
+            entry += 1
         if len(hidden_grad):
             for entry in range(begin, end):
-                b0 = row[entry]
-                back = hidden_grad[b0]
-                at = first_pair[g] + (entry - begin) * size
+                at, b0 = first_pair[g] + (entry - begin) * size, row[entry]
                 for j in range(size):
-                    w, f0 = weight[start[g] + j], residual[at + j] * grad[b0, col]
+                    node, f0 = start[g] + j, residual[at + j] * grad[b0, col]
                     for k in range(size_of_hidden):
-                        back[k] += f0 * w[k]
+                        hidden_grad[b0, k] += f0 * weight[node, k]
 
 
 @compiled
 def adamw(
     weight: _Floats,
-    rows: _Ints,
-    values: _Floats,
     exp_avg: _Floats,
     exp_avg_sq: _Floats,
+    rows: _Ints,
+    values: _Floats,
     row_step: _Floats,
     row_log_decay: NDArray[np.float64],
     log_decay: float,
@@ -265,12 +259,15 @@ def adamw(
     beta2: float,
     eps: float,
     corrections: NDArray[np.float64],
-) -> None:
+) -> bool:
     """Move the rows of a sparse gradient as AdamW does, each by its own count of steps.
 
+    Nothing is done, and False returned, if the rows do not ascend: one may stand there twice.
     ``corrections`` holds ``1 - beta1**n, 1 - beta2**n`` for the first counts n: a power takes
     longer than the rest of a short row.
     """
+    if not _ascend(rows):
+        return False
     none, one, width = weight.dtype.type(0), weight.dtype.type(1), weight.shape[1]
     keep1, keep2 = weight.dtype.type(beta1), weight.dtype.type(beta2)
     new1, new2 = weight.dtype.type(1 - beta1), weight.dtype.type(1 - beta2)
@@ -310,6 +307,16 @@ def adamw(
             v[k] = none if second < smallest else second
             root = np.sqrt(max(second * to_variance, smallest))
             w[k] = decay * w[k] - size * first / (root + small)
+    return True
+
+
+@compiled
+def _ascend(rows: _Ints) -> bool:
+    """Tell whether each row is larger than the last."""
+    for i in range(1, len(rows)):  # noqa: SIM110, numba has no all()
+        if rows[i] <= rows[i - 1]:
+            return False
+    return True
 
 
 @compiled
@@ -322,8 +329,13 @@ def adagrad(
     log_decay: float,
     lr: float,
     eps: float,
-) -> None:
-    """Move the rows of a sparse gradient by Adagrad with one sum of squares for each row."""
+) -> bool:
+    """Move the rows of a sparse gradient by Adagrad with one sum of squares for each row.
+
+    Nothing is done, and False returned, if the rows do not ascend: one may stand there twice.
+    """
+    if not _ascend(rows):
+        return False
     behind, decay = np.nan, weight.dtype.type(1)
     for i in range(len(rows)):
         r = rows[i]
@@ -339,3 +351,4 @@ def adagrad(
         row_log_decay[r] = log_decay
         for k in range(len(g)):
             w[k] = decay * w[k] - size * g[k]
+    return True

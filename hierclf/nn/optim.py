@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
-from math import exp, log, log1p, prod
+from math import exp, log, log1p
 from typing import Any
 
 import numpy as np
@@ -289,7 +289,6 @@ class LazyAdamW(LazyOptimizer, LeanAdamW):
 
     @torch.no_grad()
     def _move_rows(self, group: dict[str, Any], parameter: Tensor, grad: Tensor) -> None:
-        rows, values = _rows_once(grad)
         state = self.state[parameter]
         if "exp_avg" not in state:  # as AdamW's own, which may come to use it
             on_device = group["fused"] or group["capturable"]
@@ -300,14 +299,13 @@ class LazyAdamW(LazyOptimizer, LeanAdamW):
         lr, (beta1, beta2) = float(group["lr"]), group["betas"]
         state["step"] += 1
         row_step = self._row_step(group, parameter, state)
-        loops = None if row_step is None else loops_for("_kernels", parameter, values)
+        loops = None if row_step is None else loops_for("_kernels", parameter, grad)
         if row_step is not None and loops is not None:
-            loops.adamw(
-                _matrix(parameter),
-                rows.numpy(),
-                _matrix(values),
-                _matrix(state["exp_avg"]),
-                _matrix(state["exp_avg_sq"]),
+            _move_in_loops(
+                partial(
+                    loops.adamw, *map(_matrix, (parameter, state["exp_avg"], state["exp_avg_sq"]))
+                ),
+                grad,
                 row_step.numpy(),
                 row_log_decay.numpy(),
                 log_decay,
@@ -319,6 +317,7 @@ class LazyAdamW(LazyOptimizer, LeanAdamW):
             )
             return
 
+        rows, values = _rows_once(grad)
         exp_avg = state["exp_avg"].index_select(0, rows).lerp_(values, 1 - beta1)
         exp_avg_sq = state["exp_avg_sq"].index_select(0, rows)
         exp_avg_sq.mul_(beta2).addcmul_(values, values, value=1 - beta2)
@@ -521,15 +520,15 @@ class LazyRowwiseAdagrad(LazyOptimizer):
         parameter.mul_(exp(_log_decay(group))).addcmul_(grad, _beside(size, grad))
 
     def _move_rows(self, group: dict[str, Any], parameter: Tensor, grad: Tensor) -> None:
-        rows, values = _rows_once(grad)
         total, state = self._total(parameter), self.state[parameter]
         log_decay, row_log_decay = self._decay_later(group, parameter, state)
         lr, eps = float(group["lr"]), group["eps"]
-        loops = loops_for("_kernels", parameter, values)
+        loops = loops_for("_kernels", parameter, grad)
         if loops is not None:
-            arrays = _matrix(parameter), rows.numpy(), _matrix(values)
-            loops.adagrad(*arrays, total.numpy(), row_log_decay.numpy(), log_decay, lr, eps)
+            move = partial(loops.adagrad, _matrix(parameter))
+            _move_in_loops(move, grad, total.numpy(), row_log_decay.numpy(), log_decay, lr, eps)
             return
+        rows, values = _rows_once(grad)
         sums = total.index_select(0, rows).add_(_mean_square(values))
         total.index_copy_(0, rows, sums)
         moved = _decayed_rows(parameter, rows, log_decay, row_log_decay)
@@ -544,10 +543,20 @@ class LazyRowwiseAdagrad(LazyOptimizer):
         return total
 
 
+def _move_in_loops(move: Callable[..., bool], grad: Tensor, *args: Any) -> None:
+    """Move the rows of a sparse gradient by a compiled loop.
+
+    The loop refuses rows that do not ascend. To look before it does takes longer.
+    """
+    if not move(grad._indices()[0].numpy(), _matrix(grad._values()), *args):
+        rows, values = _rows_once(grad)
+        move(rows.numpy(), _matrix(values), *args)
+
+
 def _matrix(table: Tensor) -> Any:
     """Show a table as an array of two dimensions, for compiled loops."""
-    shape = len(table), prod(table.shape[1:])
-    return table.detach().view(shape).numpy()
+    array = table.detach().numpy()
+    return array if array.ndim == 2 else array.reshape(len(array), -1)
 
 
 @cache

@@ -143,7 +143,7 @@ class PathSoftmax(HierarchicalSoftmax):
     in_features, hierarchy, linear, **kwargs
         As for :class:`HierarchicalSoftmax`. Where ``linear`` is :class:`FeatureLinear`, the
         features must be dense in training; its weights are held by node
-        (:class:`FeatureLinearByOutput`), and saved as those of :class:`FeatureLinear` are.
+        (so that a row is read at once), and saved as those of :class:`FeatureLinear` are.
 
     Attributes
     ----------
