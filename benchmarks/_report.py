@@ -53,6 +53,11 @@ def mean_sd(values: Sequence[float], digits: int = 3) -> str:
     return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
 
 
+def significant(value: float) -> str:
+    """Write a number with two digits that count, or all before the point."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
 def save(path: Path, content: dict[str, Any]) -> None:
     """Write results, whatever their form, with the versions and the machine."""
     path.parent.mkdir(parents=True, exist_ok=True)

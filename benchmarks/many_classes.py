@@ -37,7 +37,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 from _own_process import add_arguments, answer, ask
-from _report import print_table, resume
+from _report import print_table, resume, significant
 
 from hierclf import Hierarchy
 
@@ -388,7 +388,7 @@ def report(results: list[dict[str, Any]]) -> None:
                     label,
                     *(f"{100 * scores[key]:.1f}" for key in ("top-1", "top-5", "macro-F1")),
                     f"{scores['distance']:.2f}",
-                    *(f"{scores[key]:.3g}" for key in ("fit s", "us predict")),
+                    *(significant(scores[key]) for key in ("fit s", "us predict")),
                     f"{scores['MB']:.0f}",
                 )
             )
@@ -406,7 +406,8 @@ def print_study(results: list[dict[str, Any]]) -> None:
         if not found:
             continue
         print(f"\n{name}, held-out rows\n")
-        keys = list(dict.fromkeys(key for row in found for key in row["params"]))
+        names = dict.fromkeys(key for row in found for key in row["params"])
+        keys = [key for key in names if len({str(row["params"].get(key)) for row in found}) > 1]
         found.sort(key=lambda row: -row["scores"]["top-1"])
         print_table(
             (*keys, "top-1", "top-5", "fit s"),

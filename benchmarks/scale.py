@@ -40,7 +40,7 @@ import _contestants
 import numpy as np
 from _contestants import Problem
 from _own_process import add_arguments, answer, ask
-from _report import print_table, resume, save_picture
+from _report import print_table, resume, save_picture, significant
 from _simulated import draw
 from _trees import read_tree
 
@@ -190,11 +190,6 @@ class Found:
             return ""
         star = "*" if key == "us fit" and self.value(part, of, contestant, "batches") else ""
         return f"{value:,.{digits}f}{star}" if digits else f"{significant(value)}{star}"
-
-
-def significant(value: float) -> str:
-    """Write a number with two digits that count, or all before the point."""
-    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 # The table of the growth, the key and the digits of its figures.
