@@ -295,9 +295,7 @@ def print_taxonomies(found: Found) -> None:
             accuracies = (
                 found.value("taxonomies", tree, name, "accuracy") for name in OF_TAXONOMIES[1:]
             )
-            shape = (
-                found.cell("taxonomies", tree, "path, numba", key) for key in ("leaves", "depth")
-            )
+            shape = (found.cell("taxonomies", tree, "flat", key) for key in ("leaves", "depth"))
             top = found.cell("taxonomies", tree, "path, numba", "us top-1")
             rows.append((tree, *shape, *cells, top, *map(percent, accuracies)))
     if rows:
@@ -312,7 +310,7 @@ def picture(results: list[dict[str, Any]], file: Path) -> None:
     import matplotlib.pyplot as plt
 
     found = Found(results)
-    figure, panels = plt.subplots(1, 2, figsize=(10, 4.4), layout="constrained", sharey=True)
+    figure, panels = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained", sharey=True)
     for axes, key in zip(panels, ("us fit", "us top-1"), strict=True):
         for name in CONTESTANTS:
             points = [(n, found.value("growth", n, name, key)) for n in SIZES]
@@ -322,7 +320,7 @@ def picture(results: list[dict[str, Any]], file: Path) -> None:
         axes.set(xscale="log", yscale="log", xlabel="classes")
         axes.grid(color="0.92")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(fontsize=7, frameon=False)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right", fontsize=8)
     panels[0].set_title("an epoch", fontsize=10)
     panels[1].set_title("the likeliest leaf", fontsize=10)
     panels[0].set_ylabel("microseconds a row, one thread")
@@ -334,9 +332,21 @@ def style(name: str) -> dict[str, Any]:
         return {"color": "black", "linestyle": ":"}
     if name.startswith("path"):
         color = "tab:cyan" if "Adagrad" in name else "tab:blue"
-        return {"color": color, "marker": "o", "linestyle": "-" if "numba" in name else "--"}
-    colors = {"flat": "0.3", "dense": "0.6"}
-    return {"marker": "o", "markersize": 4} | ({"color": colors[name]} if name in colors else {})
+        return {
+            "color": color,
+            "marker": "o",
+            "markersize": 4,
+            "linestyle": "-" if "numba" in name else "--",
+        }
+    colors = {
+        "flat": "0.3",
+        "dense": "0.6",
+        "AdaptiveLogSoftmaxWithLoss": "tab:orange",
+        "hierarchicalsoftmax": "tab:red",
+        "napkinXC HSM": "tab:green",
+        "fastText hs": "tab:purple",
+    }
+    return {"marker": "o", "markersize": 4, "color": colors[name]}
 
 
 def main() -> None:
