@@ -391,7 +391,7 @@ REFUSED = {
     "balanced": ({"class_weight": "balanced"}, {}, "compute_class_weight"),
     "a key": ({"class_weight": {"q": 2}}, {}, "class_weight has keys that are no labels: .'q'"),
     "a negative weight": ({}, {"sample_weight": np.full(60, -1.0)}, "sample_weight"),
-    "zero weights": ({}, {"sample_weight": np.zeros(60)}, "at least one non-zero|is 0 for every row"),
+    "zero weights": ({}, {"sample_weight": np.zeros(60)}, "non-zero|is 0 for every row"),
     "reversed edges": ({"hierarchy": [("a", "t"), ("b", "t"), ("c", "t"), ("d", "t"), ("e", "t")]},
                        {}, "seem reversed"),
     "a level weight": ({"loss": PathCrossEntropy([1.0])}, {}, "level_weights must have one"),
