@@ -341,7 +341,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         """
         check_is_fitted(self)
         columns: NDArray[Any] = self._collect(
-            X, self._level(level), n_columns=self._n_columns(level)
+            X, self._level(level), n_columns=lambda: self._n_columns(level)
         )
         return columns
 
@@ -374,7 +374,9 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         check_is_fitted(self)
         log_proba = self._level(level)
         columns: NDArray[Any] = self._collect(
-            X, lambda network, x: log_proba(network, x).exp(), n_columns=self._n_columns(level)
+            X,
+            lambda network, x: log_proba(network, x).exp(),
+            n_columns=lambda: self._n_columns(level),
         )
         return columns
 
@@ -570,18 +572,19 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         X: Any,
         function: Callable[[HierarchyNetwork, Any], Any],
         *,
-        n_columns: int = 0,
+        n_columns: Callable[[], int] | None = None,
         looks_at_all: bool = True,
     ) -> Any:
         net = self.net_
         X = self._reader.check(self, X)
-        check_fits(
-            X.shape[0],
-            n_columns,
-            net.dtype.itemsize,
-            what="the result",
-            cure="ask for the likeliest with predict_topk(X, k), or predict blocks of rows",
-        )
+        if n_columns is not None and X.shape[0] > 1:  # to look takes a tenth of a row's time
+            check_fits(
+                X.shape[0],
+                n_columns(),
+                net.dtype.itemsize,
+                what="the result",
+                cure="ask for the likeliest with predict_topk(X, k), or predict blocks of rows",
+            )
         X = self._reader.rows(X, net.dtype, net.device)
         return net.collect(X, function, looks_at_all=looks_at_all)
 
