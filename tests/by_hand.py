@@ -109,3 +109,20 @@ def build(head, tree, rng, *, route="table, split", dtype=torch.float64, scale=1
         for name, value in ROUTES[route].items():
             monkeypatch.setattr(hierclf.nn.groups, name, value)
         return fill(head(3, tree, dtype=dtype), rng, scale)
+
+
+def search_everything(monkeypatch):
+    """Let heads search the smallest of trees, for any k and one row, and never give a row up."""
+    monkeypatch.setattr("hierclf.nn.softmax.SMALL_TREE", 0)
+    for name, value in {
+        "_FEW_ROWS": 0,
+        "SMALL_TREE": 0,
+        "_SMALL_TREE_IN_TORCH": 0,
+        "_MANY": 1.0,
+        "_MANY_IN_TORCH": 1.0,
+        "_NEVER_MANY": 2,
+        "_SMALL_BATCH_IN_TORCH": 0,
+        "_SHARE": 10.0,
+        "_SHARE_IN_TORCH": 10.0,
+    }.items():
+        monkeypatch.setattr(f"hierclf.nn._search.{name}", value)

@@ -31,16 +31,7 @@ quick = settings(
 def way(request):
     """Search every tree, however small, for any k, one row included."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr("hierclf.nn.softmax.SMALL_TREE", 0)
-        monkeypatch.setattr(search, "_FEW_ROWS", 0)
-        monkeypatch.setattr(search, "SMALL_TREE", 0)
-        monkeypatch.setattr(search, "_SMALL_TREE_IN_TORCH", 0)
-        monkeypatch.setattr(search, "_MANY", 1.0)
-        monkeypatch.setattr(search, "_MANY_IN_TORCH", 1.0)
-        monkeypatch.setattr(search, "_NEVER_MANY", 2)
-        monkeypatch.setattr(search, "_SMALL_BATCH_IN_TORCH", 0)
-        monkeypatch.setattr(search, "_SHARE", 10.0)  # and never give a row up for its length
-        monkeypatch.setattr(search, "_SHARE_IN_TORCH", 10.0)
+        by_hand.search_everything(monkeypatch)
         if request.param == "torch":
             monkeypatch.setattr(_fast, "has_numba", lambda: False)
         yield request.param

@@ -2,6 +2,7 @@
 
 import warnings
 
+import by_hand
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +12,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import hierclf._utils.memory as memory
-import hierclf.nn._search as search
 from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierarchy
 from hierclf.classifiers._single_label import BaseSoftmaxClassifier
 from hierclf.decisions import MinimumRisk, Threshold
@@ -37,16 +37,7 @@ CASES = {
 def searched(request, monkeypatch):
     """Search the smallest of trees, too."""
     if request.param == "search":
-        monkeypatch.setattr("hierclf.nn.softmax.SMALL_TREE", 0)
-        monkeypatch.setattr(search, "_FEW_ROWS", 0)
-        monkeypatch.setattr(search, "SMALL_TREE", 0)
-        monkeypatch.setattr(search, "_SMALL_TREE_IN_TORCH", 0)
-        monkeypatch.setattr(search, "_MANY", 1.0)
-        monkeypatch.setattr(search, "_MANY_IN_TORCH", 1.0)
-        monkeypatch.setattr(search, "_NEVER_MANY", 2)
-        monkeypatch.setattr(search, "_SMALL_BATCH_IN_TORCH", 0)
-        monkeypatch.setattr(search, "_SHARE", 10.0)
-        monkeypatch.setattr(search, "_SHARE_IN_TORCH", 10.0)
+        by_hand.search_everything(monkeypatch)
     return request.param == "search"
 
 

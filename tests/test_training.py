@@ -29,7 +29,7 @@ from skorch.callbacks import (
 )
 
 from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier
-from hierclf._utils.holdout import stratified_holdout
+from hierclf._utils.stratified import stratified_holdout
 from hierclf.classifiers._batches import Batches, Rows
 from hierclf.encoders import LSTMEncoder, ModuleEncoder
 from hierclf.nn import CSRRows

@@ -9,8 +9,10 @@
 ``naming``           what predicted nodes are called
 ``held_out``         the base class of classifiers that learn from held-out samples
 ``folds``            how samples are held out from the training of an estimator
+``stratified``       one part of the samples held out, each class in proportion
 ``short_repr``       reprs that cut large parameters short
 ``blocks``           samples handled some at a time
+``memory``           results that are too large for the machine, refused
 ``threads``          as many torch threads as the work can feed
 ``rng``              torch's global random generators
 """

@@ -20,9 +20,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import has_fit_parameter
 
 from hierclf._utils.base_estimator import BaseEstimator
-from hierclf._utils.holdout import stratified_holdout
 from hierclf._utils.short_repr import with_short_repr
 from hierclf._utils.sklearn_private import Interval, StrOptions
+from hierclf._utils.stratified import stratified_holdout
 from hierclf.classifiers._checks import (
     check_callbacks,
     check_hidden_layer_sizes,

@@ -13,8 +13,8 @@ from sklearn.utils import check_random_state, indexable
 from sklearn.utils.validation import column_or_1d
 
 from hierclf._utils.base_estimator import BaseEstimator
-from hierclf._utils.holdout import stratified_holdout
 from hierclf._utils.sklearn_private import HasMethods, Interval, fit_context, safe_indexing
+from hierclf._utils.stratified import stratified_holdout
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 
 if TYPE_CHECKING:

@@ -188,10 +188,17 @@ def _dense(rows: CSRRows, n_features: int) -> Tensor:
     return dense.index_put_((row, rows.indices.long()), rows.values, accumulate=True)
 
 
-def _rows_times(indices: Tensor, offsets: Tensor, values: Tensor, matrix: Tensor) -> Tensor:
+def rows_times(indices: Tensor, offsets: Tensor, values: Tensor, matrix: Tensor) -> Tensor:
     """Multiply sparse rows by a dense matrix; an embedding bag is the fastest way."""
     return F.embedding_bag(
         indices, matrix, offsets, per_sample_weights=values, mode="sum", include_last_offset=True
+    )
+
+
+def sparse_rows(rows: Tensor, values: Tensor, shape: torch.Size) -> Tensor:
+    """Return the sparse gradient that holds some rows, each once and in ascending order."""
+    return torch.sparse_coo_tensor(
+        rows.unsqueeze(0), values, shape, is_coalesced=True, check_invariants=False
     )
 
 
@@ -205,18 +212,14 @@ class _SparseProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, rows: CSRRows, sparse_grad: bool) -> Tensor:
         ctx.rows, ctx.shape, ctx.sparse_grad = rows, weight.shape, sparse_grad
-        return _rows_times(rows.indices, rows.offsets, rows.values, weight)
+        return rows_times(rows.indices, rows.offsets, rows.values, weight)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         if ctx.rows.transpose is None:
             raise ValueError("a backward pass over CSRRows needs their `transpose`")
         columns, offsets, rows, values = ctx.rows.transpose
-        grad = _rows_times(rows, offsets, values, grads[0].contiguous())
+        grad = rows_times(rows, offsets, values, grads[0].contiguous())
         if not ctx.sparse_grad:
             return grad.new_zeros(ctx.shape).index_copy_(0, columns, grad), None, None
-        indices = columns.unsqueeze(0)
-        sparse = torch.sparse_coo_tensor(
-            indices, grad, ctx.shape, is_coalesced=True, check_invariants=False
-        )
-        return sparse, None, None
+        return sparse_rows(columns, grad, ctx.shape), None, None

@@ -15,6 +15,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from hierclf.nn._fast import loops_for
+from hierclf.nn.linear import sparse_rows
 
 # Columns from which on a row is cheaper to add to where it is than to copy.
 _WIDE = 32
@@ -263,10 +264,7 @@ class LazyAdamW(LazyOptimizer, LeanAdamW):
         object
             The value of ``closure``, or None.
         """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = _reevaluate(closure)
         sparse, has_dense = [], False
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -497,10 +495,7 @@ class LazyRowwiseAdagrad(LazyOptimizer):
         object
             The value of ``closure``, or None.
         """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = _reevaluate(closure)
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:
@@ -541,6 +536,14 @@ class LazyRowwiseAdagrad(LazyOptimizer):
             state["total"] = parameter.new_zeros(parameter.shape[:1])
         total: Tensor = state["total"]
         return total
+
+
+def _reevaluate(closure: Callable[[], Any] | None) -> Any:
+    """Return what a closure that was given to ``step`` does, None without one."""
+    if closure is None:
+        return None
+    with torch.enable_grad():
+        return closure()
 
 
 def _move_in_loops(move: Callable[..., bool], grad: Tensor, *args: Any) -> None:
@@ -646,13 +649,7 @@ def shown_dense(parameters: Iterable[Tensor]) -> Iterator[None]:
     for parameter, rows in shown:
         if parameter.grad is not None:
             values = parameter.grad.index_select(0, rows)
-            parameter.grad = torch.sparse_coo_tensor(
-                rows.unsqueeze(0),
-                values,
-                parameter.shape,
-                is_coalesced=True,
-                check_invariants=False,
-            )
+            parameter.grad = sparse_rows(rows, values, parameter.shape)
 
 
 def _log_decay(group: dict[str, Any]) -> float:

@@ -21,7 +21,14 @@ from torch import Tensor, nn
 
 from hierclf.nn._fast import loops_for
 from hierclf.nn.groups import register_derived
-from hierclf.nn.linear import CSRRows, FeatureLinear, FeatureLinearByOutput, Linear
+from hierclf.nn.linear import (
+    CSRRows,
+    FeatureLinear,
+    FeatureLinearByOutput,
+    Linear,
+    rows_times,
+    sparse_rows,
+)
 from hierclf.nn.softmax import HierarchicalSoftmax
 
 if TYPE_CHECKING:
@@ -250,7 +257,7 @@ class _PathSteps(torch.autograd.Function):
             loops = loops_for("_kernels", hidden, weight, bias)
             args = (call, hidden, weight, bias, target, steps)
             visit = _VisitInTorch(*args) if loops is None else _VisitInLoops(loops, *args)
-            wide = [_multiply(visit, k, *args) for k in visit.wide]
+            wide = [_multiply(visit, k, call, hidden, weight, bias, steps) for k in visit.wide]
         ctx.save_for_backward(hidden, weight)
         ctx.visit, ctx.wide, ctx.buffer = visit, wide, call.buffer
         return steps
@@ -277,8 +284,8 @@ class _PathSteps(torch.autograd.Function):
                     hidden_grad.index_add_(0, of_batch, back @ weight[part.nodes])
         return (
             hidden_grad,
-            _of_rows(rows, values, weight.shape),
-            _of_rows(rows, bias_values, weight.shape[:1]),
+            sparse_rows(rows, values, weight.shape),
+            sparse_rows(rows, bias_values, weight.shape[:1]),
             None,
             None,
         )
@@ -294,12 +301,6 @@ def _lowest(dtype: torch.dtype) -> float:
     return math.log(torch.finfo(dtype).tiny) / 2 + math.log(1e4)
 
 
-def _of_rows(rows: Tensor, values: Tensor, shape: torch.Size) -> Tensor:
-    return torch.sparse_coo_tensor(
-        rows.unsqueeze(0), values, shape, is_coalesced=True, check_invariants=False
-    )
-
-
 def _multiply(
     visit: _Visit,
     k: int,
@@ -307,7 +308,6 @@ def _multiply(
     hidden: Tensor,
     weight: Tensor,
     bias: Tensor,
-    target: Tensor,
     steps: Tensor,
 ) -> _Wide:
     """Compute the steps of one group by a matrix product."""
@@ -555,17 +555,10 @@ class _VisitInTorch(_Visit):
         ].repeat_interleave(self._sizes, output_size=len(values))
         pair = self._first_pair.index_select(0, entry) + slot.index_select(0, value)
         by_node = back.index_select(0, pair)
-        _weighted_sums(row.index_select(0, entry), starts, by_node, hidden, values)
+        values.copy_(rows_times(row.index_select(0, entry), starts, by_node, hidden))
         bias_values.copy_(torch.segment_reduce(by_node, "sum", lengths=per_value))
         if hidden_grad is not None:
-            sums = F.embedding_bag(
-                self._node,
-                weight,
-                self._first_pair,
-                per_sample_weights=back,
-                mode="sum",
-                include_last_offset=True,
-            )
+            sums = rows_times(self._node, self._first_pair, back, weight)
             hidden_grad.index_add_(0, row, sums)
 
 
@@ -595,21 +588,6 @@ def _warn_of_csr_once() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.sparse_csr_tensor([0, 0], [], [], (1, 1), check_invariants=False)
-
-
-def _weighted_sums(
-    row: Tensor, starts: Tensor, factor: Tensor, hidden: Tensor, values: Tensor
-) -> None:
-    """Write sums of rows of the hidden state, times factors, into the values."""
-    sums = F.embedding_bag(
-        row,
-        hidden,
-        starts,
-        per_sample_weights=factor,
-        mode="sum",
-        include_last_offset=True,
-    )
-    values.copy_(sums)
 
 
 class _Buffer:

@@ -21,7 +21,7 @@ from hierclf.nn.dag import WaysUp
 from hierclf.nn.groups import PathSteps, RaggedGroups, leaves_under, register_derived
 from hierclf.nn.growth import map_edges, map_leaves
 from hierclf.nn.head import Head, TopLeaves
-from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
+from hierclf.nn.linear import CSRRows, Linear
 
 if TYPE_CHECKING:
     from hierclf.hierarchy import Hierarchy
@@ -144,7 +144,7 @@ class HierarchicalSoftmax(Head):
 
     def topk_leaves(self, hidden: Tensor | CSRRows, k: int) -> TopLeaves:  # noqa: D102, inherited
         search, weight = self.search, self.linear.weight
-        is_turned = isinstance(self.linear, FeatureLinear)
+        is_turned = bool(self.linear.row_dim)
         if (
             search is None
             or not isinstance(hidden, Tensor)
@@ -183,8 +183,7 @@ class HierarchicalSoftmax(Head):
     def _by_node(self) -> tuple[Tensor, Tensor]:
         """Return the weights with a row for each node, and the biases."""
         weight, bias = self.linear.weight.detach(), self.linear.bias.detach()
-        is_turned = isinstance(self.linear, FeatureLinear)
-        return weight.t().contiguous() if is_turned else weight, bias
+        return weight.t().contiguous() if self.linear.row_dim else weight, bias
 
     def _logits(self, hidden: Tensor | CSRRows, log_prior: Tensor | None) -> Tensor:
         logits: Tensor = self.linear(hidden).t()
