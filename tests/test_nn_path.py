@@ -1,5 +1,6 @@
 """The path-wise softmax: the hierarchical softmax's numbers, from the groups on the paths alone."""
 
+import contextlib
 import copy
 import pickle
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from by_hand import RAGGED, fill, parent_of, siblings
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import trees
 
@@ -18,6 +19,7 @@ from hierclf.nn import (
     FeatureLinear,
     HierarchicalSoftmax,
     LazyAdamW,
+    LazyNovoGrad,
     LazyRowwiseAdagrad,
     Linear,
     PathLoss,
@@ -187,6 +189,74 @@ def test_each_row_has_its_own_count_of_steps_and_all_of_the_decay(loops, dtype):
                 alone[row].data.mul_(1 - lr * decay)
     lazy.flush()
     torch.testing.assert_close(table.data, torch.stack([row.data for row in alone]))
+
+
+def trained(head, *, inside):
+    """Train for some steps, moved inside the passes or after them, and three steps after that."""
+    optimizer = LazyAdamW(head.parameters(), lr=0.05, weight_decay=0.1, row_steps=True)
+    generator, dtype = torch.Generator().manual_seed(0), head.linear.weight.dtype
+    n_nodes, hidden_grads = len(head.linear.bias), []
+
+    def step():
+        hidden = torch.randn(7, 4, generator=generator).to(dtype).requires_grad_()
+        target = torch.randint(n_nodes, (7,), generator=generator)
+        optimizer.zero_grad()
+        PathLoss(label_smoothing=0.1)(head, hidden, target).backward()
+        moved = [p.grad is None for p in head.parameters()]
+        optimizer.step()
+        hidden_grads.append(hidden.grad)
+        return all(moved)
+
+    with head.moved_by(optimizer) if inside else contextlib.nullcontext():
+        assert all(step() == inside for _ in range(8))
+    assert not any(step() for _ in range(3))
+    optimizer.flush()
+    states = [optimizer.state[p] for p in head.parameters()]
+    keys = ("exp_avg", "exp_avg_sq", "row_step", "row_log_decay", "step")
+    return [*head.parameters(), *hidden_grads, *(state[key] for state in states for key in keys)]
+
+
+@NEEDS_NUMBA
+@pytest.mark.parametrize("wide", [None, 30])
+@pytest.mark.parametrize("dtype", DTYPES)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tree=trees())
+def test_rows_moved_in_the_pass_are_where_the_optimiser_moves_them(monkeypatch, dtype, wide, tree):
+    if wide:
+        monkeypatch.setattr(hierclf.nn.path, "_PRODUCT_BESIDE_LOOPS", wide)
+    _, inside = pair(tree, 4, dtype)
+    after = copy.deepcopy(inside)
+    if not len(inside.step_levels):
+        return  # nobody has siblings
+    ours, theirs = trained(inside, inside=True), trained(after, inside=False)
+    for our, their in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(our, their, **CLOSE[dtype])
+
+
+@NEEDS_NUMBA
+@pytest.mark.parametrize("watch", ["weight", "step", "frozen", "group", "class", "dense"])
+def test_rows_wait_for_the_optimiser_where_somebody_looks_at_gradients(watch):
+    tree = Hierarchy.balanced(range(9), 3)
+    _, head = pair(tree, 4, torch.float64)
+    weight, bias = head.linear.weight, head.linear.bias
+    kind = LazyNovoGrad if watch == "class" else LazyAdamW
+    groups = [{"params": [weight]}, {"params": [bias]}] if watch == "group" else [weight, bias]
+    optimizer, looked = kind(groups, row_steps=True, lr=0.1), []
+    if watch == "weight":
+        weight.register_hook(looked.append)
+    elif watch == "step":
+        optimizer.register_step_pre_hook(lambda *_: looked.append(weight.grad))
+    elif watch == "frozen":
+        bias.requires_grad_(False)
+    elif watch == "dense":  # one of both has been moved by itself before, so they are not in step
+        bias.grad = torch.ones_like(bias)
+        optimizer.step()
+        bias.grad = None
+    with head.moved_by(optimizer):
+        head.path_nll(torch.ones(1, 4, dtype=torch.float64), torch.tensor([5])).backward()
+        assert weight.grad is not None
+        optimizer.step()
+    assert len(looked) == (watch in ("weight", "step"))
 
 
 @pytest.mark.parametrize("loops", FORMS)

@@ -382,14 +382,15 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         step = lean_step(optimizer)
         losses, sizes = [], []
-        for batch in iterator:
-            for parameter in parameters:  # what zero_grad does, less its hooks
-                parameter.grad = None
-            loss = self._step(batch)["loss"]
-            loss.backward()  # type: ignore[no-untyped-call]
-            step()
-            losses.append(loss.detach())
-            sizes.append(_n_rows(batch))
+        with self.module_.head.moved_by(optimizer):
+            for batch in iterator:
+                for parameter in parameters:  # what zero_grad does, less its hooks
+                    parameter.grad = None
+                loss = self._step(batch)["loss"]
+                loss.backward()  # type: ignore[no-untyped-call]
+                step()
+                losses.append(loss.detach())
+                sizes.append(_n_rows(batch))
         return float(torch.stack(losses).cpu().double() @ torch.tensor(sizes, dtype=torch.double))
 
     def _watched_epoch(

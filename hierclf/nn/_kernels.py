@@ -58,7 +58,7 @@ def forward(
     lowest: float,
     wide: int,
     steps: _Floats,
-) -> tuple[_Ints, _Ints, _Ints, _Ints, _Ints, _Ints, _Ints, _Floats]:
+) -> tuple[_Ints, _Ints, _Ints, _Ints, _Ints, _Ints, _Ints, _Floats, bool]:
     """Compute the steps of the groups that some sorted keys name, but for those of much work.
 
     Returns
@@ -72,6 +72,8 @@ def forward(
     residual : array of shape (pairs,)
         The derivative of each step in each of its logits: entry by sibling, group by group. Groups
         of ``wide`` pairs and more have none.
+    is_left : bool
+        Whether there are such groups.
     """
     batch, n_entries = len(hidden), len(keys)
     size_of_hidden = hidden.shape[1]
@@ -114,12 +116,14 @@ def forward(
     zero = weight.dtype.type(0)
     rows = np.empty(n_values, np.int64)
     residual = np.empty(n_pairs, weight.dtype)
+    is_left = False
     for g in range(n_groups):
         s = start[g]
         size = first_value[g + 1] - first_value[g]
         for j in range(size):
             rows[first_value[g] + j] = s + j
         if first_pair[g + 1] == first_pair[g]:
+            is_left = True
             continue
         col = column[group[s]]
         for entry in range(first_entry[g], first_entry[g + 1]):
@@ -144,6 +148,7 @@ def forward(
         first_pair[: n_groups + 1],
         rows,
         residual,
+        is_left,
     )
 
 
@@ -197,51 +202,90 @@ def backward(
     hidden_grad: _Floats,
 ) -> None:
     """Fill in the gradients of the groups that have residuals."""
-    size_of_hidden = hidden.shape[1]
     for g in range(len(first_entry) - 1):
         if first_pair[g + 1] == first_pair[g]:
             continue
-        first = first_value[g]
-        size = first_value[g + 1] - first
-        col = column[group[start[g]]]
-        begin, end = first_entry[g], first_entry[g + 1]
-        # Whole rows are indexed value by value: to name a row first costs as much as to fill it.
-        at, b0 = first_pair[g], row[begin]
-        for j in range(size):
-            f0 = residual[at + j] * grad[b0, col]
-            bias_values[first + j] = f0
-            for k in range(size_of_hidden):
-                values[first + j, k] = f0 * hidden[b0, k]
-        entry = begin + 1
-        # Four at a time: the sums are read and written a quarter as often.
-        while entry + 4 <= end:
-            at = first_pair[g] + (entry - begin) * size
-            b0, b1, b2, b3 = row[entry], row[entry + 1], row[entry + 2], row[entry + 3]
-            g0, g1, g2, g3 = grad[b0, col], grad[b1, col], grad[b2, col], grad[b3, col]
-            for j in range(size):
-                f0, f1 = residual[at + j] * g0, residual[at + size + j] * g1
-                f2, f3 = residual[at + 2 * size + j] * g2, residual[at + 3 * size + j] * g3
-                bias_values[first + j] += (f0 + f1) + (f2 + f3)
-                for k in range(size_of_hidden):
-                    values[first + j, k] += (f0 * hidden[b0, k] + f1 * hidden[b1, k]) + (
-                        f2 * hidden[b2, k] + f3 * hidden[b3, k]
-                    )
-            entry += 4
-        while entry < end:
-            at, b0 = first_pair[g] + (entry - begin) * size, row[entry]
-            for j in range(size):
-                f0 = residual[at + j] * grad[b0, col]
-                bias_values[first + j] += f0
-                for k in range(size_of_hidden):
-                    values[first + j, k] += f0 * hidden[b0, k]
-            entry += 1
+        _group_gradient(
+            row[first_entry[g] : first_entry[g + 1]],
+            residual[first_pair[g] : first_pair[g + 1]],
+            grad,
+            column[group[start[g]]],
+            hidden,
+            values[first_value[g] : first_value[g + 1]],
+            bias_values[first_value[g] : first_value[g + 1]],
+        )
         if len(hidden_grad):
-            for entry in range(begin, end):
-                at, b0 = first_pair[g] + (entry - begin) * size, row[entry]
-                for j in range(size):
-                    node, f0 = start[g] + j, residual[at + j] * grad[b0, col]
-                    for k in range(size_of_hidden):
-                        hidden_grad[b0, k] += f0 * weight[node, k]
+            _add_hidden_gradient(
+                row[first_entry[g] : first_entry[g + 1]],
+                residual[first_pair[g] : first_pair[g + 1]],
+                grad,
+                column[group[start[g]]],
+                weight[start[g] : start[g] + first_value[g + 1] - first_value[g]],
+                hidden_grad,
+            )
+
+
+@compiled
+def _group_gradient(
+    row: _Ints,
+    residual: _Floats,
+    grad: _Floats,
+    column: int,
+    hidden: _Floats,
+    values: _Floats,
+    bias_values: _Floats,
+) -> None:
+    """Fill in the gradients of the weights of a group, from its entries."""
+    size, width = values.shape
+    # Whole rows are indexed value by value: to name a row first costs as much as to fill it.
+    b0 = row[0]
+    for j in range(size):
+        f0 = residual[j] * grad[b0, column]
+        bias_values[j] = f0
+        for k in range(width):
+            values[j, k] = f0 * hidden[b0, k]
+    entry = 1
+    # Four at a time: the sums are read and written a quarter as often.
+    while entry + 4 <= len(row):
+        at = entry * size
+        b0, b1, b2, b3 = row[entry], row[entry + 1], row[entry + 2], row[entry + 3]
+        g0, g1, g2, g3 = grad[b0, column], grad[b1, column], grad[b2, column], grad[b3, column]
+        for j in range(size):
+            f0, f1 = residual[at + j] * g0, residual[at + size + j] * g1
+            f2, f3 = residual[at + 2 * size + j] * g2, residual[at + 3 * size + j] * g3
+            bias_values[j] += (f0 + f1) + (f2 + f3)
+            for k in range(width):
+                values[j, k] += (f0 * hidden[b0, k] + f1 * hidden[b1, k]) + (
+                    f2 * hidden[b2, k] + f3 * hidden[b3, k]
+                )
+        entry += 4
+    while entry < len(row):
+        at, b0 = entry * size, row[entry]
+        for j in range(size):
+            f0 = residual[at + j] * grad[b0, column]
+            bias_values[j] += f0
+            for k in range(width):
+                values[j, k] += f0 * hidden[b0, k]
+        entry += 1
+
+
+@compiled
+def _add_hidden_gradient(
+    row: _Ints,
+    residual: _Floats,
+    grad: _Floats,
+    column: int,
+    weight: _Floats,
+    hidden_grad: _Floats,
+) -> None:
+    """Add the gradients of the hidden states that a group reads."""
+    size, width = weight.shape
+    for entry in range(len(row)):
+        at, b0 = entry * size, row[entry]
+        for j in range(size):
+            f0 = residual[at + j] * grad[b0, column]
+            for k in range(width):
+                hidden_grad[b0, k] += f0 * weight[j, k]
 
 
 @compiled
@@ -268,6 +312,50 @@ def adamw(
     """
     if not _ascend(rows):
         return False
+    none = weight[:0, 0]
+    move_rows(
+        rows,
+        values,
+        none,
+        weight,
+        exp_avg,
+        exp_avg_sq,
+        none,
+        none,
+        none,
+        row_step,
+        row_log_decay,
+        log_decay,
+        lr,
+        beta1,
+        beta2,
+        eps,
+        corrections,
+    )
+    return True
+
+
+@compiled
+def move_rows(
+    rows: _Ints,
+    values: _Floats,
+    bias_values: _Floats,
+    weight: _Floats,
+    exp_avg: _Floats,
+    exp_avg_sq: _Floats,
+    bias: _Floats,
+    bias_avg: _Floats,
+    bias_avg_sq: _Floats,
+    row_step: _Floats,
+    row_log_decay: NDArray[np.float64],
+    log_decay: float,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    corrections: NDArray[np.float64],
+) -> None:
+    """Move different rows, each with its bias if there are any."""
     none, one, width = weight.dtype.type(0), weight.dtype.type(1), weight.shape[1]
     keep1, keep2 = weight.dtype.type(beta1), weight.dtype.type(beta2)
     new1, new2 = weight.dtype.type(1 - beta1), weight.dtype.type(1 - beta2)
@@ -290,24 +378,94 @@ def adamw(
             behind = row_log_decay[r]
             decay = weight.dtype.type(np.exp(log_decay - behind))
         row_log_decay[r] = log_decay
-        if width == 1:  # of a vector
-            g0 = values[i, 0]
-            first = keep1 * exp_avg[r, 0] + new1 * g0
-            second = keep2 * exp_avg_sq[r, 0] + new2 * g0 * g0
-            exp_avg[r, 0] = first
-            exp_avg_sq[r, 0] = second
+        if len(bias):
+            g = bias_values[i]
+            first = keep1 * bias_avg[r] + new1 * g
+            second = keep2 * bias_avg_sq[r] + new2 * g * g
+            bias_avg[r] = none if abs(first) < smallest else first
+            bias_avg_sq[r] = none if second < smallest else second
             root = np.sqrt(max(second * to_variance, smallest))
-            weight[r, 0] = decay * weight[r, 0] - size * first / (root + small)
-            continue
-        w, m, v, g = weight[r], exp_avg[r], exp_avg_sq[r], values[i]
+            bias[r] = decay * bias[r] - size * first / (root + small)
         for k in range(width):
-            first = keep1 * m[k] + new1 * g[k]
-            second = keep2 * v[k] + new2 * g[k] * g[k]
-            m[k] = none if abs(first) < smallest else first
-            v[k] = none if second < smallest else second
+            g = values[i, k]
+            first = keep1 * exp_avg[r, k] + new1 * g
+            second = keep2 * exp_avg_sq[r, k] + new2 * g * g
+            exp_avg[r, k] = none if abs(first) < smallest else first
+            exp_avg_sq[r, k] = none if second < smallest else second
             root = np.sqrt(max(second * to_variance, smallest))
-            w[k] = decay * w[k] - size * first / (root + small)
-    return True
+            weight[r, k] = decay * weight[r, k] - size * first / (root + small)
+
+
+@compiled
+def backward_adamw(
+    row: _Ints,
+    first_entry: _Ints,
+    start: _Ints,
+    first_value: _Ints,
+    first_pair: _Ints,
+    rows: _Ints,
+    residual: _Floats,
+    grad: _Floats,
+    column: _Ints,
+    group: _Ints,
+    hidden: _Floats,
+    hidden_grad: _Floats,
+    weight: _Floats,
+    exp_avg: _Floats,
+    exp_avg_sq: _Floats,
+    bias: _Floats,
+    bias_avg: _Floats,
+    bias_avg_sq: _Floats,
+    row_step: _Floats,
+    row_log_decay: NDArray[np.float64],
+    log_decay: float,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    corrections: NDArray[np.float64],
+) -> None:
+    """Do what ``backward`` and ``adamw`` do, while a group is in the processor's cache.
+
+    Groups without residuals stay as they are. Each bias is at the step of its row.
+    """
+    widest = 0
+    for g in range(len(first_entry) - 1):
+        if first_pair[g + 1] > first_pair[g]:
+            widest = max(widest, first_value[g + 1] - first_value[g])
+    of_weight = np.empty((widest, weight.shape[1]), weight.dtype)
+    of_bias = np.empty(widest, weight.dtype)
+    for g in range(len(first_entry) - 1):
+        if first_pair[g + 1] == first_pair[g]:
+            continue
+        nodes = rows[first_value[g] : first_value[g + 1]]
+        size = len(nodes)
+        of_batch = row[first_entry[g] : first_entry[g + 1]]
+        back = residual[first_pair[g] : first_pair[g + 1]]
+        col = column[group[start[g]]]
+        _group_gradient(of_batch, back, grad, col, hidden, of_weight[:size], of_bias[:size])
+        if len(hidden_grad):
+            table = weight[start[g] : start[g] + size]
+            _add_hidden_gradient(of_batch, back, grad, col, table, hidden_grad)
+        move_rows(
+            nodes,
+            of_weight,
+            of_bias,
+            weight,
+            exp_avg,
+            exp_avg_sq,
+            bias,
+            bias_avg,
+            bias_avg_sq,
+            row_step,
+            row_log_decay,
+            log_decay,
+            lr,
+            beta1,
+            beta2,
+            eps,
+            corrections,
+        )
 
 
 @compiled

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 if TYPE_CHECKING:
     from hierclf.hierarchy import Hierarchy
@@ -82,6 +84,21 @@ class Head(nn.Module, ABC):
     def training_weights(self) -> float | None:
         """How many weights :meth:`path_log_proba` multiplies with a sample; None: with all."""
         return None
+
+    def moved_by(self, optimizer: Optimizer) -> AbstractContextManager[None]:
+        """Let backward passes move the weights themselves, where head and optimiser can.
+
+        Parameters
+        ----------
+        optimizer : torch.optim.Optimizer
+            What moves the weights. It is asked to as always, but may find nothing left to do.
+
+        Returns
+        -------
+        context manager
+            Within it nobody looks at the gradients of the head.
+        """
+        return nullcontext()
 
     @staticmethod
     @abstractmethod

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 import sys
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +20,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812, torch's own convention
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from hierclf.nn._fast import loops_for
 from hierclf.nn.groups import register_derived
@@ -29,6 +32,7 @@ from hierclf.nn.linear import (
     rows_times,
     sparse_rows,
 )
+from hierclf.nn.optim import LazyAdamW
 from hierclf.nn.softmax import HierarchicalSoftmax
 
 if TYPE_CHECKING:
@@ -192,6 +196,7 @@ class PathSoftmax(HierarchicalSoftmax):
             linear = FeatureLinearByOutput
         super().__init__(in_features, hierarchy, linear=linear, **kwargs)
         self.buffer = _Buffer()
+        self._moves = _Moves()
         self._path_nodes = mean_path_nodes(hierarchy)
 
     def _build_steps(self, hierarchy: Hierarchy) -> PathGroups:
@@ -209,19 +214,57 @@ class PathSoftmax(HierarchicalSoftmax):
         label_smoothing: float = 0.0,
         log_prior: Tensor | None = None,
     ) -> Tensor:
+        return self._apply_steps(hidden, target, label_smoothing, log_prior, is_summed=False)
+
+    def path_nll(  # noqa: D102, inherited
+        self,
+        hidden: Tensor | CSRRows,
+        target: Tensor,
+        *,
+        label_smoothing: float = 0.0,
+        log_prior: Tensor | None = None,
+    ) -> Tensor:
+        return self._apply_steps(hidden, target, label_smoothing, log_prior, is_summed=True)
+
+    def _apply_steps(
+        self,
+        hidden: Tensor | CSRRows,
+        target: Tensor,
+        label_smoothing: float,
+        log_prior: Tensor | None,
+        *,
+        is_summed: bool,
+    ) -> Tensor:
         if not isinstance(hidden, Tensor):
             raise ValueError(
                 "PathSoftmax trains on dense rows, and these are sparse: put a hidden layer before "
                 "it, or use HierarchicalSoftmax"
             )
-        steps: Tensor = _PathSteps.apply(  # type: ignore[no-untyped-call]
-            hidden,
-            self.linear.weight,
-            self.linear.bias,
-            target,
-            _Call(self.steps, self.buffer, label_smoothing, log_prior),
-        )
+        call = _Call(self.steps, self.buffer, label_smoothing, log_prior, is_summed, *self._moves)
+        linear = self.linear
+        steps: Tensor = _PathSteps.apply(hidden, linear.weight, linear.bias, target, call)  # type: ignore[no-untyped-call]
         return steps
+
+    @contextmanager
+    def moved_by(self, optimizer: Optimizer) -> Iterator[None]:  # noqa: D102, inherited
+        if not isinstance(optimizer, LazyAdamW):
+            yield
+            return
+        with optimizer.moving(self.linear.weight, self.linear.bias) as begin_step:
+            # To show the tables as arrays once more takes longer than to climb.
+            tables = None if begin_step is None else self.steps.arrays()
+            try:
+                self._moves = _Moves(begin_step, tables)
+                yield
+            finally:
+                self._moves = _Moves()
+
+
+class _Moves(NamedTuple):
+    """How passes move the rows of the weights, where they do."""
+
+    begin_step: Callable[[], Any] | None = None
+    tables: tuple[NDArray[np.int64], ...] | None = None
 
 
 class _Call(NamedTuple):
@@ -231,6 +274,9 @@ class _Call(NamedTuple):
     buffer: _Buffer
     smoothing: float
     log_prior: Tensor | None
+    is_summed: bool  # over rows and steps, with the other sign
+    begin_step: Callable[[], Any] | None
+    tables: tuple[NDArray[np.int64], ...] | None
 
 
 class _Wide(NamedTuple):
@@ -240,6 +286,24 @@ class _Wide(NamedTuple):
     nodes: slice
     values: slice
     residual: Tensor
+
+    def backward(
+        self,
+        visit: _Visit,
+        grad: Tensor,
+        hidden: Tensor,
+        weight: Tensor,
+        values: Tensor,
+        bias_values: Tensor,
+        hidden_grad: Tensor | None,
+    ) -> None:
+        """Fill in the gradients of the group, and add those of the hidden states it reads."""
+        row = visit.row[self.entries]
+        back = self.residual * grad[row, visit.column[self.entries], None]
+        torch.mm(back.t(), hidden.index_select(0, row), out=values)
+        torch.sum(back, 0, out=bias_values)
+        if hidden_grad is not None:
+            hidden_grad.index_add_(0, row, back @ weight[self.nodes])
 
 
 class _PathSteps(torch.autograd.Function):
@@ -259,36 +323,45 @@ class _PathSteps(torch.autograd.Function):
             visit = _VisitInTorch(*args) if loops is None else _VisitInLoops(loops, *args)
             wide = [_multiply(visit, k, call, hidden, weight, bias, steps) for k in visit.wide]
         ctx.save_for_backward(hidden, weight)
-        ctx.visit, ctx.wide, ctx.buffer = visit, wide, call.buffer
-        return steps
+        ctx.visit, ctx.wide, ctx.call, ctx.shape = visit, wide, call, steps.shape
+        return steps.sum().neg_() if call.is_summed else steps
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight = ctx.saved_tensors
-        visit, grad = ctx.visit, grads[0].contiguous()
+        visit, grad = ctx.visit, grads[0]
+        grad = grad.neg().expand(ctx.shape) if ctx.call.is_summed else grad
+        grad = grad.contiguous()
         hidden_grad = torch.zeros_like(hidden) if ctx.needs_input_grad[0] else None
         if visit is None:
             rows = torch.zeros(0, dtype=torch.long, device=weight.device)
             values, bias_values = weight.new_zeros(0, weight.shape[1]), weight.new_zeros(0)
-        else:
-            rows = visit.rows
-            values = ctx.buffer.take(len(rows), weight)
-            bias_values = weight.new_empty(len(rows))
-            visit.backward(grad, hidden, weight, values, bias_values, hidden_grad)
+            return hidden_grad, *_gradients(rows, values, bias_values, weight), None, None
+        step = ctx.call.begin_step
+        if step is not None and isinstance(visit, _VisitInLoops):
+            step = step()
+            visit.move(grad, step, hidden_grad)
             for part in ctx.wide:
-                of_batch = visit.row[part.entries]
-                back = part.residual * grad[of_batch, visit.column[part.entries], None]
-                torch.mm(back.t(), hidden.index_select(0, of_batch), out=values[part.values])
-                torch.sum(back, 0, out=bias_values[part.values])
-                if hidden_grad is not None:
-                    hidden_grad.index_add_(0, of_batch, back @ weight[part.nodes])
-        return (
-            hidden_grad,
-            sparse_rows(rows, values, weight.shape),
-            sparse_rows(rows, bias_values, weight.shape[:1]),
-            None,
-            None,
-        )
+                values = ctx.call.buffer.take(part.nodes.stop - part.nodes.start, weight)
+                bias_values = weight.new_empty(len(values))
+                part.backward(visit, grad, hidden, weight, values, bias_values, hidden_grad)
+                visit.move_group(part.nodes, values, bias_values, step)
+            return hidden_grad, None, None, None, None
+        values = ctx.call.buffer.take(len(visit.rows), weight)
+        bias_values = weight.new_empty(len(values))
+        visit.backward(grad, hidden, weight, values, bias_values, hidden_grad)
+        for part in ctx.wide:
+            some, biases = values[part.values], bias_values[part.values]
+            part.backward(visit, grad, hidden, weight, some, biases, hidden_grad)
+        return hidden_grad, *_gradients(visit.rows, values, bias_values, weight), None, None
+
+
+def _gradients(
+    rows: Tensor, values: Tensor, bias_values: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the sparse gradients of weight and bias."""
+    of_weight = sparse_rows(rows, values, weight.shape)
+    return of_weight, sparse_rows(rows, bias_values, weight.shape[:1])
 
 
 @cache
@@ -390,7 +463,8 @@ class _VisitInLoops(_Visit):
     ) -> None:
         groups = call.groups
         self._loops = loops
-        choice, self._group, offsets, above, self._column = groups.arrays()
+        tables = call.tables or groups.arrays()
+        choice, self._group, offsets, above, self._column = tables
         keys = np.empty(steps.numel(), np.int64)
         found = keys[: loops.climb(target.numpy(), choice, self._group, above, keys)]
         found.sort()
@@ -398,7 +472,7 @@ class _VisitInLoops(_Visit):
         dtype = self._hidden.dtype
         prior = np.empty(0, dtype) if call.log_prior is None else call.log_prior.numpy()
         limit = max(_PRODUCT_BESIDE_LOOPS // max(hidden.shape[1], 1), 1)
-        *parts, self._residual = loops.forward(
+        *parts, self._residual, is_left = loops.forward(
             found,
             self._group,
             offsets,
@@ -413,15 +487,20 @@ class _VisitInLoops(_Visit):
             steps.numpy(),
         )
         self._parts = parts
-        row, node, first_entry, start, first_value, first_pair, rows = parts
-        self.row, self.rows = torch.from_numpy(row), torch.from_numpy(rows)
-        self.wide = np.flatnonzero(first_pair[1:] == first_pair[:-1]).tolist()
-        if self.wide:
-            self.node = torch.from_numpy(node)
+        row, node, first_entry, start, first_value, first_pair, self._rows = parts
+        self.wide = []
+        if is_left:
+            self.wide = np.flatnonzero(first_pair[1:] == first_pair[:-1]).tolist()
+            self.row, self.node = torch.from_numpy(row), torch.from_numpy(node)
             self.column = groups.column[groups.group[self.node]]
             self.first_entry = torch.from_numpy(first_entry)
             self.start = torch.from_numpy(start)
             self.first_value = torch.from_numpy(first_value)
+
+    @property
+    def rows(self) -> Tensor:  # type: ignore[override]
+        """The nodes of all groups."""
+        return torch.from_numpy(self._rows)
 
     def backward(
         self,
@@ -433,7 +512,6 @@ class _VisitInLoops(_Visit):
         hidden_grad: Tensor | None,
     ) -> None:
         row, _, first_entry, start, first_value, first_pair, _ = self._parts
-        back = np.empty((0, 0), self._residual.dtype)
         self._loops.backward(
             row,
             first_entry,
@@ -448,8 +526,37 @@ class _VisitInLoops(_Visit):
             self._weight,
             values.numpy(),
             bias_values.numpy(),
-            back if hidden_grad is None else hidden_grad.numpy(),
+            self._or_nothing(hidden_grad),
         )
+
+    def move(self, grad: Tensor, step: tuple[Any, ...], hidden_grad: Tensor | None) -> None:
+        """Move the rows of all groups, none of which is left to matrix products."""
+        row, _, first_entry, start, first_value, first_pair, rows = self._parts
+        self._loops.backward_adamw(
+            row,
+            first_entry,
+            start,
+            first_value,
+            first_pair,
+            rows,
+            self._residual,
+            grad.numpy(),
+            self._column,
+            self._group,
+            self._hidden,
+            self._or_nothing(hidden_grad),
+            *step,
+        )
+
+    def move_group(
+        self, nodes: slice, values: Tensor, bias_values: Tensor, step: tuple[Any, ...]
+    ) -> None:
+        """Move the rows of one group, whose gradients are these."""
+        rows = np.arange(nodes.start, nodes.stop)
+        self._loops.move_rows(rows, values.numpy(), bias_values.numpy(), *step)
+
+    def _or_nothing(self, grad: Tensor | None) -> Any:
+        return self._hidden[:0] if grad is None else grad.numpy()
 
 
 class _VisitInTorch(_Visit):
