@@ -106,7 +106,7 @@ def measure(kind: str, shape: tuple[int, ...], seconds: float) -> dict[str, Any]
 
     clfs: list[Any] = []
     step_times(1)
-    weights = clfs[0].net_.weights_
+    weights = clfs[0].net_.cut_.weights
     work = Batches(Rows(X), params["batch_size"]).work(weights)
     row: dict[str, Any] = {"kind": kind, "shape": shape, "work": work, "rule": threads_for(work, 2)}
     for beside, join in (("idle", np.min), ("busy", np.mean)):

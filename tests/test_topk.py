@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 import hierclf._utils.memory as memory
 from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierarchy
-from hierclf.classifiers._single_label import BaseSoftmaxClassifier
+from hierclf.classifiers._single_label import SingleLabelClassifier
 from hierclf.decisions import MinimumRisk, Threshold
 from hierclf.metrics import hierarchical_distance_at_k, make_hierarchical_scorer
 
@@ -147,7 +147,7 @@ def test_a_scorer_needs_no_probabilities_of_all_classes(monkeypatch):
     clf, X, y = fitted("leaves")
     scorer = make_hierarchical_scorer(hierarchical_distance_at_k, k=2)
     in_pipeline = scorer(make_pipeline(clf).fit(X, y), X, y)  # there are no other methods
-    monkeypatch.delattr(BaseSoftmaxClassifier, "predict_proba")
+    monkeypatch.delattr(SingleLabelClassifier, "predict_proba")
     assert scorer(clf, X, y) == pytest.approx(in_pipeline)
 
 

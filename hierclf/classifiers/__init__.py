@@ -3,14 +3,17 @@
 ``_hierarchical``  HierarchicalSoftmaxClassifier: its parameters, and its head
 ``_flat``          FlatSoftmaxClassifier, the baseline
 ``_estimator``     a trained network over a hierarchy, whatever y means: the steps of a fit
+``_parameters``    the hierarchy, and parameters that are objects
 ``_checks``        what is refused before any work
 ``_features``      X: checked, and turned into what the network reads
-``_single_label``  y: one label or path per sample; predictions
+``_softmax``       networks with one label per sample: what training takes from the labels
+``_single_label``  y: one label or path per sample; predictions, whatever is trained
 ``_partial_fit``   a block of samples at a time, over a hierarchy that may grow
 ``_stream``        the labels that the samples of a stream may have, and their number so far
 ``_targets``       the node, and the weight, of each sample; the classes
 ``_batches``       samples cut into batches of tensors, and held out
 ``_net``           the skorch net, the only file that imports skorch
+``_passes``        a network applied to rows, block by block
 ``_optimizer``     which optimiser moves the weights, and what "auto" stands for
 ``_warm_start``    whether a fit may go on from the last one
 """

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from warnings import warn
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import has_fit_parameter
 
-from hierclf._utils.base_estimator import BaseEstimator
-from hierclf._utils.short_repr import with_short_repr
 from hierclf._utils.sklearn_private import Interval, StrOptions
 from hierclf._utils.stratified import stratified_holdout
 from hierclf.classifiers._checks import (
@@ -40,25 +36,16 @@ from hierclf.classifiers._optimizer import (
     choose_pace,
     is_lazy_linear,
 )
+from hierclf.classifiers._parameters import HierarchyParams
 from hierclf.classifiers._warm_start import check_same_network, describe_encoder
 from hierclf.encoders import BaseEncoder
 from hierclf.encoders._module_encoder import as_encoder
-from hierclf.hierarchy import Hierarchy, as_hierarchy
+from hierclf.hierarchy import Hierarchy
 from hierclf.losses import BaseLoss, PathCrossEntropy, as_loss
 from hierclf.nn.head import Head
 from hierclf.nn.network import ACTIVATIONS
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 _MAX_SEED = np.iinfo(np.int32).max
-# What the parameters of nested objects are set on, and where such objects are found.
-_PARAM_OBJECTS = {
-    "hierarchy": "induction, such as hierarchy=BalancedHierarchy()",
-    "encoder": "encoders, such as encoder=LSTMEncoder()",
-    "loss": "losses, such as loss=PathCrossEntropy()",
-    "decision": "decisions, such as decision=Threshold()",
-}
 
 
 class Settings(NamedTuple):
@@ -118,8 +105,7 @@ class TrainingTargets(NamedTuple):
     attributes: dict[str, Any]
 
 
-@with_short_repr
-class BaseHierarchyEstimator(BaseEstimator, ABC):
+class BaseHierarchyEstimator(HierarchyParams, ABC):
     """A network trained by skorch whose head gives every node of a hierarchy a probability.
 
     It knows parameters, X, training and warm starts. What y means is for its subclasses,
@@ -215,39 +201,6 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
         tags.input_tags.string = tags.input_tags.one_d_array = kind == "texts"
         tags.input_tags.two_d_array = kind != "texts"
         return tags
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters, those of nested objects as ``<name>__<parameter>``.
-
-        Parameters
-        ----------
-        **params
-            Names and values.
-
-        Returns
-        -------
-        object
-            The estimator.
-
-        Raises
-        ------
-        ValueError
-            If there is no such parameter, or no object to set a nested one on.
-        """
-        for name, example in _PARAM_OBJECTS.items():
-            if not hasattr(self, name):
-                continue
-            given = params.get(name, getattr(self, name))
-            nested = next((key for key in params if key.startswith(f"{name}__")), None)
-            if nested is None or (hasattr(given, "set_params") and not isinstance(given, type)):
-                continue
-            found, cure = repr(given), f"an object of hierclf.{example}"
-            if hasattr(given, "set_params"):
-                found, cure = f"the class {given.__name__}", f"{given.__name__}(...)"
-            raise ValueError(
-                f"{nested} sets a parameter of an object, and {name} is {found}: pass {cure}"
-            )
-        return super().set_params(**params)
 
     @abstractmethod
     def _head(self, hierarchy: Hierarchy, step: Step) -> type[Head]:
@@ -412,15 +365,9 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
         rate = self.learning_rate_init
         rate = float(PACE.learning_rate if isinstance(rate, str) else rate)
         check_optimizer(self.optimizer, rate, float(self.weight_decay))
-        hierarchy = self.hierarchy
-        if isinstance(hierarchy, Iterator):
-            raise TypeError(
-                f"hierarchy={hierarchy!r} can be read once only: give the edges in a list"
-            )
-        if hierarchy is not None and not hasattr(hierarchy, "fit"):
-            hierarchy = as_hierarchy(hierarchy)
-            if loss is not None:
-                loss.check_hierarchy(hierarchy)
+        hierarchy = self._given_hierarchy()
+        if loss is not None and isinstance(hierarchy, Hierarchy):
+            loss.check_hierarchy(hierarchy)
         return Settings(
             goes_on=(self.warm_start or is_stream) and hasattr(self, "net_"),
             is_stream=is_stream,
@@ -524,38 +471,3 @@ def _with_layers(settings: Settings, reader: InputReader) -> dict[str, Any]:
             "none: give hidden_layer_sizes=(100,), or dropout=0"
         )
     return settings.network | {"hidden_layer_sizes": () if is_linear else (100,)}
-
-
-def whole_hierarchy(estimator: Any, settings: Settings, X: Any, y: NDArray[Any]) -> Hierarchy:
-    """Return the hierarchy that was given, that an inducer builds, or that has one level.
-
-    Parameters
-    ----------
-    estimator : estimator
-        What the hierarchy is for. An inducer may ask it which of several is the best.
-    settings : Settings
-        Its parameters.
-    X, y
-        Samples and labels. Texts are as they were given, all else is checked.
-    """
-    given = settings.hierarchy
-    if given is None:
-        return Hierarchy.flat(np.unique(y))
-    if not hasattr(given, "fit"):
-        whole: Hierarchy = given
-        return whole
-    kind = "features" if settings.encoder is None else settings.encoder.input_kind
-    if kind == "tokens" and _has_no_features(given):
-        raise ValueError(
-            f"{given!r} compares classes by features, and X holds token ids, which the encoder "
-            f"{settings.encoder!r} reads: give the inducer a transformer, features=..., that finds "
-            "features in them"
-        )
-    more = {"classifier": estimator} if has_fit_parameter(given, "classifier") else {}
-    return as_hierarchy(clone(given).fit(X, y, **more).hierarchy_)
-
-
-def _has_no_features(inducer: Any) -> bool:
-    """Tell whether an inducer, or one inside it, has a parameter `features` that is None."""
-    params = inducer.get_params()
-    return any(params[name] is None for name in params if name.split("__")[-1] == "features")

@@ -26,8 +26,9 @@ from torch import Tensor
 
 from hierclf._utils.rng import seeded
 from hierclf._utils.threads import limited_threads
-from hierclf.classifiers._batches import ENCODER_BLOCK, Batch, Batches, Rows, count_weights
+from hierclf.classifiers._batches import Batch, Batches, Rows, count_weights
 from hierclf.classifiers._optimizer import choose_optimizer
+from hierclf.classifiers._passes import Cut, apply_network, argmax
 from hierclf.hierarchy import Hierarchy
 from hierclf.nn import HierarchyNetwork, LazyOptimizer
 from hierclf.nn.dropout import drawing_from
@@ -36,11 +37,6 @@ from hierclf.nn.head import Head
 from hierclf.nn.optim import lean_step, shown_dense
 
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
-# Values that one block of predictions may hold: small enough for a processor's cache.
-_PREDICTION_BLOCK = 1 << 18
-# Rows of a block whose likeliest leaves are searched: many, so that what is done once for a
-# block costs little, and few, so that their hidden states are small.
-_SEARCH_BLOCK = 1 << 13
 # What the callback is called that ends training.
 _WATCH = "watch_loss"
 
@@ -60,10 +56,6 @@ class _StopTraining(Exception):  # noqa: N818, a request, not an error
 
 class _DivergedError(ValueError):
     """Training has left what can be computed with."""
-
-
-class NotFiniteError(ValueError):
-    """What the network computes for some row is not finite."""
 
 
 class HierarchyNet(NeuralNet):  # type: ignore[misc]
@@ -106,13 +98,12 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
     def _measure(self) -> None:
         """Find out how large the network is, and so how many rows to predict at a time."""
         network = self.module_
-        self.weights_ = count_weights(network.encoder, network.hidden, network.head)
-        self.training_weights_ = self.weights_
+        self.cut_ = Cut.of(network, len(self.module__hierarchy))
+        self.training_weights_ = self.cut_.weights
         on_paths = network.head.training_weights
         if on_paths is not None:
             others = count_weights(network.encoder, network.hidden)
             self.training_weights_ = others._replace(per_row=others.per_row + on_paths)
-        self.block_size_ = self._block_size()
 
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> HierarchyNet:
         """Build the optimiser, and let it see sparse gradients only if it takes them."""
@@ -424,67 +415,13 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         *,
         looks_at_all: bool = True,
     ) -> Any:
-        """Apply a function of the network and some rows to all rows, block by block.
-
-        Parameters
-        ----------
-        X : ndarray or CSR matrix of shape (n_rows, ...)
-            The features, in the network's dtype, or token ids.
-        function : callable
-            Takes the network and a block of rows as tensors; one output row for each. Or
-            several tensors of output rows, as a tuple.
-        looks_at_all : bool, default=True
-            Whether it holds values for all nodes, so that blocks must be small.
-
-        Returns
-        -------
-        ndarray of shape (n_rows, ...), or a tuple of them
-            The outputs of all blocks.
-
-        Raises
-        ------
-        ValueError
-            If they are not finite; the message names a row.
-        """
+        """Apply a function of the network to all rows: see :func:`apply_network`."""
         if self.module_.training:  # to walk through all modules takes as long as to predict a row
             self._set_training(False)
         rows = self.get_dataset(X)
-        batches = Batches(rows, self.block_size_, self.device)
-
-        def checked(x: Any) -> Any:
-            output = function(self.module_, x)
-            for part in output if isinstance(output, tuple) else (output,):
-                if part.is_floating_point():
-                    check_log_proba(part)
-            return output
-
-        if looks_at_all:
-            first, weights = batches, self.weights_
-        else:  # and few of the head's weights are read
-            first = Batches(rows, self._block_size(looks_at_all=False), self.device)
-            weights = count_weights(self.module_.encoder, self.module_.hidden)
-        try:
-            return first.collect(checked, weights)
-        except NotFiniteError:
-            is_nan = batches.collect(lambda x: self.module_(x).isnan().any(dim=1), self.weights_)
-            row = int(is_nan.argmax())
-        X = batches.rows.X
-        cause = "its encoder returns, or the weights are, too large or NaN"
-        if self.module_.encoder is None:
-            largest = abs(X[[row]]).max()
-            cause = f"the row holds {largest:.3g}: scale the features, in fit and here"
-        raise ValueError(
-            f"the network's output for row {row} of X overflows {self.dtype}; {cause}"
-        ) from None
-
-    def _block_size(self, *, looks_at_all: bool = True) -> int:
-        if self.module_.encoder is not None:
-            return ENCODER_BLOCK
-        if not looks_at_all:
-            return _SEARCH_BLOCK
-        widths = [int(parameter.shape[-1]) for parameter in self.module_.parameters()]
-        widest = max(*widths, len(self.module__hierarchy))
-        return max(_PREDICTION_BLOCK // widest, 16)
+        return apply_network(
+            self.module_, rows, function, self.cut_, self.device, looks_at_all=looks_at_all
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
@@ -498,25 +435,6 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         if self.generator_ is not None:
             random_state, self.generator_ = self.generator_, torch.Generator()
             self.generator_.set_state(random_state)
-
-
-def argmax(log_proba: Tensor) -> Tensor:
-    """Return the column of the largest value of each row, the first of equals; never of NaN."""
-    if log_proba.device.type == "cpu":  # numpy's is two to ten times as fast as torch's
-        chosen = torch.from_numpy(log_proba.contiguous().numpy().argmax(axis=1))
-    else:
-        chosen = log_proba.argmax(dim=1)
-    largest = log_proba.gather(1, chosen.unsqueeze(1))  # NaN, where there is one
-    if not largest.isfinite().all():
-        raise NotFiniteError
-    return chosen
-
-
-def check_log_proba(log_proba: Tensor) -> Tensor:
-    """Return probabilities, or their logarithms, if none is NaN."""
-    if math.isnan(log_proba.sum().item()):  # one pass over them; -inf is the logarithm of 0
-        raise NotFiniteError
-    return log_proba
 
 
 def _is_finite(value: Any) -> bool:

@@ -12,13 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from hierclf._utils.labels import locate, read_labels
 from hierclf._utils.sklearn_private import fit_context
 from hierclf.classifiers._checks import unchanged_on_failure
-from hierclf.classifiers._estimator import Settings, TrainingTargets, whole_hierarchy
+from hierclf.classifiers._estimator import Settings, TrainingTargets
 from hierclf.classifiers._features import InputReader
-from hierclf.classifiers._single_label import (
-    BaseSoftmaxClassifier,
-    column_names,
-    warn_of_column,
-)
+from hierclf.classifiers._parameters import whole_hierarchy
+from hierclf.classifiers._single_label import column_names, warn_of_column
+from hierclf.classifiers._softmax import BaseSoftmaxClassifier
 from hierclf.classifiers._stream import Stream, check_is_whole, find_hierarchy, read_classes
 from hierclf.classifiers._targets import (
     Targets,
@@ -162,19 +160,19 @@ class StreamSoftmaxClassifier(BaseSoftmaxClassifier):
         hierarchy = find_hierarchy(settings.hierarchy, classes, before, name)
         labels = read_labels(y, hierarchy or settings.hierarchy, name)
         if labels.is_column:
-            warn_of_column()
+            warn_of_column(6)
         are_paths = labels.longest_path is not None
         level_names = column_names(y) if are_paths else ()
         if before is not None:
             self._check_form(are_paths, level_names)
         X, induced_from, y, weight = self._check_samples(
-            X, labels.values, sample_weight, settings, reader
+            X, labels.values, sample_weight, settings.hierarchy, reader, reset=not settings.goes_on
         )
 
         if hierarchy is None:  # an inducer's first block
             if labels.rows is not None:
                 locate(labels, settings.hierarchy, y, name)  # which refuses them
-            hierarchy = whole_hierarchy(self, settings, induced_from, y)
+            hierarchy = whole_hierarchy(self, settings.hierarchy, induced_from, y, settings.encoder)
             check_is_whole(hierarchy, classes, settings.hierarchy)
         stream, known = self._read_classes(classes, hierarchy, before, settings, like=y)
         longest = None if before is None else self._longest_path

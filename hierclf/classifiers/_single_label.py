@@ -1,10 +1,11 @@
-"""Classifiers with one label per sample: what y means, and what is predicted."""
+"""One label per sample, whatever is trained: what y means, and what is predicted."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, ClassVar, overload
+from typing import Any, ClassVar, NamedTuple, overload
 from warnings import warn
 
 import numpy as np
@@ -19,184 +20,149 @@ from sklearn.utils.validation import check_is_fitted
 from hierclf._utils.labels import accuracy, locate, read_labels
 from hierclf._utils.memory import check_fits
 from hierclf._utils.naming import name_nodes, name_paths
-from hierclf._utils.sklearn_private import StrOptions, fit_context
-from hierclf.classifiers._checks import unchanged_on_failure
-from hierclf.classifiers._estimator import (
-    BaseHierarchyEstimator,
-    Settings,
-    TrainingTargets,
-    whole_hierarchy,
-)
+from hierclf._utils.sklearn_private import StrOptions
 from hierclf.classifiers._features import InputReader
-from hierclf.classifiers._net import argmax, check_log_proba
-from hierclf.classifiers._stream import Stream
-from hierclf.classifiers._targets import Targets, combine_weights, drop_zero_weights, read_targets
-from hierclf.classifiers._warm_start import check_same_classes
+from hierclf.classifiers._parameters import HierarchyParams, whole_hierarchy
+from hierclf.classifiers._passes import argmax, check_log_proba
+from hierclf.classifiers._targets import Targets, drop_zero_weights, read_targets
 from hierclf.decisions import Argmax, TopDown, as_decision
+from hierclf.encoders import BaseEncoder
 from hierclf.hierarchy import Hierarchy
 from hierclf.nn.network import HierarchyNetwork
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 _Function = Callable[[HierarchyNetwork, Any], torch.Tensor]
 
 
-class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: ignore[misc]
-    """A network over a hierarchy that learns and predicts one label, or path, per sample."""
+class LabelledSamples(NamedTuple):
+    """Samples and labels, checked and found in a hierarchy.
+
+    Attributes
+    ----------
+    X : ndarray or CSR matrix
+        Those that have a weight.
+    hierarchy : Hierarchy
+        The whole hierarchy: not pruned to the labels.
+    targets : Targets
+        The nodes of the samples, and the classes.
+    weight : ndarray of shape (n_samples,) or None
+        The weights of the samples, as they were given.
+    attributes : dict
+        Fitted attributes of the classifier, set once training has succeeded.
+    """
+
+    X: Any
+    hierarchy: Hierarchy
+    targets: Targets
+    weight: NDArray[np.float64] | None
+    attributes: dict[str, Any]
+
+
+class SingleLabelClassifier(ClassifierMixin, HierarchyParams):  # type: ignore[misc]
+    """Labels of any kind, and predictions from the log-probabilities of a network's head.
+
+    It knows nothing of training. A subclass trains, with what :meth:`_read_samples` finds, and
+    defines :meth:`_network` and :meth:`_apply`.
+    """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **BaseHierarchyEstimator._parameter_constraints,
+        "hierarchy": "no_validation",
         "inner_labels": [StrOptions({"below", "itself"})],
         "decision": "no_validation",
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
+    inner_labels: str
+    decision: Any
+    class_weight: Any
+
     classes_: NDArray[Any]
+    hierarchy_: Hierarchy
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
+    _reader: InputReader
     _class_positions: NDArray[np.intp]
     _class_columns: NDArray[np.intp] | None
     _stops: NDArray[np.intp]
     _longest_path: int | None
     _level_names: tuple[str, ...]
-    _stream: Stream
 
-    def __init__(
-        self,
-        hierarchy: Any,
-        *,
-        inner_labels: str,
-        decision: Any,
-        class_weight: Any,
-        **network_and_training: Any,
-    ) -> None:
-        super().__init__(hierarchy, **network_and_training)
-        self.inner_labels = inner_labels
-        self.decision = decision
-        self.class_weight = class_weight
+    @property
+    @abstractmethod
+    def _network(self) -> HierarchyNetwork:
+        """The fitted network whose head gives the nodes of ``hierarchy_`` probabilities."""
 
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Train on samples and their labels.
+    @abstractmethod
+    def _apply(self, X: Any, function: Callable[..., Any], *, looks_at_all: bool) -> Any:
+        """Apply a function of the network and some rows to all checked rows: apply_network."""
 
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The features; with an encoder, what it reads. float32 and float64 train a
-            network of that type; other types become float64. A sparse matrix is never
-            made dense.
-        y : array-like of shape (n_samples,) or (n_samples, n_levels)
-            Labels, each a node of the hierarchy; ``inner_labels`` says what an inner node
-            stands for. Or paths, the top level first, as an array, data frame or lists; they
-            may end early, with "", None or NaN as padding.
-        sample_weight : array-like of shape (n_samples,), optional
-            Weights, not negative. Only their ratios count; a sample of weight 0 is left
-            out.
-
-        Returns
-        -------
-        object
-            The fitted classifier.
-
-        Raises
-        ------
-        ValueError
-            If a parameter, X, y or a weight is not as described; the message names
-            it. The classifier is then as it was before.
-
-        Notes
-        -----
-        A fit that is interrupted, by Ctrl-C or by an error in training, raises, and leaves
-        the classifier as it was before: a first fit leaves it unfitted. With
-        ``warm_start`` a later one keeps what it has learnt: the weights are those of the
-        last whole batch, and ``n_iter_`` and ``loss_curve_`` count the whole epochs. If
-        training had diverged, all is as before.
-        """
-        # Whoever calls may have switched gradients off, as around predictions.
-        with unchanged_on_failure(self), torch.inference_mode(False), torch.enable_grad():
-            self._fit(X, y, sample_weight)
-        return self
-
-    def _check_settings(self, *, is_stream: bool = False) -> Settings:
-        as_decision(self.decision).check()
-        return super()._check_settings(is_stream=is_stream)
-
-    def _read_targets(
+    def _read_samples(
         self,
         X: Any,
         y: Any,
         sample_weight: ArrayLike | None,
-        settings: Settings,
+        given: Any,
         reader: InputReader,
-    ) -> tuple[Any, TrainingTargets]:
+        *,
+        encoder: BaseEncoder | None = None,
+        reset: bool = True,
+    ) -> LabelledSamples:
+        """Check samples and labels, and find the labels in the hierarchy.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As the user gave them.
+        given : Hierarchy, inducer or None
+            The parameter ``hierarchy``.
+        reader, encoder
+            What reads X.
+        reset : bool
+            Whether this is a new fit, which does not go on from another.
+        """
         name = type(self).__name__
-        labels = read_labels(y, settings.hierarchy, name)
+        labels = read_labels(y, given, name)
         if labels.is_column:
-            warn_of_column()
+            warn_of_column(7)  # fit is called by a wrapper, and calls two more
         level_names = column_names(y)
         X, induced_from, y, weight = self._check_samples(
-            X, labels.values, sample_weight, settings, reader
+            X, labels.values, sample_weight, given, reader, reset=reset
         )
-        if labels.rows is None and not isinstance(settings.hierarchy, Hierarchy):
+        if labels.rows is None and not isinstance(given, Hierarchy):
             check_classification_targets(y)  # a hierarchy that was given tells what is a label
-        if weight is not None:
-            weight = weight / weight.max()  # only the ratios count, and sums stay finite
-            weight = weight * (len(weight) / weight.sum())
-
-        located = None if labels.rows is None else locate(labels, settings.hierarchy, y, name)
-        y = located.positions if located else y
+        located = None if labels.rows is None else locate(labels, given, y, name)
         if located:
-            hierarchy = located.hierarchy
+            y, hierarchy = located.positions, located.hierarchy
         else:
-            hierarchy = whole_hierarchy(self, settings, induced_from, y)
-        if settings.loss is not None:
-            settings.loss.check_hierarchy(hierarchy)  # which may come from the labels
+            hierarchy = whole_hierarchy(self, given, induced_from, y, encoder)
         targets = read_targets(
             y, hierarchy, are_positions=located is not None, inner_labels=self.inner_labels
         )
-        if settings.goes_on:
-            check_same_classes(self, targets.classes, targets.hierarchy)
-        # A decision may not fit the classes.
-        as_decision(self.decision).build(targets.class_positions, targets.hierarchy)
-        stream = Stream.begin(
-            hierarchy, targets, given=settings.hierarchy, inner_labels=self.inner_labels
-        ).with_samples(targets, weight)
-        return X, TrainingTargets(
-            hierarchy=targets.hierarchy,
-            target=targets.nodes,
-            weight=combine_weights(
-                self.class_weight,
-                weight,
-                targets,
-                hierarchy,
-                is_given=isinstance(settings.hierarchy, Hierarchy),
-            ),
-            counts=stream.node_counts(targets.hierarchy),
-            attributes=self._of_classes(targets)
-            | {
-                "_longest_path": located.longest_path if located else None,
-                "_level_names": level_names if located else (),
-                "_stream": stream,
-            },
-        )
+        attributes = self._of_classes(targets) | {
+            "_longest_path": located.longest_path if located else None,
+            "_level_names": level_names if located else (),
+        }
+        return LabelledSamples(X, hierarchy, targets, weight, attributes)
 
     def _check_samples(
         self,
         X: Any,
         y: Any,
         sample_weight: ArrayLike | None,
-        settings: Settings,
+        given: Any,
         reader: InputReader,
+        *,
+        reset: bool,
     ) -> tuple[Any, Any, NDArray[Any], NDArray[Any] | None]:
         """Check samples, and drop those of weight 0.
 
         Returns
         -------
         X, induced_from, y, sample_weight
-            What the network will read, what an inducer of hierarchies reads, labels and weights.
+            What is to be learnt from, what an inducer of hierarchies reads, labels and weights.
         """
-        read, y = reader.check_fit(self, X, y, reset=not settings.goes_on)
+        read, y = reader.check_fit(self, X, y, reset=reset)
         # An inducer reads the texts themselves, and not their token ids.
-        texts = reader.texts(X) if hasattr(settings.hierarchy, "fit") else None
+        texts = reader.texts(X) if hasattr(given, "fit") else None
         weight: NDArray[Any] | None = None
         if sample_weight is not None:
             if texts is not None:
@@ -311,7 +277,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         n_classes = len(self.classes_)
         if not 1 <= k <= n_classes:
             raise ValueError(f"k={k}, and there are {n_classes} classes to choose from")
-        leaves, log_proba = self._find_leaves(X, int(k))
+        leaves, log_proba, _ = self._find_leaves(X, int(k))
         columns = self._class_columns
         if columns is not None:
             leaves = np.argsort(columns)[leaves]
@@ -482,7 +448,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         """Choose nodes, as positions in ``hierarchy_.nodes``; where that goes, without all."""
         decision, hierarchy = as_decision(self.decision), self.hierarchy_
         decision.check()
-        network, positions = self.net_.module_, hierarchy.leaf_indices
+        network, positions = self._network, hierarchy.leaf_indices
         if network.head.searches(1):
             is_of_leaves = level is None or _are_leaves(hierarchy.level_indices(level), hierarchy)
             if isinstance(decision, Argmax) and is_of_leaves:
@@ -494,8 +460,11 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         nodes: NDArray[np.intp] = self._collect(X, self._chooser(level))
         return nodes
 
-    def _find_leaves(self, X: Any, k: int) -> tuple[NDArray[np.intp], NDArray[Any]]:
-        """Return positions in ``hierarchy_.leaves`` and log-probabilities, both (n_samples, k)."""
+    def _find_leaves(self, X: Any, k: int) -> tuple[NDArray[np.intp], NDArray[Any], int]:
+        """Return positions in ``hierarchy_.leaves`` and log-probabilities, both (n_samples, k).
+
+        The last is for how many of the samples all leaves were looked at.
+        """
         n_dense = 0
 
         def find(network: HierarchyNetwork, x: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -504,14 +473,9 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
             n_dense += found.n_dense
             return found.positions, found.log_proba
 
-        looks_at_all = not self.net_.module_.head.searches(k)
+        looks_at_all = not self._network.head.searches(k)
         leaves, log_proba = self._collect(X, find, looks_at_all=looks_at_all)
-        if self.verbose:
-            print(
-                f"{n_dense:,} of {len(leaves):,} samples took the pass over all "
-                f"{len(self.classes_):,} classes"
-            )
-        return leaves, log_proba
+        return leaves, log_proba, n_dense
 
     def _chooser(self, level: int | str | None) -> _Function:
         """Return what chooses nodes, as positions in ``hierarchy_.nodes``."""
@@ -575,27 +539,25 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         n_columns: Callable[[], int] | None = None,
         looks_at_all: bool = True,
     ) -> Any:
-        net = self.net_
         X = self._reader.check(self, X)
         if n_columns is not None and X.shape[0] > 1:  # to look takes a tenth of a row's time
             check_fits(
                 X.shape[0],
                 n_columns(),
-                net.dtype.itemsize,
+                self._network.head.linear.weight.element_size(),
                 what="the result",
                 cure="ask for the likeliest with predict_topk(X, k), or predict blocks of rows",
             )
-        X = self._reader.rows(X, net.dtype, net.device)
-        return net.collect(X, function, looks_at_all=looks_at_all)
+        return self._apply(X, function, looks_at_all=looks_at_all)
 
 
-def warn_of_column() -> None:
+def warn_of_column(stacklevel: int) -> None:
     """Warn that y is a column, where whoever called ``fit`` or ``partial_fit`` did so."""
     warn(
         "A column-vector y was passed when a 1d array was expected: each sample has one "
         "label. Give it as y.ravel().",
         DataConversionWarning,
-        stacklevel=6,
+        stacklevel=stacklevel,
     )
 
 
