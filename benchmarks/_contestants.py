@@ -21,8 +21,9 @@ from hierclf import Hierarchy
 
 BATCH, LEAST_OF = 256, 3
 N_TOP = 5
-# Values of all leaves that a contestant who looks at all may compute in one measurement.
-DENSE_VALUES = 5e7
+# Values of all leaves that a contestant who looks at all may compute in one measurement, and those
+# that the answers of a search are compared with.
+DENSE_VALUES, COMPARED_VALUES = 5e7, 1e9
 
 
 class Problem(NamedTuple):
@@ -38,9 +39,9 @@ class Problem(NamedTuple):
     n_epochs: int
     n_batches: int | None
 
-    def few(self) -> np.ndarray:
+    def few(self, n_values: float = DENSE_VALUES) -> np.ndarray:
         """Return as many test rows as a look at all leaves of each may have."""
-        n_rows = int(np.clip(DENSE_VALUES / len(self.hierarchy), 64, len(self.rows.X_test)))
+        n_rows = int(np.clip(n_values / len(self.hierarchy), 64, len(self.rows.X_test)))
         return self.rows.X_test[:n_rows]
 
 
@@ -126,6 +127,53 @@ def ours(problem: Problem, *, flat: bool = False, numba: bool = True, **params: 
     return found | _scores(y_test, y_top) | _dense(classifier.net_.module_.head, problem, y_top)
 
 
+def of_no_weights(problem: Problem, *, numba: bool = True) -> dict[str, float]:
+    """Look for the likeliest leaves where every leaf is as likely: no search can pay."""
+    if not numba:
+        sys.modules["numba"] = None
+    import torch
+
+    from hierclf.nn import PathSoftmax
+
+    torch.set_num_threads(1)
+    head = PathSoftmax(N_FEATURES, problem.hierarchy)
+    for parameter in head.parameters():
+        torch.nn.init.zeros_(parameter)
+    rows = torch.from_numpy(problem.few())
+    found = {
+        f"us top-{k}": microseconds(partial(head.topk_leaves, rows, k), len(rows))
+        for k in (1, N_TOP)
+    }
+    return found | _dense(head, problem)
+
+
+def rule(problem: Problem, *, batch_size: int, numba: bool = True, **params: Any) -> dict[str, Any]:
+    """Fit with both computations in turn, and look which one "auto" takes."""
+    if not numba:
+        sys.modules["numba"] = None
+    import torch
+
+    from hierclf import HierarchicalSoftmaxClassifier
+    from hierclf.nn import PathSoftmax
+
+    torch.set_num_threads(1)
+    classifier = HierarchicalSoftmaxClassifier(
+        problem.hierarchy, hidden_layer_sizes=(), batch_size=batch_size, random_state=0, **params
+    )
+    y = problem.labels[problem.rows.y]
+    times: dict[str, list[float]] = {"dense": [], "path": []}
+    for _ in range(problem.n_epochs):
+        for computation, found in times.items():
+            classifier.set_params(computation=computation, max_iter=3, n_iter_no_change=3)
+            classifier.fit(problem.rows.X, y)
+            found += classifier.net_.history[1:, "dur"]
+    classifier.set_params(computation="auto", max_iter=1, n_iter_no_change=1)
+    classifier.fit(problem.rows.X, y)
+    chosen = "path" if isinstance(classifier.net_.module_.head, PathSoftmax) else "dense"
+    scale = 1e6 / len(y)
+    return {"auto": chosen} | {f"us {name}": scale * min(found) for name, found in times.items()}
+
+
 def _head(problem: Problem, flat: bool) -> Any:
     """Return a head that knows nothing: a look at all leaves takes it as long as any other."""
     from hierclf.nn import FlatSoftmax, HierarchicalSoftmax
@@ -151,10 +199,10 @@ def _dense(head: Any, problem: Problem, y_top: np.ndarray | None = None) -> dict
         for k in (1, N_TOP):
             found[f"us dense top-{k}"] = microseconds(partial(dense, few, k), len(few))
         if y_top is not None:
-            n_wrong = 0
+            n_wrong, compared = 0, problem.few(COMPARED_VALUES)
             leaves = {leaf: place for place, leaf in enumerate(problem.hierarchy.leaves)}
-            for start in range(0, len(few), BATCH):
-                rows = torch.from_numpy(few[start : start + BATCH])
+            for start in range(0, len(compared), BATCH):
+                rows = torch.from_numpy(compared[start : start + BATCH])
                 log_proba = head.leaf_log_proba(rows)
                 places = [
                     [leaves[leaf] for leaf in row]
@@ -163,7 +211,7 @@ def _dense(head: Any, problem: Problem, y_top: np.ndarray | None = None) -> dict
                 own = log_proba.gather(1, torch.tensor(places))
                 best = torch.topk(log_proba, N_TOP).values
                 n_wrong += int((own - best).abs().amax(dim=1).gt(1e-4).sum())
-            found |= {"wrong rows": n_wrong, "compared rows": len(few)}
+            found |= {"wrong rows": n_wrong, "compared rows": len(compared)}
     return found
 
 

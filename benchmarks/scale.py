@@ -14,9 +14,11 @@ the whole process, data included).
 least of all epochs after the first; set-up, which is the rest of the fit, is apart. Where an epoch
 would take minutes a few batches stand for it ("*"), after one that does not count, and there is no
 accuracy. Predictions are the least of three. "Through all": the likeliest leaf through the
-probabilities of all leaves, by the same model; both answers are compared. "limit": what the memory
-allows for AdamW, that is to read and write the weights and both moments of as many groups of
-siblings, at random places, as a batch meets.
+probabilities of all leaves, by the same model; both answers are compared, row by row. "zero
+weights": the same where all leaves are as likely, and a search cannot pay. "rule": an epoch with
+either computation, in turn in one process, and which one computation="auto" takes. "limit": what
+the memory allows for AdamW, that is to read and write the weights and both moments of as many
+groups of siblings, at random places, as a batch meets.
 
 Every result is written to ``--out`` as soon as it is there; a second run skips what it finds.
 napkinXC and hierarchicalsoftmax may need an environment of their own, whose Python is ``--peers``:
@@ -94,6 +96,20 @@ CONTESTANTS = {
     ),
     "limit": Contestant(_contestants.limit, SIZES[-1]),
 }
+# Only of their own parts of the measurement.
+ZERO_WEIGHTS = {
+    "path": Contestant(partial(_contestants.of_no_weights, numba=False), SIZES[-1]),
+    "path, numba": Contestant(_contestants.of_no_weights, SIZES[-1]),
+}
+RULES = {
+    f"{form}batches of {size}": Contestant(
+        partial(_contestants.rule, batch_size=size, numba=not form, **ADAMW), SIZES[-1]
+    )
+    for form in ("", "torch, ")
+    for size in (32, 128, 512)
+}
+KINDS = {"zero weights": ZERO_WEIGHTS, "rule": RULES}
+RULE_SIZES, RULE_BRANCHING, RULE_NAME = (30, 100, 300, 1_000), (2, 10), " classes, branching "
 OF_TREES = ("path", "path, numba")
 OF_TAXONOMIES = ("flat", "dense", "path", "path, numba")
 
@@ -110,6 +126,18 @@ def tasks() -> Iterator[dict[str, Any]]:
     for tree in TAXONOMIES:
         for name in OF_TAXONOMIES:
             yield {"part": "taxonomies", "of": tree, "contestant": name}
+    for n_classes in (10_000, 100_000):
+        for name in ZERO_WEIGHTS:
+            yield {"part": "zero weights", "of": n_classes, "contestant": name}
+    for n_classes in RULE_SIZES:
+        for branching in RULE_BRANCHING:
+            for name in RULES:
+                of = f"{n_classes}{RULE_NAME}{branching}"
+                yield {"part": "rule", "of": of, "contestant": name}
+
+
+def contestant_of(task: dict[str, Any]) -> Contestant:
+    return KINDS.get(task["part"], CONTESTANTS)[task["contestant"]]
 
 
 def problem(task: dict[str, Any], contestant: Contestant) -> Problem:
@@ -118,7 +146,11 @@ def problem(task: dict[str, Any], contestant: Contestant) -> Problem:
     if part == "taxonomies":
         own = read_tree(Path(os.environ["HIERCLF_DATA"]) / "hierarchies" / of)
     else:
-        own = Hierarchy.balanced(range(of if part == "growth" else N_CLASSES_OF_TREES), 10)
+        sizes = {"growth": of, "zero weights": of, "trees": N_CLASSES_OF_TREES}
+        n_classes, branching = sizes.get(part), 10
+        if part == "rule":
+            n_classes, branching = map(int, of.split(RULE_NAME))
+        own = Hierarchy.balanced(range(n_classes), branching)
     n_classes = len(own.leaves)
     n_rows = max(LEAST_ROWS, min(MOST_ROWS, ROWS_PER_CLASS * n_classes), n_classes)
     if part == "trees":
@@ -128,6 +160,8 @@ def problem(task: dict[str, Any], contestant: Contestant) -> Problem:
         rows = draw(own, n_rows, N_TEST)
         given = own
     n_epochs = 5 if n_classes <= 100_000 else 2
+    if part == "rule":
+        rows = draw(own, 5_000, N_TEST)
     n_batches = None
     if n_classes > contestant.whole:
         n_batches = int(np.clip(4e6 / n_classes, 4, 40)) if contestant.whole else 4
@@ -152,7 +186,7 @@ def other_tree(name: str, y: np.ndarray, n_classes: int) -> Hierarchy:
 
 def measure(task: dict[str, Any]) -> dict[str, Any]:
     """Measure a contestant, in this process."""
-    contestant = CONTESTANTS[task["contestant"]]
+    contestant = contestant_of(task)
     asked = problem(task, contestant)
     tree = asked.hierarchy
     shape = {"leaves": len(tree.leaves), "depth": tree.depth}
@@ -168,7 +202,7 @@ def trials(args: argparse.Namespace) -> Iterator[tuple[dict[str, Any], Callable[
         name = task["contestant"]
         is_wanted = not args.only or any(part in name for part in args.only)
         if is_wanted and (not args.parts or task["part"] in args.parts):
-            python = args.peers if CONTESTANTS[name].is_peer else sys.executable
+            python = args.peers if contestant_of(task).is_peer else sys.executable
             yield task, partial(ask, __file__, task, python, LIMIT)
 
 
@@ -231,6 +265,7 @@ def report(results: list[dict[str, Any]]) -> None:
             print(f"\n{title}\n")
             print_table(("classes", *(f"{n:,}" for n in SIZES)), rows)
     print_ratios(found)
+    print_rule(found)
     print_trees(found)
     print_taxonomies(found)
 
@@ -253,6 +288,12 @@ def print_ratios(found: Found) -> None:
                 found.value("growth", at, name, f"us {kind}top-{k}") for kind in ("dense ", "")
             )
             add(f"top-{k}: through all leaves / {name}", *values, f">= {max(least, wanted)}")
+        times = [
+            [found.value("zero weights", at, name, f"us {kind}top-{k}") for k in (1, 5)]
+            for kind in ("", "dense ")
+        ]
+        for k, *values in zip((1, 5), *times, strict=True):
+            add(f"top-{k}: {name} of zero weights / through all leaves", *values, "<= 2")
     for name in ("path", "path, numba", "path, Adagrad", "path, Adagrad, numba"):
         values = (found.value("growth", n, name, "us fit") for n in (SIZES[-1], 1_000))
         add(f"1,000,000 / 1,000 classes: {name}", *values, f"<= {4 if 'Adagrad' in name else 8}")
@@ -264,6 +305,23 @@ def print_ratios(found: Found) -> None:
     if rows:
         print(f"\nratios, at {at:,} classes where nothing else is said\n")
         print_table(("", "measured", "wanted"), rows)
+
+
+def print_rule(found: Found) -> None:
+    rows = []
+    for n_classes in RULE_SIZES:
+        for branching in RULE_BRANCHING:
+            of = f"{n_classes}{RULE_NAME}{branching}"
+            for name in RULES:
+                scores = found.rows.get(("rule", of, name))
+                if scores:
+                    times = {kind: scores[f"us {kind}"] for kind in ("dense", "path")}
+                    ratio = times[scores["auto"]] / min(times.values())
+                    cells = map(significant, times.values())
+                    rows.append((of, name, *cells, scores["auto"], f"{ratio:.2f}"))
+    if rows:
+        print("\nthe rule: microseconds a row and epoch, and what auto takes over the faster\n")
+        print_table(("", "", "dense", "path", "auto", "over"), rows)
 
 
 def percent(value: float | None) -> str:
@@ -351,7 +409,7 @@ def style(name: str) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parts = ("growth", "trees", "taxonomies")
+    parts = ("growth", "trees", "taxonomies", *KINDS)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(parts))
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--picture", type=Path, help="draw the growth there")
