@@ -9,6 +9,7 @@
 ``path``         the same, trained on the groups on the paths of a batch alone
 ``dag``          the hierarchical softmax where a node may have several parents
 ``losses``       the probabilities that a head gives to targets -> a scalar
+``node_loss``    the same for several labels per sample
 ``groups``       ragged groups of nodes as padded blocks
 ``growth``       a head over a hierarchy that has grown: where its weights start
 ``linear``       affine maps over dense and over sparse rows
@@ -27,6 +28,7 @@ from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 from hierclf.nn.losses import PathLoss, SoftLabelLoss
 from hierclf.nn.network import HierarchyNetwork
 from hierclf.nn.node_head import LinearNodeHead, NodeHead, NodeScores, OutputRows, TrainedOutput
+from hierclf.nn.node_loss import NodeLoss
 from hierclf.nn.optim import LazyAdamW, LazyNovoGrad, LazyOptimizer, LazyRowwiseAdagrad, LeanAdamW
 from hierclf.nn.path import PathSoftmax
 from hierclf.nn.softmax import FlatSoftmax, HierarchicalSoftmax
@@ -51,6 +53,7 @@ __all__ = [
     "LinearNodeHead",
     "MaxConstraint",
     "NodeHead",
+    "NodeLoss",
     "NodeScores",
     "OutputRows",
     "PathLoss",
