@@ -7,7 +7,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 from warnings import warn
 
 import numpy as np
@@ -24,11 +24,10 @@ from hierclf.classifiers._checks import (
     check_hidden_layer_sizes,
     resolve_device,
 )
-from hierclf.classifiers._computation import Step, keep_head
+from hierclf.classifiers._computation import Step
 from hierclf.classifiers._features import InputReader
 from hierclf.classifiers._net import HierarchyNet, LabelledRows, best_epoch, build_net, watch_loss
 from hierclf.classifiers._optimizer import (
-    LINEAR_LOGIT_ADJUSTMENT,
     OPTIMIZERS,
     PACE,
     Pace,
@@ -37,13 +36,12 @@ from hierclf.classifiers._optimizer import (
     is_lazy_linear,
 )
 from hierclf.classifiers._parameters import HierarchyParams
-from hierclf.classifiers._warm_start import check_same_network, describe_encoder
+from hierclf.classifiers._warm_start import check_same_network, describe
 from hierclf.encoders import BaseEncoder
 from hierclf.encoders._module_encoder import as_encoder
 from hierclf.hierarchy import Hierarchy
-from hierclf.losses import BaseLoss, PathCrossEntropy, as_loss
-from hierclf.nn.head import Head
-from hierclf.nn.network import ACTIVATIONS
+from hierclf.nn.head import Head, SoftmaxHead
+from hierclf.nn.network import ACTIVATIONS, HierarchyNetwork
 
 _MAX_SEED = np.iinfo(np.int32).max
 
@@ -59,8 +57,6 @@ class Settings(NamedTuple):
         Whether this is one block of a stream of samples, and not a fit.
     hierarchy : Hierarchy, inducer or None
         None or an inducer where only the samples can tell.
-    loss : BaseLoss or None
-        None where the samples decide.
     encoder, callbacks, device
         As the parameters, resolved.
     learning_rate : float
@@ -74,7 +70,6 @@ class Settings(NamedTuple):
     is_stream: bool
     hierarchy: Any
     encoder: BaseEncoder | None
-    loss: BaseLoss | None
     callbacks: list[Any]
     device: str
     learning_rate: float
@@ -88,8 +83,10 @@ class TrainingTargets(NamedTuple):
     ----------
     hierarchy : Hierarchy
         The hierarchy that is trained.
-    target : ndarray of shape (n_samples, ...)
-        What the head takes as the target of each sample.
+    target : ndarray of shape (n_samples,), or CSR array of shape (n_samples, n_nodes)
+        What the loss takes as the target of each sample; rows of a sparse one are made dense.
+    strata : ndarray of shape (n_samples,)
+        What to hold samples out in proportion to.
     weight : ndarray of shape (n_samples,) or None
         Weights of a mean of 1; None where all are equal.
     counts : ndarray of shape (n_nodes,)
@@ -99,7 +96,8 @@ class TrainingTargets(NamedTuple):
     """
 
     hierarchy: Hierarchy
-    target: NDArray[Any]
+    target: Any
+    strata: NDArray[np.intp]
     weight: NDArray[Any] | None
     counts: NDArray[Any]
     attributes: dict[str, Any]
@@ -109,7 +107,7 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
     """A network trained by skorch whose head gives every node of a hierarchy a probability.
 
     It knows parameters, X, training and warm starts. What y means is for its subclasses,
-    which define :meth:`_head` and :meth:`_read_targets`.
+    which define :meth:`_read_targets` and :meth:`_choose_head`.
     """
 
     hierarchy_: Hierarchy
@@ -117,6 +115,7 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
     _reader: InputReader
+    _trained_with: dict[str, Any]
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "hierarchy": "no_validation",
@@ -124,7 +123,6 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left"), None],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "dropout": [Interval(Real, 0, 1, closed="left")],
-        "loss": "no_validation",
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
@@ -150,7 +148,6 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
         hidden_layer_sizes: Any,
         activation: str,
         dropout: float,
-        loss: Any,
         optimizer: Any,
         learning_rate_init: float | str,
         weight_decay: float,
@@ -172,7 +169,6 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.dropout = dropout
-        self.loss = loss
         self.optimizer = optimizer
         self.learning_rate_init = learning_rate_init
         self.weight_decay = weight_decay
@@ -203,8 +199,14 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
         return tags
 
     @abstractmethod
-    def _head(self, hierarchy: Hierarchy, step: Step) -> type[Head]:
-        """Return the class of the head for a hierarchy, and for what training does."""
+    def _choose_head(
+        self, targets: TrainingTargets, settings: Settings, step: Step
+    ) -> tuple[Callable[..., Head], torch.nn.Module]:
+        """Return what makes the head for some targets, and the loss to train it with."""
+
+    @abstractmethod
+    def _network_params(self) -> dict[str, Any]:
+        """Return the parameters that make another head, which no warm start goes on with."""
 
     @abstractmethod
     def _read_targets(
@@ -242,7 +244,8 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
             return InputReader(settings.encoder)
         what = "partial_fit" if settings.is_stream else "warm_start=True"
         network = _with_layers(settings, self._reader)
-        check_same_network(self, network, settings.encoder, settings.device, what)
+        now = self._network_description(settings)
+        check_same_network(self.net_, self._trained_with, now, network, settings.device, what)
         return self._reader
 
     def _train(
@@ -264,22 +267,15 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
             self.optimizer, network["hidden_layer_sizes"], is_sparse=reader.is_sparse
         )
         pace = self._choose_pace(is_linear, settings, n_samples=X.shape[0])
-        loss = settings.loss or PathCrossEntropy(
-            logit_adjustment=LINEAR_LOGIT_ADJUSTMENT if is_linear else 0.0
-        )
         hierarchy = targets.hierarchy
-        if settings.goes_on:
-            head = keep_head(self.net_.module__head, hierarchy)
-        else:
-            step = Step(
-                batch_size=min(int(self.batch_size), X.shape[0]),
-                is_linear_of_sparse=sp.issparse(X) and not network["hidden_layer_sizes"],
-                optimizer=self.optimizer,
-                loss=loss,
-                device=settings.device,
-            )
-            head = self._head(hierarchy, step)
-        criterion = loss.build(hierarchy, head=head, counts=targets.counts)
+        step = Step(
+            batch_size=min(int(self.batch_size), X.shape[0]),
+            is_linear_of_sparse=sp.issparse(X) and not network["hidden_layer_sizes"],
+            is_lazy_linear=is_linear,
+            optimizer=self.optimizer,
+            device=settings.device,
+        )
+        head, criterion = self._choose_head(targets, settings, step)
 
         random_state = check_random_state(self.random_state)
         seed, batch_seed = random_state.randint(_MAX_SEED, size=2).tolist()
@@ -303,7 +299,7 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
         split = partial(self._split, X, targets, net.dtype, random_state)
         parts = split(hold_out=self.early_stopping)
         if settings.goes_on and keep is not None:
-            net.grow(head, hierarchy)
+            net.grow(cast("type[SoftmaxHead]", head), hierarchy)
             self._set_fitted(targets, settings, reader, net)
             keep()
         if self.refit:
@@ -338,9 +334,16 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
         self.hierarchy_ = targets.hierarchy
         self.net_ = net
         self._reader = reader
-        self._encoder = describe_encoder(settings.encoder)
-        self._optimizer = self.optimizer
-        self._computation = getattr(self, "computation", "dense")
+        self._trained_with = self._network_description(settings)
+
+    def _network_description(self, settings: Settings) -> dict[str, Any]:
+        """Return what makes another network, besides what the net knows itself.
+
+        The encoder comes first, since the default of hidden_layer_sizes depends on it.
+        """
+        encoder = describe("encoder", settings.encoder)
+        encoder.pop("encoder__learning_rate", None)
+        return encoder | {"optimizer": self.optimizer} | self._network_params()
 
     def _check_settings(self, *, is_stream: bool = False) -> Settings:
         """Check the parameters as far as that goes without data."""
@@ -359,21 +362,14 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
                 "refit=True trains anew and warm_start=True goes on training: set one of them only"
             )
         encoder = None if self.encoder is None else as_encoder(self.encoder)
-        loss = None if self.loss is None else as_loss(self.loss)
-        if loss is not None:
-            loss.check()
         rate = self.learning_rate_init
         rate = float(PACE.learning_rate if isinstance(rate, str) else rate)
         check_optimizer(self.optimizer, rate, float(self.weight_decay))
-        hierarchy = self._given_hierarchy()
-        if loss is not None and isinstance(hierarchy, Hierarchy):
-            loss.check_hierarchy(hierarchy)
         return Settings(
             goes_on=(self.warm_start or is_stream) and hasattr(self, "net_"),
             is_stream=is_stream,
-            hierarchy=hierarchy,
+            hierarchy=self._given_hierarchy(),
             encoder=encoder,
-            loss=loss,
             callbacks=check_callbacks(self.callbacks),
             device=resolve_device(self.device),
             learning_rate=rate,
@@ -450,13 +446,25 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
 
         if not hold_out:
             return LabelledRows(X, target, weight), None
-        train, valid = stratified_holdout(target, float(self.validation_fraction), random_state)
+        train, valid = stratified_holdout(
+            targets.strata, float(self.validation_fraction), random_state
+        )
         if not len(valid):
             raise ValueError(
                 "early_stopping=True holds out rows of classes that have at least two, and "
                 "every class has one; use early_stopping=False"
             )
         return take(train), take(valid)
+
+    @property
+    def _network(self) -> HierarchyNetwork:
+        network: HierarchyNetwork = self.net_.module_
+        return network
+
+    def _apply(self, X: Any, function: Callable[..., Any], *, looks_at_all: bool) -> Any:
+        net = self.net_
+        X = self._reader.rows(X, net.dtype, net.device)
+        return net.collect(X, function, looks_at_all=looks_at_all)
 
 
 def _with_layers(settings: Settings, reader: InputReader) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable
 from numbers import Integral
 from typing import Any, ClassVar, NamedTuple, overload
@@ -18,13 +17,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from hierclf._utils.labels import accuracy, locate, read_labels
-from hierclf._utils.memory import check_fits
 from hierclf._utils.naming import name_nodes, name_paths
 from hierclf._utils.sklearn_private import StrOptions
 from hierclf.classifiers._features import InputReader
 from hierclf.classifiers._parameters import HierarchyParams, whole_hierarchy
 from hierclf.classifiers._passes import argmax, check_log_proba
-from hierclf.classifiers._targets import Targets, drop_zero_weights, read_targets
+from hierclf.classifiers._targets import Targets, read_targets
 from hierclf.decisions import Argmax, TopDown, as_decision
 from hierclf.encoders import BaseEncoder
 from hierclf.hierarchy import Hierarchy
@@ -60,8 +58,7 @@ class LabelledSamples(NamedTuple):
 class SingleLabelClassifier(ClassifierMixin, HierarchyParams):  # type: ignore[misc]
     """Labels of any kind, and predictions from the log-probabilities of a network's head.
 
-    It knows nothing of training. A subclass trains, with what :meth:`_read_samples` finds, and
-    defines :meth:`_network` and :meth:`_apply`.
+    It knows nothing of training. A subclass trains, with what :meth:`_read_samples` finds.
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -77,23 +74,15 @@ class SingleLabelClassifier(ClassifierMixin, HierarchyParams):  # type: ignore[m
 
     classes_: NDArray[Any]
     hierarchy_: Hierarchy
-    n_features_in_: int
-    feature_names_in_: NDArray[np.object_]
-    _reader: InputReader
     _class_positions: NDArray[np.intp]
     _class_columns: NDArray[np.intp] | None
     _stops: NDArray[np.intp]
     _longest_path: int | None
     _level_names: tuple[str, ...]
 
-    @property
-    @abstractmethod
-    def _network(self) -> HierarchyNetwork:
-        """The fitted network whose head gives the nodes of ``hierarchy_`` probabilities."""
-
-    @abstractmethod
-    def _apply(self, X: Any, function: Callable[..., Any], *, looks_at_all: bool) -> Any:
-        """Apply a function of the network and some rows to all checked rows: apply_network."""
+    _instead_of_all: ClassVar[str] = (
+        "ask for the likeliest with predict_topk(X, k), or predict blocks of rows"
+    )
 
     def _read_samples(
         self,
@@ -142,33 +131,6 @@ class SingleLabelClassifier(ClassifierMixin, HierarchyParams):  # type: ignore[m
             "_level_names": level_names if located else (),
         }
         return LabelledSamples(X, hierarchy, targets, weight, attributes)
-
-    def _check_samples(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: ArrayLike | None,
-        given: Any,
-        reader: InputReader,
-        *,
-        reset: bool,
-    ) -> tuple[Any, Any, NDArray[Any], NDArray[Any] | None]:
-        """Check samples, and drop those of weight 0.
-
-        Returns
-        -------
-        X, induced_from, y, sample_weight
-            What is to be learnt from, what an inducer of hierarchies reads, labels and weights.
-        """
-        read, y = reader.check_fit(self, X, y, reset=reset)
-        # An inducer reads the texts themselves, and not their token ids.
-        texts = reader.texts(X) if hasattr(given, "fit") else None
-        weight: NDArray[Any] | None = None
-        if sample_weight is not None:
-            if texts is not None:
-                texts = drop_zero_weights(texts, y, sample_weight)[0]
-            read, y, weight = drop_zero_weights(read, y, sample_weight)
-        return read, read if texts is None else texts, y, weight
 
     def _of_classes(self, targets: Targets) -> dict[str, Any]:
         """Return the fitted attributes that depend on the classes alone."""
@@ -412,11 +374,7 @@ class SingleLabelClassifier(ClassifierMixin, HierarchyParams):  # type: ignore[m
             choose = self._chooser(None)
 
             def climb(network: HierarchyNetwork, x: Any) -> torch.Tensor:
-                head: Any = network.head
-                paths: torch.Tensor = head.likeliest_path(
-                    network.last_hidden(x), choose(network, x)
-                )
-                return paths
+                return network.softmax.likeliest_path(network.last_hidden(x), choose(network, x))
 
             paths = self._collect(X, climb)
         if len(self._stops):
@@ -449,7 +407,7 @@ class SingleLabelClassifier(ClassifierMixin, HierarchyParams):  # type: ignore[m
         decision, hierarchy = as_decision(self.decision), self.hierarchy_
         decision.check()
         network, positions = self._network, hierarchy.leaf_indices
-        if network.head.searches(1):
+        if network.softmax.searches(1):
             is_of_leaves = level is None or _are_leaves(hierarchy.level_indices(level), hierarchy)
             if isinstance(decision, Argmax) and is_of_leaves:
                 return positions[self._find_leaves(X, 1)[0][:, 0]]
@@ -473,7 +431,7 @@ class SingleLabelClassifier(ClassifierMixin, HierarchyParams):  # type: ignore[m
             n_dense += found.n_dense
             return found.positions, found.log_proba
 
-        looks_at_all = not self._network.head.searches(k)
+        looks_at_all = not self._network.softmax.searches(k)
         leaves, log_proba = self._collect(X, find, looks_at_all=looks_at_all)
         return leaves, log_proba, n_dense
 
@@ -530,25 +488,6 @@ class SingleLabelClassifier(ClassifierMixin, HierarchyParams):  # type: ignore[m
             return len(self.hierarchy_)
         number = self._number_of(level)
         return len(self.hierarchy_.level_indices("leaf" if number is None else number))
-
-    def _collect(
-        self,
-        X: Any,
-        function: Callable[[HierarchyNetwork, Any], Any],
-        *,
-        n_columns: Callable[[], int] | None = None,
-        looks_at_all: bool = True,
-    ) -> Any:
-        X = self._reader.check(self, X)
-        if n_columns is not None and X.shape[0] > 1:  # to look takes a tenth of a row's time
-            check_fits(
-                X.shape[0],
-                n_columns(),
-                self._network.head.linear.weight.element_size(),
-                what="the result",
-                cure="ask for the likeliest with predict_topk(X, k), or predict blocks of rows",
-            )
-        return self._apply(X, function, looks_at_all=looks_at_all)
 
 
 def warn_of_column(stacklevel: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -11,15 +11,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from hierclf._utils.sklearn_private import fit_context
 from hierclf.classifiers._checks import unchanged_on_failure
+from hierclf.classifiers._computation import Step, keep_head
 from hierclf.classifiers._estimator import BaseHierarchyEstimator, Settings, TrainingTargets
 from hierclf.classifiers._features import InputReader
+from hierclf.classifiers._optimizer import LINEAR_LOGIT_ADJUSTMENT
 from hierclf.classifiers._single_label import SingleLabelClassifier
 from hierclf.classifiers._stream import Stream
-from hierclf.classifiers._targets import combine_weights
+from hierclf.classifiers._targets import combine_weights, scale_weights
 from hierclf.classifiers._warm_start import check_same_classes
 from hierclf.decisions import as_decision
 from hierclf.hierarchy import Hierarchy
-from hierclf.nn.network import HierarchyNetwork
+from hierclf.losses import BaseLoss, PathCrossEntropy, as_loss
+from hierclf.nn.head import SoftmaxHead
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -31,6 +34,7 @@ class BaseSoftmaxClassifier(SingleLabelClassifier, BaseHierarchyEstimator):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseHierarchyEstimator._parameter_constraints,
         **SingleLabelClassifier._parameter_constraints,
+        "loss": "no_validation",
     }
 
     _stream: Stream
@@ -40,12 +44,14 @@ class BaseSoftmaxClassifier(SingleLabelClassifier, BaseHierarchyEstimator):
         hierarchy: Any,
         *,
         inner_labels: str,
+        loss: Any,
         decision: Any,
         class_weight: Any,
         **network_and_training: Any,
     ) -> None:
         super().__init__(hierarchy, **network_and_training)
         self.inner_labels = inner_labels
+        self.loss = loss
         self.decision = decision
         self.class_weight = class_weight
 
@@ -91,9 +97,33 @@ class BaseSoftmaxClassifier(SingleLabelClassifier, BaseHierarchyEstimator):
             self._fit(X, y, sample_weight)
         return self
 
+    @abstractmethod
+    def _head(self, hierarchy: Hierarchy, step: Step, loss: BaseLoss) -> type[SoftmaxHead]:
+        """Return the class of the head for a hierarchy, and for what training does."""
+
+    def _choose_head(
+        self, targets: TrainingTargets, settings: Settings, step: Step
+    ) -> tuple[type[SoftmaxHead], torch.nn.Module]:
+        hierarchy, loss = targets.hierarchy, self.loss
+        if loss is None:
+            adjustment = LINEAR_LOGIT_ADJUSTMENT if step.is_lazy_linear else 0.0
+            loss = PathCrossEntropy(logit_adjustment=adjustment)
+        if settings.goes_on:
+            head = keep_head(self.net_.module__head, hierarchy)
+        else:
+            head = self._head(hierarchy, step, loss)
+        return head, loss.build(hierarchy, head=head, counts=targets.counts)
+
+    def _network_params(self) -> dict[str, Any]:
+        return {}
+
     def _check_settings(self, *, is_stream: bool = False) -> Settings:
         as_decision(self.decision).check()
-        return super()._check_settings(is_stream=is_stream)
+        as_loss(self.loss).check()
+        settings = super()._check_settings(is_stream=is_stream)
+        if isinstance(settings.hierarchy, Hierarchy):
+            as_loss(self.loss).check_hierarchy(settings.hierarchy)
+        return settings
 
     def _read_targets(
         self,
@@ -113,22 +143,19 @@ class BaseSoftmaxClassifier(SingleLabelClassifier, BaseHierarchyEstimator):
             reset=not settings.goes_on,
         )
         hierarchy, targets = samples.hierarchy, samples.targets
-        if settings.loss is not None:
-            settings.loss.check_hierarchy(hierarchy)  # which may come from the labels
+        as_loss(self.loss).check_hierarchy(hierarchy)  # which may come from the labels
         if settings.goes_on:
             check_same_classes(self, targets.classes, targets.hierarchy)
         # A decision may not fit the classes.
         as_decision(self.decision).build(targets.class_positions, targets.hierarchy)
-        weight = samples.weight
-        if weight is not None:
-            weight = weight / weight.max()  # only the ratios count, and sums stay finite
-            weight = weight * (len(weight) / weight.sum())
+        weight = scale_weights(samples.weight)
         stream = Stream.begin(
             hierarchy, targets, given=settings.hierarchy, inner_labels=self.inner_labels
         ).with_samples(targets, weight)
         return samples.X, TrainingTargets(
             hierarchy=targets.hierarchy,
             target=targets.nodes,
+            strata=targets.nodes,
             weight=combine_weights(
                 self.class_weight,
                 weight,
@@ -139,16 +166,6 @@ class BaseSoftmaxClassifier(SingleLabelClassifier, BaseHierarchyEstimator):
             counts=stream.node_counts(targets.hierarchy),
             attributes=samples.attributes | {"_stream": stream},
         )
-
-    @property
-    def _network(self) -> HierarchyNetwork:
-        network: HierarchyNetwork = self.net_.module_
-        return network
-
-    def _apply(self, X: Any, function: Callable[..., Any], *, looks_at_all: bool) -> Any:
-        net = self.net_
-        X = self._reader.rows(X, net.dtype, net.device)
-        return net.collect(X, function, looks_at_all=looks_at_all)
 
     def _find_leaves(self, X: Any, k: int) -> tuple[NDArray[np.intp], NDArray[Any], int]:
         leaves, log_proba, n_dense = super()._find_leaves(X, k)
