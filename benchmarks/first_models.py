@@ -2,6 +2,7 @@
 
     python benchmarks/first_models.py            # the comparison, on the test parts
     python benchmarks/first_models.py --study    # how the defaults were chosen, on held-out rows
+    python benchmarks/first_models.py --margins  # the same for HierarchicalLinearClassifier
 
 Texts become tf-idf of words, sublinear, in float32. LinearSVC has its defaults, and so have the
 flat and the hierarchical softmax: a linear model with logit adjustment, since the features are
@@ -12,6 +13,7 @@ one thread; the ratio is to LinearSVC on the same rows, in the same run.
 
 The study trains on four fifths of the training part and asks the rest after every epoch: learning
 rates, logit adjustment and numbers of steps, relative to LinearSVC on the same rows.
+The study of the margins does the same for C, path weight and logit adjustment.
 Every result is written to ``--out`` as soon as it is there; a second run skips what it finds.
 ``--report`` prints the table of what is there.
 """
@@ -41,7 +43,12 @@ from sklearn.svm import LinearSVC
 from skorch.callbacks import Callback
 from threadpoolctl import threadpool_limits
 
-from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierarchy
+from hierclf import (
+    FlatSoftmaxClassifier,
+    HierarchicalLinearClassifier,
+    HierarchicalSoftmaxClassifier,
+    Hierarchy,
+)
 from hierclf.datasets import load_docstrings
 from hierclf.losses import PathCrossEntropy
 
@@ -52,6 +59,8 @@ SHOWN = ("macro-F1", "accuracy", "top accuracy")
 # The study: a fit goes on for the most steps, and is looked at after fewer.
 RATES, ADJUSTMENTS, STEPS = (0.05, 0.1, 0.2), (0.0, 0.5), (100, 200, 400)
 BATCH_SIZE, LEAST_EPOCHS = 128, 3
+# The study of the margins.
+PENALTIES, PATH_WEIGHTS, MARGIN_ADJUSTMENTS = (0.5, 1.0, 2.0), (0.0, 0.1, 0.2, 0.3, 0.5), (0.0, 0.3)
 
 
 def read(name: str, seed: int) -> Data:
@@ -100,6 +109,8 @@ def models(hierarchy: Hierarchy, seed: int) -> dict[str, Any]:
     for head, cls in CLASSES.items():
         found[f"{head}, all defaults"] = cls(**common)
         found[f"{head}, no logit adjustment"] = cls(**common, loss=PathCrossEntropy())
+    found["margins, all defaults"] = HierarchicalLinearClassifier(hierarchy)
+    found["LinearSVC, tol=0.1"] = LinearSVC(tol=0.1, random_state=seed)
     early = {"early_stopping": True}
     found["hierarchical, stopped early"] = HierarchicalSoftmaxClassifier(**common, **early)
     found["hierarchical, stopped early, refit"] = HierarchicalSoftmaxClassifier(
@@ -122,6 +133,27 @@ def compare(name: str, model: str, seed: int) -> dict[str, float]:
     scores = measure(hierarchy, y_test, predicted)
     shown = {measured: scores[measured] for measured in SHOWN}
     return shown | {"fit s": seconds, "ratio": seconds / of_machine}
+
+
+def compare_margins(
+    name: str, penalty: float, path_weight: float, adjustment: float, seed: int
+) -> list[float]:
+    """Return macro-F1, accuracy, top accuracy and log loss, less those of LinearSVC but the last.
+
+    LinearSVC has no probabilities.
+    """
+    X, y, X_asked, y_asked, hierarchy = features(name, seed, True)
+    predicted, _ = machine(name, seed, True)
+    clf = HierarchicalLinearClassifier(
+        hierarchy, C=penalty, path_weight=path_weight, logit_adjustment=adjustment
+    ).fit(X, y)
+    own, of_machine = (
+        measure(hierarchy, y_asked, labels) for labels in (clf.predict(X_asked), predicted)
+    )
+    is_known = np.isin(y_asked, clf.classes_)
+    proba = clf.predict_log_proba(X_asked[is_known])
+    of_true = proba[np.arange(len(proba)), np.searchsorted(clf.classes_, y_asked[is_known])]
+    return [*(own[score] - of_machine[score] for score in SHOWN), -float(of_true.mean())]
 
 
 class Ask(Callback):
@@ -202,6 +234,21 @@ def lessons(names: list[str], n_seeds: int) -> Iterator[tuple[dict[str, Any], Ca
         )
 
 
+def margin_lessons(
+    names: list[str], n_seeds: int
+) -> Iterator[tuple[dict[str, Any], Callable[[], Any]]]:
+    grid = list(itertools.product(PENALTIES, PATH_WEIGHTS, MARGIN_ADJUSTMENTS))
+    for name, seed, settings in itertools.product(names, range(n_seeds), grid):
+        keys = ("C", "path weight", "adjustment")
+        what = {"data": name, **dict(zip(keys, settings, strict=True)), "seed": seed}
+        yield (
+            what,
+            lambda name=name, settings=settings, seed=seed: compare_margins(
+                name, *settings, seed=seed
+            ),
+        )
+
+
 def print_comparison(results: list[dict[str, Any]]) -> None:
     scores: dict[tuple[str, str], list[dict[str, float]]] = {}
     for row in sorted(results, key=lambda row: NAMES.index(row["data"])):
@@ -273,10 +320,34 @@ def print_study(results: list[dict[str, Any]]) -> None:
     print_table((*settings, "steps", *columns), rows)
 
 
+def print_margin_study(results: list[dict[str, Any]]) -> None:
+    settings = ("C", "path weight", "adjustment")
+    rows = []
+    for chosen in sorted({tuple(row[key] for key in settings) for row in results}):
+        found = [row for row in results if tuple(row[key] for key in settings) == chosen]
+        by_set = np.array(
+            [
+                np.mean([row["scores"] for row in found if row["data"] == name], axis=0)
+                for name in sorted({row["data"] for row in found})
+            ]
+        )
+        cells = [
+            cell
+            for column in 100 * by_set.T[:3]
+            for cell in (f"{column.mean():+.2f}", f"{column.min():+.1f}", int((column > 0).sum()))
+        ]
+        rows.append((*map(str, chosen), *cells, f"{by_set[:, 3].mean():.3f}"))
+    print("Held-out rows, less LinearSVC: points of macro-F1, accuracy and top accuracy, mean over")
+    print("the data sets, the worst of them, and how many are above 0; the mean log loss\n")
+    columns = [cell for name in SHOWN for cell in (name, "worst", "> 0")]
+    print_table((*settings, *columns, "log loss"), rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=list(NAMES), help="data sets")
     parser.add_argument("--study", action="store_true", help="how the defaults were chosen")
+    parser.add_argument("--margins", action="store_true", help="the same for the margins")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/first_models"))
     parser.add_argument("--report", action="store_true", help="print what is there, run nothing")
@@ -286,6 +357,8 @@ def main() -> None:
     kind, trials, show = (
         ("study", lessons, print_study)
         if args.study
+        else ("margins", margin_lessons, print_margin_study)
+        if args.margins
         else ("comparison", comparisons, print_comparison)
     )
     FlatSoftmaxClassifier(max_iter=1, n_iter_no_change=1).fit([[0.0], [1.0]], [0, 1])  # loads torch

@@ -23,11 +23,16 @@ if TYPE_CHECKING:
         tables,
         text,
     )
-    from hierclf.classifiers import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier
+    from hierclf.classifiers import (
+        FlatSoftmaxClassifier,
+        HierarchicalLinearClassifier,
+        HierarchicalSoftmaxClassifier,
+    )
     from hierclf.hierarchy import Hierarchy
 
 __all__ = [
     "FlatSoftmaxClassifier",
+    "HierarchicalLinearClassifier",
     "HierarchicalSoftmaxClassifier",
     "Hierarchy",
     "calibration",
@@ -47,6 +52,7 @@ __version__ = "0.1.0.dev0"
 
 _MODULE_OF = {
     "FlatSoftmaxClassifier": "classifiers",
+    "HierarchicalLinearClassifier": "classifiers",
     "HierarchicalSoftmaxClassifier": "classifiers",
     "Hierarchy": "hierarchy",
 }

@@ -2,6 +2,8 @@
 
 ``_hierarchical``  HierarchicalSoftmaxClassifier: its parameters, and its head
 ``_flat``          FlatSoftmaxClassifier, the baseline
+``_linear``        HierarchicalLinearClassifier, which is solved and not trained
+``_margin_tree``   the margins of its nodes, and how leaves add them up
 ``_estimator``     a trained network over a hierarchy, whatever y means: the steps of a fit
 ``_parameters``    the hierarchy, and parameters that are objects
 ``_checks``        what is refused before any work
@@ -20,5 +22,10 @@
 
 from hierclf.classifiers._flat import FlatSoftmaxClassifier
 from hierclf.classifiers._hierarchical import HierarchicalSoftmaxClassifier
+from hierclf.classifiers._linear import HierarchicalLinearClassifier
 
-__all__ = ["FlatSoftmaxClassifier", "HierarchicalSoftmaxClassifier"]
+__all__ = [
+    "FlatSoftmaxClassifier",
+    "HierarchicalLinearClassifier",
+    "HierarchicalSoftmaxClassifier",
+]

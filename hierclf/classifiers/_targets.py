@@ -220,7 +220,10 @@ def combine_weights(
     if class_weight == "balanced":
         weight = weight * _balanced(targets, weight)[targets.codes]
     elif class_weight is not None:
-        weight = weight * _of_labels(class_weight, targets, hierarchy, is_given)[targets.codes]
+        weight = (
+            weight
+            * weights_of_labels(class_weight, targets, hierarchy, is_given=is_given)[targets.codes]
+        )
     if is_stream:
         return weight
     total = weight.sum()
@@ -250,10 +253,13 @@ def _balanced(targets: Targets, weight: NDArray[Any]) -> NDArray[Any]:
     return weights
 
 
-def _of_labels(
-    class_weight: dict[Any, float], targets: Targets, hierarchy: Hierarchy, is_given: bool
+def weights_of_labels(
+    class_weight: dict[Any, float], targets: Targets, hierarchy: Hierarchy, *, is_given: bool
 ) -> NDArray[Any]:
-    """Look up the weight of each label: its own, else that of the nearest node above it."""
+    """Look up the weight of each label: its own, else that of the nearest node above it.
+
+    The parameters are those of :func:`combine_weights`.
+    """
     for label, given in class_weight.items():
         if not isinstance(given, Real) or not 0 <= given < np.inf:
             raise ValueError(

@@ -13,6 +13,9 @@
 ``groups``       ragged groups of nodes as padded blocks
 ``growth``       a head over a hierarchy that has grown: where its weights start
 ``linear``       affine maps over dense and over sparse rows
+``margins``      linear margins over the same rows, solved to their optimum
+``_margin_solvers``  three ways there, for a block of columns
+``_margin_loops``  one of them as loops that numba compiles
 ``text``         token ids -> a vector for each text
 ``transformer``  the same with a pretrained transformer
 ``network``      encoder and hidden layers joined to a head
