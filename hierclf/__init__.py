@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         datasets,
         decisions,
         encoders,
+        heads,
         induction,
         losses,
         metrics,
@@ -23,17 +24,23 @@ if TYPE_CHECKING:
         tables,
         text,
     )
-    from hierclf.classifiers import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier
+    from hierclf.classifiers import (
+        FlatSoftmaxClassifier,
+        HierarchicalMultilabelClassifier,
+        HierarchicalSoftmaxClassifier,
+    )
     from hierclf.hierarchy import Hierarchy
 
 __all__ = [
     "FlatSoftmaxClassifier",
+    "HierarchicalMultilabelClassifier",
     "HierarchicalSoftmaxClassifier",
     "Hierarchy",
     "calibration",
     "datasets",
     "decisions",
     "encoders",
+    "heads",
     "induction",
     "losses",
     "metrics",
@@ -47,6 +54,7 @@ __version__ = "0.1.0.dev0"
 
 _MODULE_OF = {
     "FlatSoftmaxClassifier": "classifiers",
+    "HierarchicalMultilabelClassifier": "classifiers",
     "HierarchicalSoftmaxClassifier": "classifiers",
     "Hierarchy": "hierarchy",
 }
