@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         datasets,
         decisions,
         encoders,
+        heads,
         induction,
         losses,
         metrics,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from hierclf.classifiers import (
         FlatSoftmaxClassifier,
         HierarchicalLinearClassifier,
+        HierarchicalMultilabelClassifier,
         HierarchicalSoftmaxClassifier,
     )
     from hierclf.hierarchy import Hierarchy
@@ -33,12 +35,14 @@ if TYPE_CHECKING:
 __all__ = [
     "FlatSoftmaxClassifier",
     "HierarchicalLinearClassifier",
+    "HierarchicalMultilabelClassifier",
     "HierarchicalSoftmaxClassifier",
     "Hierarchy",
     "calibration",
     "datasets",
     "decisions",
     "encoders",
+    "heads",
     "induction",
     "losses",
     "metrics",
@@ -53,6 +57,7 @@ __version__ = "0.1.0.dev0"
 _MODULE_OF = {
     "FlatSoftmaxClassifier": "classifiers",
     "HierarchicalLinearClassifier": "classifiers",
+    "HierarchicalMultilabelClassifier": "classifiers",
     "HierarchicalSoftmaxClassifier": "classifiers",
     "Hierarchy": "hierarchy",
 }

@@ -9,6 +9,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from hierclf import (
     FlatSoftmaxClassifier,
     HierarchicalLinearClassifier,
+    HierarchicalMultilabelClassifier,
     HierarchicalSoftmaxClassifier,
 )
 from hierclf.calibration import TemperatureScalingClassifier
@@ -36,6 +37,8 @@ LINEAR = FlatSoftmaxClassifier(
         HierarchicalSoftmaxClassifier(BalancedHierarchy(branching=2), max_iter=30),
         HierarchicalLinearClassifier(),
         HierarchicalLinearClassifier(BalancedHierarchy(branching=2)),
+        HierarchicalMultilabelClassifier(max_iter=30),
+        HierarchicalMultilabelClassifier(BalancedHierarchy(branching=2), max_iter=30),
         InformationGainClassifier(LINEAR, accuracy=0.6, cv=2),
         TemperatureScalingClassifier(LINEAR, cv=2),
     ]

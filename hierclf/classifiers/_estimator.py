@@ -466,6 +466,11 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
         X = self._reader.rows(X, net.dtype, net.device)
         return net.collect(X, function, looks_at_all=looks_at_all)
 
+    def _checked_rows(self, X: Any) -> Any:
+        """Check X, and turn it into what the network reads."""
+        net = self.net_
+        return self._reader.rows(self._reader.check(self, X), net.dtype, net.device)
+
 
 def _with_layers(settings: Settings, reader: InputReader) -> dict[str, Any]:
     """Return the parameters of the network, its layers included."""

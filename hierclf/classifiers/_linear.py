@@ -26,8 +26,8 @@ from hierclf.classifiers._margin_tree import (
     likeliest_scale,
     samples_to_hold_out,
 )
-from hierclf.classifiers._passes import Cut, apply_network
-from hierclf.classifiers._single_label import LabelledSamples, SingleLabelClassifier, select
+from hierclf.classifiers._passes import Cut, apply_network, select
+from hierclf.classifiers._single_label import LabelledSamples, SingleLabelClassifier
 from hierclf.classifiers._targets import weights_of_labels
 from hierclf.decisions import BaseDecision, as_decision
 from hierclf.hierarchy import Hierarchy
@@ -283,7 +283,7 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
         model = HierarchyNetwork(0, targets.hierarchy, head=FlatSoftmax)
         table = np.ascontiguousarray(weight.T)
         table *= scale
-        linear = model.head.linear
+        linear = model.softmax.linear
         linear.weight = torch.nn.Parameter(torch.from_numpy(table), requires_grad=False)
         linear.bias = torch.nn.Parameter(
             torch.from_numpy(logits.astype(table.dtype)), requires_grad=False
@@ -353,7 +353,7 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
         return self._model
 
     def _apply(self, X: Any, function: Callable[..., Any], *, looks_at_all: bool) -> Any:
-        dtype = np.dtype(str(self._model.head.linear.weight.dtype).removeprefix("torch."))
+        dtype = np.dtype(str(self._model.softmax.linear.weight.dtype).removeprefix("torch."))
         rows = Rows(self._reader.rows(X, dtype, "cpu"))
         return apply_network(self._model, rows, function, self._cut, looks_at_all=looks_at_all)
 
@@ -385,13 +385,13 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
     def coef_(self) -> NDArray[Any]:
         """The weights of the scores."""
         check_is_fitted(self)
-        return self._of_scores(self._model.head.linear.weight.numpy().T)
+        return self._of_scores(self._model.softmax.linear.weight.numpy().T)
 
     @property
     def intercept_(self) -> NDArray[Any]:
         """What is added to the scores."""
         check_is_fitted(self)
-        return self._of_scores(self._model.head.linear.bias.numpy())
+        return self._of_scores(self._model.softmax.linear.bias.numpy())
 
     @property
     def _columns(self) -> NDArray[np.intp]:

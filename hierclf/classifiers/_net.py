@@ -423,13 +423,20 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         function: Callable[[HierarchyNetwork, Any], Any],
         *,
         looks_at_all: bool = True,
+        first_row: int = 0,
     ) -> Any:
         """Apply a function of the network to all rows: see :func:`apply_network`."""
         if self.module_.training:  # to walk through all modules takes as long as to predict a row
             self._set_training(False)
         rows = self.get_dataset(X)
         return apply_network(
-            self.module_, rows, function, self.cut_, self.device, looks_at_all=looks_at_all
+            self.module_,
+            rows,
+            function,
+            self.cut_,
+            self.device,
+            looks_at_all=looks_at_all,
+            first_row=first_row,
         )
 
     def __getstate__(self) -> dict[str, Any]:

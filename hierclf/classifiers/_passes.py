@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hierclf.classifiers._batches import ENCODER_BLOCK, Batches, Rows, Weights, count_weights
@@ -55,6 +57,7 @@ def apply_network(
     device: str = "cpu",
     *,
     looks_at_all: bool = True,
+    first_row: int = 0,
 ) -> Any:
     """Apply a function of a network and some rows to all rows, block by block.
 
@@ -73,6 +76,8 @@ def apply_network(
         Where the network is.
     looks_at_all : bool, default=True
         Whether it holds values for all nodes, so that blocks must be small.
+    first_row : int, default=0
+        The number of the first of these rows, for the error.
 
     Returns
     -------
@@ -109,7 +114,7 @@ def apply_network(
         cause = f"the row holds {largest:.3g}: scale the features, in fit and here"
     dtype = str(next(network.parameters()).dtype).removeprefix("torch.")
     raise ValueError(
-        f"the network's output for row {row} of X overflows {dtype}; {cause}"
+        f"the network's output for row {first_row + row} of X overflows {dtype}; {cause}"
     ) from None
 
 
@@ -130,3 +135,8 @@ def check_log_proba(log_proba: Tensor) -> Tensor:
     if math.isnan(log_proba.sum().item()):  # one pass over them; -inf is the logarithm of 0
         raise NotFiniteError
     return log_proba
+
+
+def select(values: Tensor, columns: NDArray[np.intp]) -> Tensor:
+    """Return some columns, in half the time that indexing takes for one row."""
+    return values.index_select(1, torch.as_tensor(columns, device=values.device))
