@@ -148,7 +148,7 @@ def of_no_weights(problem: Problem, *, numba: bool = True) -> dict[str, float]:
 
 
 def rule(problem: Problem, *, batch_size: int, numba: bool = True, **params: Any) -> dict[str, Any]:
-    """Fit with both computations in turn, and look which one "auto" takes."""
+    """Fit with both computations in turn, and look which one "auto" takes for a long fit."""
     if not numba:
         sys.modules["numba"] = None
     import torch
@@ -167,8 +167,9 @@ def rule(problem: Problem, *, batch_size: int, numba: bool = True, **params: Any
             classifier.set_params(computation=computation, max_iter=3, n_iter_no_change=3)
             classifier.fit(problem.rows.X, y)
             found += classifier.net_.history[1:, "dur"]
-    classifier.set_params(computation="auto", max_iter=1, n_iter_no_change=1)
-    classifier.fit(problem.rows.X, y)
+    # As many epochs as make it worth while to load numba; the second is the last.
+    long = {"max_iter": 2000, "n_iter_no_change": 1, "tol": 1e9}
+    classifier.set_params(computation="auto", **long).fit(problem.rows.X, y)
     chosen = "path" if isinstance(classifier.net_.module_.head, PathSoftmax) else "dense"
     scale = 1e6 / len(y)
     return {"auto": chosen} | {f"us {name}": scale * min(found) for name, found in times.items()}

@@ -16,9 +16,9 @@ would take minutes a few batches stand for it ("*"), after one that does not cou
 accuracy. Predictions are the least of three. "Through all": the likeliest leaf through the
 probabilities of all leaves, by the same model; both answers are compared, row by row. "zero
 weights": the same where all leaves are as likely, and a search cannot pay. "rule": an epoch with
-either computation, in turn in one process, and which one computation="auto" takes. "limit": what
-the memory allows for AdamW, that is to read and write the weights and both moments of as many
-groups of siblings, at random places, as a batch meets.
+either computation, in turn in one process, and which one computation="auto" takes for a long fit.
+"limit": what the memory allows for AdamW, that is to read and write the weights and both moments of
+as many groups of siblings, at random places, as a batch meets.
 
 Every result is written to ``--out`` as soon as it is there; a second run skips what it finds.
 napkinXC and hierarchicalsoftmax may need an environment of their own, whose Python is ``--peers``:

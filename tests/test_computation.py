@@ -119,6 +119,15 @@ def test_auto_is_path_where_the_rule_says_so(monkeypatch):
         return type(classifier(max_iter=1, **params).fit(X, y).net_.module_.head)
 
     assert head() is HierarchicalSoftmax  # 18 nodes, 60 rows
+    with monkeypatch.context() as patch:  # a fit that is long enough to load numba for
+        patch.setattr(rule, "_LEAST_VISITS", 120)
+        patch.setattr(rule, "has_numba", lambda: True)
+        assert head() is HierarchicalSoftmax
+        twice = classifier(max_iter=2, n_iter_no_change=2).fit(X, y)
+        assert type(twice.net_.module_.head) is PathSoftmax
+        patch.setattr(rule, "has_numba", lambda: False)
+        twice = classifier(max_iter=2, n_iter_no_change=2).fit(X, y)
+        assert type(twice.net_.module_.head) is HierarchicalSoftmax
     monkeypatch.setattr(rule, "_LEAST_WORK", (18 * 60, 18 * 60))
     monkeypatch.setattr(rule, "_LEAST_SHARE", (1.0, 1.0))
     assert head() is PathSoftmax

@@ -22,6 +22,9 @@ COMPUTATIONS = ("auto", "dense", "path")
 # by 2, 10, 100 and the root of their number, and batches of 32, 128 and 512.
 _LEAST_WORK = (75_000, 1_000_000)
 _LEAST_SHARE = (2.5, 60.0)
+# With numba "path" is the faster in smaller trees, too, by a microsecond or two a sample. To load
+# numba takes about a second, which so many visits of a sample in all epochs make up for.
+_LEAST_VISITS = 5_000_000
 
 
 class Step(NamedTuple):
@@ -31,6 +34,8 @@ class Step(NamedTuple):
     ----------
     batch_size : int
         Samples per step, of those that there are.
+    n_visits : int
+        Samples times epochs, if training does not stop before the last one.
     is_linear_of_sparse : bool
         Whether the head reads the features, and these are sparse.
     is_lazy_linear : bool
@@ -42,6 +47,7 @@ class Step(NamedTuple):
     """
 
     batch_size: int
+    n_visits: int
     is_linear_of_sparse: bool
     is_lazy_linear: bool
     optimizer: Any
@@ -138,5 +144,6 @@ def _pays(hierarchy: Hierarchy, step: Step) -> bool:
         return n_nodes * step.batch_size >= work and n_nodes >= share * on_path
 
     # If the least is not reached, numba, which takes a while, need not be imported.
-    least, least_without = zip(_LEAST_WORK, _LEAST_SHARE, strict=True)
-    return is_enough(*least) and (is_enough(*least_without) or has_numba())
+    (work, work_without), (share, share_without) = _LEAST_WORK, _LEAST_SHARE
+    is_worth_loading = is_enough(0 if step.n_visits >= _LEAST_VISITS else work, share)
+    return is_worth_loading and (is_enough(work_without, share_without) or has_numba())

@@ -270,6 +270,7 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
         hierarchy = targets.hierarchy
         step = Step(
             batch_size=min(int(self.batch_size), X.shape[0]),
+            n_visits=X.shape[0] * int(pace.max_iter),
             is_linear_of_sparse=sp.issparse(X) and not network["hidden_layer_sizes"],
             is_lazy_linear=is_linear,
             optimizer=self.optimizer,
