@@ -59,7 +59,7 @@ def depth(parent, node):
 
 def two_levels_by_search(n, edges):
     """Find the groups of the tree of height 2, with every change computed by the definition."""
-    parent = {leaf: "root" for leaf in range(n)}
+    parent = dict.fromkeys(range(n), "root")
 
     def change(after):
         volume = 2 * len(edges)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -161,7 +162,7 @@ def _above_leaves(
     place = np.empty_like(order)
     place[order] = np.arange(len(order))  # where each leaf stands in `order`
     division, above = np.empty_like(groups), []
-    for i, (start, stop) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+    for i, (start, stop) in enumerate(pairwise(starts.tolist())):
         members = order[start:stop]
         own = place[by_group[:, edge_starts[i] : edge_starts[i + 1]]] - start
         parts = _two_levels(degree[members], degree[members], own, criterion)
@@ -337,7 +338,7 @@ class Growing:
     # -- pad ----------------------------------------------------------------------------------
 
     def groups(self) -> _Indices:
-        """Number the groups by their first item; an item under the root is one by itself."""
+        """Give each item its group, counted from 0; an item under the root is one by itself."""
         above = [self.parent_of(item) for item in range(self.n_items)]
         keys = [item if node == self.root else node for item, node in enumerate(above)]
         numbers: dict[int, int] = {}
