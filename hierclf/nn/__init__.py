@@ -1,6 +1,8 @@
 """The torch floor: tensors in, tensors out; usable without scikit-learn.
 
 ``head``         what every head has: hidden state -> log-probability of every node
+``node_head``    heads for several labels per sample: each node has a probability of its own
+``constraint``   the max-constraint: no node is likelier than the nodes above it
 ``_search``      the likeliest leaves of a tree, found without a look at all
 ``_search_loops``  the same as loops that numba compiles
 ``softmax``      the hierarchical softmax of a tree, and the flat one
@@ -17,12 +19,14 @@
 ``optim``        optimisers for small networks and for sparse gradients
 """
 
+from hierclf.nn.constraint import MaxConstraint
 from hierclf.nn.dag import DAGSoftmax
 from hierclf.nn.groups import PathSteps
-from hierclf.nn.head import Head, TopLeaves
+from hierclf.nn.head import Head, SoftmaxHead, TopLeaves
 from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 from hierclf.nn.losses import PathLoss, SoftLabelLoss
 from hierclf.nn.network import HierarchyNetwork
+from hierclf.nn.node_head import LinearNodeHead, NodeHead, NodeScores, OutputRows, TrainedOutput
 from hierclf.nn.optim import LazyAdamW, LazyNovoGrad, LazyOptimizer, LazyRowwiseAdagrad, LeanAdamW
 from hierclf.nn.path import PathSoftmax
 from hierclf.nn.softmax import FlatSoftmax, HierarchicalSoftmax
@@ -44,13 +48,20 @@ __all__ = [
     "LazyRowwiseAdagrad",
     "LeanAdamW",
     "Linear",
+    "LinearNodeHead",
+    "MaxConstraint",
+    "NodeHead",
+    "NodeScores",
+    "OutputRows",
     "PathLoss",
     "PathSoftmax",
     "PathSteps",
     "RaggedRNN",
     "RecurrentEncoder",
     "SoftLabelLoss",
+    "SoftmaxHead",
     "TopLeaves",
+    "TrainedOutput",
     "TransformerText",
     "WordEmbedding",
 ]
