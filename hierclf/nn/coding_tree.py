@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -161,7 +161,8 @@ def _above_leaves(
     edge_starts = np.searchsorted(groups[by_group[0]], np.arange(groups.max() + 2))
     place = np.empty_like(order)
     place[order] = np.arange(len(order))  # where each leaf stands in `order`
-    division, above = np.empty_like(groups), []
+    division = np.empty_like(groups)
+    above: list[int] = []
     for i, (start, stop) in enumerate(pairwise(starts.tolist())):
         members = order[start:stop]
         own = place[by_group[:, edge_starts[i] : edge_starts[i + 1]]] - start
@@ -260,17 +261,18 @@ class Growing:
         least = changes.min()
         return float(least), int(older[changes == least].min()), b
 
-    def combine_change(self, a: _Indices, b: int, weight: _Indices) -> NDArray[np.float64]:
+    def combine_change(self, a: _Indices, b: int, weight: _Indices) -> NDArray[Any]:
         """Rate the pairs of some nodes with another one, whose edges have these weights."""
         volumes = np.array([self.volume[i] for i in a.tolist()], dtype=np.float64)
         own = self.volume[b]
         together = volumes + own
-        change = -2.0 * weight * np.log2(self.total / together)
+        change: NDArray[Any] = -2.0 * weight * np.log2(self.total / together)
         if self.criterion == "combine":
             return change
         inside = volumes - np.array([self.cut[i] for i in a.tolist()])
         a_term = inside * np.log2(together / volumes)
-        return change + (a_term + (own - self.cut[b]) * np.log2(together / own))
+        change += a_term + (own - self.cut[b]) * np.log2(together / own)
+        return change
 
     def _add(self, volume: int, cut: int, children: list[int]) -> int:
         new = len(self.parent)

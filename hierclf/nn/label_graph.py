@@ -6,8 +6,8 @@ has a component for each top node, or fewer in a DAG.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ def node_edges(hierarchy: Hierarchy) -> _Indices:
 
 def edge_priors(
     hierarchy: Hierarchy, counts: ArrayLike, prior: Literal["sibling", "conditional"] = "sibling"
-) -> NDArray[np.float64]:
+) -> NDArray[Any]:
     r"""Compute how likely each child is where its parent is a label.
 
     Parameters
@@ -82,13 +82,13 @@ def edge_priors(
     """
     check_option("prior", prior, PRIORS)
     parents, children = node_edges(hierarchy)
-    of_nodes = np.asarray(counts, dtype=np.float64)
+    of_nodes: NDArray[Any] = np.asarray(counts, dtype=np.float64)
     total = of_nodes
     if prior == "sibling":
         total = np.bincount(parents, weights=of_nodes[children], minlength=len(of_nodes))
     n_children = np.bincount(parents, minlength=len(of_nodes))
     known = total[parents] > 0
-    share: NDArray[np.float64] = 1 / n_children[parents].astype(np.float64)
+    share: NDArray[Any] = 1.0 / n_children[parents]
     share[known] = of_nodes[children[known]] / total[parents[known]]
     return share
 
@@ -163,7 +163,7 @@ class HierarchyGCN(nn.Module):
         up = bias[0].index_add(1, self.edge_parents, from_children)
         down = bias[1].index_add(1, self.edge_children, from_parents)
         gates = features @ self.gate.t()
-        up_gate, down_gate = torch.sigmoid(gates[..., :2] + self.gate_bias.t()).split(1, dim=2)
+        up_gate, down_gate = torch.sigmoid(gates[..., :2] + self.gate_bias.t()).chunk(2, dim=2)
         loop_gate = torch.sigmoid(gates[..., 2:])
         mixed = self.dropout(up * up_gate) + self.dropout(down * down_gate)
         return torch.relu(mixed + self.dropout(features * loop_gate))
@@ -264,15 +264,15 @@ class _TreeCell(nn.Module):
             if len(level.edges):
                 came = torch.cat([states[k].index_select(1, at) for k, at in level.read()], dim=1)
                 came = came * self.weight.index_select(0, level.edges).unsqueeze(1)
-                h, c = came.split(m, dim=2)
+                h, c = came.chunk(2, dim=2)
                 f = own[..., 3 * m :].index_select(1, level.targets) + h @ forget
                 shape = *own.shape[:2], 2 * m
                 messages = torch.cat([h, torch.sigmoid(f) * c], dim=2)
                 h, carried = (
-                    own.new_zeros(shape).index_add(1, level.targets, messages).split(m, dim=2)
+                    own.new_zeros(shape).index_add(1, level.targets, messages).chunk(2, dim=2)
                 )
                 iou = iou + h @ into
-            i, o, u = iou.split(m, dim=2)
+            i, o, u = iou.chunk(3, dim=2)
             cell = torch.sigmoid(i) * torch.tanh(u)
             cell = cell if carried is None else cell + carried
             states[level.number] = torch.cat([torch.sigmoid(o) * torch.tanh(cell), cell], dim=2)
@@ -286,7 +286,7 @@ class _Sweep(nn.Module):
     level to another one, in a DAG maybe past some.
     """
 
-    levels: nn.ModuleList
+    levels: Sequence[_SweepLevel]
 
     def __init__(self, sources: _Indices, targets: _Indices, ends: _Indices, step: int) -> None:
         super().__init__()
@@ -295,7 +295,7 @@ class _Sweep(nn.Module):
         target_levels = np.searchsorted(ends, targets, side="right") - 1
         order = np.lexsort((source_levels, target_levels))
         starts = np.searchsorted(target_levels[order], np.arange(len(ends)))
-        self.levels = nn.ModuleList()
+        levels = []
         for number, (start, stop) in enumerate(zip(ends[:-1].tolist(), ends[1:], strict=True)):
             edges = order[starts[number] : starts[number + 1]]
             level = _SweepLevel(number, slice(start, int(stop)))
@@ -305,10 +305,11 @@ class _Sweep(nn.Module):
             for k in level.sources:
                 from_k = edges[source_levels[edges] == k]
                 register_derived(level, f"at_{k}", sources[from_k] - ends[k])
-            self.levels.append(level)
+            levels.append(level)
+        self.levels = nn.ModuleList(levels)  # type: ignore[assignment]
 
     def in_order(self) -> Iterable[_SweepLevel]:
-        return list(self.levels)[:: self.step]  # type: ignore[arg-type]
+        return list(self.levels)[:: self.step]
 
 
 class _SweepLevel(nn.Module):
