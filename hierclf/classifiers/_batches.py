@@ -76,17 +76,16 @@ class Rows:
     ----------
     X : ndarray or Tensor of shape (n_rows, ...), or CSR matrix of shape (n_rows, n_features)
         The features; integers are token ids, of shape (n_rows, longest), padded with 0.
-    target : ndarray of shape (n_rows,), optional
-        Position of each row's node in ``hierarchy.nodes``.
+    target : ndarray of shape (n_rows,) or CSR array of shape (n_rows, n_nodes), optional
+        Position of each row's node in ``hierarchy.nodes``; or which nodes it has, of which a batch
+        gets dense rows.
     weight : ndarray of shape (n_rows,), optional
         Weight of each row.
     """
 
-    def __init__(
-        self, X: Any, target: NDArray[Any] | None = None, weight: NDArray[Any] | None = None
-    ) -> None:
+    def __init__(self, X: Any, target: Any = None, weight: NDArray[Any] | None = None) -> None:
         self.X: Any = X if isinstance(X, Tensor) or sp.issparse(X) else _as_tensor(X)
-        self.target = None if target is None else torch.from_numpy(target)
+        self.target: Any = torch.from_numpy(target) if isinstance(target, np.ndarray) else target
         self.weight = None if weight is None else torch.from_numpy(weight)
         self.lengths: Tensor | None = None
         if isinstance(self.X, Tensor) and not self.X.is_floating_point():
@@ -117,7 +116,20 @@ class Rows:
         else:
             index = rows.numpy() if isinstance(rows, Tensor) else rows
             x = _csr_rows(self.X[index], with_transpose=training).to(device)
-        return x, (_select(self.target, rows, device), _select(self.weight, rows, device))
+        return x, (self._targets(rows, device), _select(self.weight, rows, device))
+
+    def _targets(self, rows: Tensor | slice, device: str) -> Tensor | None:
+        """Return the targets of some rows, of sparse ones as dense rows."""
+        if self.target is None or isinstance(self.target, Tensor):
+            return _select(self.target, rows, device)
+        index = rows.numpy() if isinstance(rows, Tensor) else rows
+        return torch.from_numpy(self.target[index].toarray()).to(device)
+
+    @property
+    def n_values(self) -> int:
+        """The number of values that a dense row of features and targets holds."""
+        of_target = self.target.shape[1] if getattr(self.target, "ndim", 1) == 2 else 1
+        return int(math.prod(self.X.shape[1:]) + of_target)
 
 
 class Batches:
@@ -200,8 +212,7 @@ class Batches:
     def _slices(self) -> Iterator[Batch]:
         """Yield shuffled batches as slices of rows that are gathered for several at once."""
         batches = self._shuffled()
-        n_values = self.batch_size * math.prod(self.rows.X.shape[1:])
-        step = max(1, _GATHERED // max(n_values, 1))
+        step = max(1, _GATHERED // (self.batch_size * self.rows.n_values))
         for start in range(0, len(batches), step):
             rows = batches[start : start + step]
             sizes = [len(batch) for batch in rows]

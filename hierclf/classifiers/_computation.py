@@ -10,7 +10,7 @@ import torch
 from hierclf.classifiers._optimizer import LAZY
 from hierclf.hierarchy import Hierarchy
 from hierclf.losses import BaseLoss
-from hierclf.nn import DAGSoftmax, Head, HierarchicalSoftmax, PathSoftmax
+from hierclf.nn import DAGSoftmax, HierarchicalSoftmax, PathSoftmax, SoftmaxHead
 from hierclf.nn._fast import has_numba
 from hierclf.nn.path import mean_path_nodes
 
@@ -33,22 +33,24 @@ class Step(NamedTuple):
         Samples per step, of those that there are.
     is_linear_of_sparse : bool
         Whether the head reads the features, and these are sparse.
+    is_lazy_linear : bool
+        Whether the optimiser "auto" is the one for linear models of sparse features.
     optimizer : str or callable
         As the user gave it.
-    loss : BaseLoss
-        What is minimised.
     device : str
         Where the network is.
     """
 
     batch_size: int
     is_linear_of_sparse: bool
+    is_lazy_linear: bool
     optimizer: Any
-    loss: BaseLoss
     device: str
 
 
-def choose_head(computation: str, hierarchy: Hierarchy, step: Step) -> type[Head]:
+def choose_head(
+    computation: str, hierarchy: Hierarchy, step: Step, loss: BaseLoss
+) -> type[SoftmaxHead]:
     """Choose the class of the head.
 
     Parameters
@@ -59,11 +61,13 @@ def choose_head(computation: str, hierarchy: Hierarchy, step: Step) -> type[Head
         The classes that are trained.
     step : Step
         What training does with them.
+    loss : BaseLoss
+        What is minimised.
 
     Returns
     -------
     type
-        A subclass of :class:`hierclf.nn.Head`.
+        A subclass of :class:`hierclf.nn.SoftmaxHead`.
 
     Raises
     ------
@@ -83,19 +87,19 @@ def choose_head(computation: str, hierarchy: Hierarchy, step: Step) -> type[Head
                 "the sparse X: give a hidden layer, such as hidden_layer_sizes=(100,), or "
                 "computation='dense'"
             )
-        reason = _why_not(hierarchy, step)
+        reason = _why_not(hierarchy, step, loss)
         if reason is None:
             return PathSoftmax
-        warn(f"computation='path' {reason}: computation='dense' is used", stacklevel=7)
+        warn(f"computation='path' {reason}: computation='dense' is used", stacklevel=8)
         return dense
     can = computation == "auto" and step.device == "cpu" and not step.is_linear_of_sparse
     can = can and isinstance(step.optimizer, str) and step.optimizer in LAZY
-    if can and _why_not(hierarchy, step) is None and _pays(hierarchy, step):
+    if can and _why_not(hierarchy, step, loss) is None and _pays(hierarchy, step):
         return PathSoftmax
     return dense
 
 
-def keep_head(before: type[Head], hierarchy: Hierarchy) -> type[Head]:
+def keep_head(before: type[SoftmaxHead], hierarchy: Hierarchy) -> type[SoftmaxHead]:
     """Return the class of the head of a network that goes on: as it was, if it can be.
 
     Parameters
@@ -115,12 +119,12 @@ def keep_head(before: type[Head], hierarchy: Hierarchy) -> type[Head]:
     return HierarchicalSoftmax if before is DAGSoftmax and hierarchy.is_tree else before
 
 
-def _why_not(hierarchy: Hierarchy, step: Step) -> str | None:
+def _why_not(hierarchy: Hierarchy, step: Step, loss: BaseLoss) -> str | None:
     """Return why the paths of a batch are not all that training needs."""
     if not hierarchy.is_tree:
         return "needs a tree, in which a label has one path, and this hierarchy is a DAG"
-    if step.loss.needs_all_nodes:
-        return f"saves nothing with loss={step.loss!r}, which looks at all nodes"
+    if loss.needs_all_nodes:
+        return f"saves nothing with loss={loss!r}, which looks at all nodes"
     if torch.device(step.device).type == "mps":
         return "has no form on device='mps', which lacks sparse tensors"
     return None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import partial
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 from warnings import warn
 
 import numpy as np
@@ -20,6 +20,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import has_fit_parameter
 
 from hierclf._utils.base_estimator import BaseEstimator
+from hierclf._utils.memory import check_fits
 from hierclf._utils.short_repr import with_short_repr
 from hierclf._utils.sklearn_private import Interval, StrOptions
 from hierclf._utils.stratified import stratified_holdout
@@ -28,11 +29,10 @@ from hierclf.classifiers._checks import (
     check_hidden_layer_sizes,
     resolve_device,
 )
-from hierclf.classifiers._computation import Step, keep_head
+from hierclf.classifiers._computation import Step
 from hierclf.classifiers._features import InputReader
 from hierclf.classifiers._net import HierarchyNet, LabelledRows, best_epoch, build_net, watch_loss
 from hierclf.classifiers._optimizer import (
-    LINEAR_LOGIT_ADJUSTMENT,
     OPTIMIZERS,
     PACE,
     Pace,
@@ -40,13 +40,13 @@ from hierclf.classifiers._optimizer import (
     choose_pace,
     is_lazy_linear,
 )
-from hierclf.classifiers._warm_start import check_same_network, describe_encoder
+from hierclf.classifiers._targets import drop_zero_weights
+from hierclf.classifiers._warm_start import check_same_network, describe
 from hierclf.encoders import BaseEncoder
 from hierclf.encoders._module_encoder import as_encoder
 from hierclf.hierarchy import Hierarchy, as_hierarchy
-from hierclf.losses import BaseLoss, PathCrossEntropy, as_loss
-from hierclf.nn.head import Head
-from hierclf.nn.network import ACTIVATIONS
+from hierclf.nn.head import Head, SoftmaxHead
+from hierclf.nn.network import ACTIVATIONS, HierarchyNetwork
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -56,6 +56,7 @@ _MAX_SEED = np.iinfo(np.int32).max
 _PARAM_OBJECTS = {
     "hierarchy": "induction, such as hierarchy=BalancedHierarchy()",
     "encoder": "encoders, such as encoder=LSTMEncoder()",
+    "head": "heads, such as head=LinearHead()",
     "loss": "losses, such as loss=PathCrossEntropy()",
     "decision": "decisions, such as decision=Threshold()",
 }
@@ -72,8 +73,6 @@ class Settings(NamedTuple):
         Whether this is one block of a stream of samples, and not a fit.
     hierarchy : Hierarchy, inducer or None
         None or an inducer where only the samples can tell.
-    loss : BaseLoss or None
-        None where the samples decide.
     encoder, callbacks, device
         As the parameters, resolved.
     learning_rate : float
@@ -87,7 +86,6 @@ class Settings(NamedTuple):
     is_stream: bool
     hierarchy: Any
     encoder: BaseEncoder | None
-    loss: BaseLoss | None
     callbacks: list[Any]
     device: str
     learning_rate: float
@@ -101,8 +99,10 @@ class TrainingTargets(NamedTuple):
     ----------
     hierarchy : Hierarchy
         The hierarchy that is trained.
-    target : ndarray of shape (n_samples, ...)
-        What the head takes as the target of each sample.
+    target : ndarray of shape (n_samples,), or CSR array of shape (n_samples, n_nodes)
+        What the loss takes as the target of each sample; rows of a sparse one are made dense.
+    strata : ndarray of shape (n_samples,)
+        What to hold samples out in proportion to.
     weight : ndarray of shape (n_samples,) or None
         Weights of a mean of 1; None where all are equal.
     counts : ndarray of shape (n_nodes,)
@@ -112,7 +112,8 @@ class TrainingTargets(NamedTuple):
     """
 
     hierarchy: Hierarchy
-    target: NDArray[Any]
+    target: Any
+    strata: NDArray[np.intp]
     weight: NDArray[Any] | None
     counts: NDArray[Any]
     attributes: dict[str, Any]
@@ -123,7 +124,7 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
     """A network trained by skorch whose head gives every node of a hierarchy a probability.
 
     It knows parameters, X, training and warm starts. What y means is for its subclasses,
-    which define :meth:`_head` and :meth:`_read_targets`.
+    which define :meth:`_read_targets` and :meth:`_choose_head`.
     """
 
     hierarchy_: Hierarchy
@@ -131,6 +132,10 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
     _reader: InputReader
+    _trained_with: dict[str, Any]
+
+    # What to do where predictions do not fit into the memory.
+    _instead_of_all: ClassVar[str] = "predict blocks of rows"
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "hierarchy": "no_validation",
@@ -138,7 +143,6 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left"), None],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "dropout": [Interval(Real, 0, 1, closed="left")],
-        "loss": "no_validation",
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
@@ -164,7 +168,6 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
         hidden_layer_sizes: Any,
         activation: str,
         dropout: float,
-        loss: Any,
         optimizer: Any,
         learning_rate_init: float | str,
         weight_decay: float,
@@ -186,7 +189,6 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.dropout = dropout
-        self.loss = loss
         self.optimizer = optimizer
         self.learning_rate_init = learning_rate_init
         self.weight_decay = weight_decay
@@ -250,8 +252,14 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
         return super().set_params(**params)
 
     @abstractmethod
-    def _head(self, hierarchy: Hierarchy, step: Step) -> type[Head]:
-        """Return the class of the head for a hierarchy, and for what training does."""
+    def _choose_head(
+        self, targets: TrainingTargets, settings: Settings, step: Step
+    ) -> tuple[Callable[..., Head], torch.nn.Module]:
+        """Return what makes the head for some targets, and the loss to train it with."""
+
+    @abstractmethod
+    def _network_params(self) -> dict[str, Any]:
+        """Return the parameters that make another head, which no warm start goes on with."""
 
     @abstractmethod
     def _read_targets(
@@ -289,8 +297,34 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
             return InputReader(settings.encoder)
         what = "partial_fit" if settings.is_stream else "warm_start=True"
         network = _with_layers(settings, self._reader)
-        check_same_network(self, network, settings.encoder, settings.device, what)
+        now = self._network_description(settings)
+        check_same_network(self.net_, self._trained_with, now, network, settings.device, what)
         return self._reader
+
+    def _check_samples(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None,
+        settings: Settings,
+        reader: InputReader,
+    ) -> tuple[Any, Any, NDArray[Any], NDArray[Any] | None]:
+        """Check samples, and drop those of weight 0.
+
+        Returns
+        -------
+        X, induced_from, y, sample_weight
+            What the network will read, what an inducer of hierarchies reads, labels and weights.
+        """
+        read, y = reader.check_fit(self, X, y, reset=not settings.goes_on)
+        # An inducer reads the texts themselves, and not their token ids.
+        texts = reader.texts(X) if hasattr(settings.hierarchy, "fit") else None
+        weight: NDArray[Any] | None = None
+        if sample_weight is not None:
+            if texts is not None:
+                texts = drop_zero_weights(texts, y, sample_weight)[0]
+            read, y, weight = drop_zero_weights(read, y, sample_weight)
+        return read, read if texts is None else texts, y, weight
 
     def _train(
         self,
@@ -311,22 +345,15 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
             self.optimizer, network["hidden_layer_sizes"], is_sparse=reader.is_sparse
         )
         pace = self._choose_pace(is_linear, settings, n_samples=X.shape[0])
-        loss = settings.loss or PathCrossEntropy(
-            logit_adjustment=LINEAR_LOGIT_ADJUSTMENT if is_linear else 0.0
-        )
         hierarchy = targets.hierarchy
-        if settings.goes_on:
-            head = keep_head(self.net_.module__head, hierarchy)
-        else:
-            step = Step(
-                batch_size=min(int(self.batch_size), X.shape[0]),
-                is_linear_of_sparse=sp.issparse(X) and not network["hidden_layer_sizes"],
-                optimizer=self.optimizer,
-                loss=loss,
-                device=settings.device,
-            )
-            head = self._head(hierarchy, step)
-        criterion = loss.build(hierarchy, head=head, counts=targets.counts)
+        step = Step(
+            batch_size=min(int(self.batch_size), X.shape[0]),
+            is_linear_of_sparse=sp.issparse(X) and not network["hidden_layer_sizes"],
+            is_lazy_linear=is_linear,
+            optimizer=self.optimizer,
+            device=settings.device,
+        )
+        head, criterion = self._choose_head(targets, settings, step)
 
         random_state = check_random_state(self.random_state)
         seed, batch_seed = random_state.randint(_MAX_SEED, size=2).tolist()
@@ -350,7 +377,7 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
         split = partial(self._split, X, targets, net.dtype, random_state)
         parts = split(hold_out=self.early_stopping)
         if settings.goes_on and keep is not None:
-            net.grow(head, hierarchy)
+            net.grow(cast("type[SoftmaxHead]", head), hierarchy)
             self._set_fitted(targets, settings, reader, net)
             keep()
         if self.refit:
@@ -385,9 +412,16 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
         self.hierarchy_ = targets.hierarchy
         self.net_ = net
         self._reader = reader
-        self._encoder = describe_encoder(settings.encoder)
-        self._optimizer = self.optimizer
-        self._computation = getattr(self, "computation", "dense")
+        self._trained_with = self._network_description(settings)
+
+    def _network_description(self, settings: Settings) -> dict[str, Any]:
+        """Return what makes another network, besides what the net knows itself.
+
+        The encoder comes first, since the default of hidden_layer_sizes depends on it.
+        """
+        encoder = describe("encoder", settings.encoder)
+        encoder.pop("encoder__learning_rate", None)
+        return encoder | {"optimizer": self.optimizer} | self._network_params()
 
     def _check_settings(self, *, is_stream: bool = False) -> Settings:
         """Check the parameters as far as that goes without data."""
@@ -406,9 +440,6 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
                 "refit=True trains anew and warm_start=True goes on training: set one of them only"
             )
         encoder = None if self.encoder is None else as_encoder(self.encoder)
-        loss = None if self.loss is None else as_loss(self.loss)
-        if loss is not None:
-            loss.check()
         rate = self.learning_rate_init
         rate = float(PACE.learning_rate if isinstance(rate, str) else rate)
         check_optimizer(self.optimizer, rate, float(self.weight_decay))
@@ -419,14 +450,11 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
             )
         if hierarchy is not None and not hasattr(hierarchy, "fit"):
             hierarchy = as_hierarchy(hierarchy)
-            if loss is not None:
-                loss.check_hierarchy(hierarchy)
         return Settings(
             goes_on=(self.warm_start or is_stream) and hasattr(self, "net_"),
             is_stream=is_stream,
             hierarchy=hierarchy,
             encoder=encoder,
-            loss=loss,
             callbacks=check_callbacks(self.callbacks),
             device=resolve_device(self.device),
             learning_rate=rate,
@@ -503,13 +531,37 @@ class BaseHierarchyEstimator(BaseEstimator, ABC):
 
         if not hold_out:
             return LabelledRows(X, target, weight), None
-        train, valid = stratified_holdout(target, float(self.validation_fraction), random_state)
+        train, valid = stratified_holdout(
+            targets.strata, float(self.validation_fraction), random_state
+        )
         if not len(valid):
             raise ValueError(
                 "early_stopping=True holds out rows of classes that have at least two, and "
                 "every class has one; use early_stopping=False"
             )
         return take(train), take(valid)
+
+    def _collect(
+        self,
+        X: Any,
+        function: Callable[[HierarchyNetwork, Any], Any],
+        *,
+        n_columns: Callable[[], int] | None = None,
+        looks_at_all: bool = True,
+    ) -> Any:
+        """Apply a function of the network and some rows to all rows, checked, block by block."""
+        net = self.net_
+        X = self._reader.check(self, X)
+        if n_columns is not None and X.shape[0] > 1:  # to look takes a tenth of a row's time
+            check_fits(
+                X.shape[0],
+                n_columns(),
+                net.dtype.itemsize,
+                what="the result",
+                cure=self._instead_of_all,
+            )
+        X = self._reader.rows(X, net.dtype, net.device)
+        return net.collect(X, function, looks_at_all=looks_at_all)
 
 
 def _with_layers(settings: Settings, reader: InputReader) -> dict[str, Any]:

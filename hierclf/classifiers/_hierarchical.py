@@ -18,7 +18,7 @@ from hierclf.decisions import BaseDecision
 from hierclf.encoders import BaseEncoder
 from hierclf.hierarchy import Hierarchy
 from hierclf.losses import BaseLoss
-from hierclf.nn import Head
+from hierclf.nn import SoftmaxHead
 
 
 class HierarchicalSoftmaxClassifier(StreamSoftmaxClassifier):
@@ -292,5 +292,8 @@ class HierarchicalSoftmaxClassifier(StreamSoftmaxClassifier):
             )
         return settings
 
-    def _head(self, hierarchy: Hierarchy, step: Step) -> type[Head]:
-        return choose_head(self.computation, hierarchy, step)
+    def _network_params(self) -> dict[str, Any]:
+        return {"computation": self.computation}
+
+    def _head(self, hierarchy: Hierarchy, step: Step, loss: BaseLoss) -> type[SoftmaxHead]:
+        return choose_head(self.computation, hierarchy, step, loss)

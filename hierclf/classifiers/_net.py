@@ -32,7 +32,7 @@ from hierclf.hierarchy import Hierarchy
 from hierclf.nn import HierarchyNetwork, LazyOptimizer
 from hierclf.nn.dropout import drawing_from
 from hierclf.nn.growth import grow
-from hierclf.nn.head import Head
+from hierclf.nn.head import SoftmaxHead
 from hierclf.nn.optim import lean_step, shown_dense
 
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
@@ -50,8 +50,10 @@ class LabelledRows(Rows, Dataset):  # type: ignore[misc]
 
     @property
     def y(self) -> Tensor | None:
-        """The targets, under skorch's name."""
-        return self.target
+        """The targets, under skorch's name; sparse ones are made dense."""
+        if self.target is None or isinstance(self.target, Tensor):
+            return self.target
+        return torch.from_numpy(self.target.toarray())
 
 
 class _StopTraining(Exception):  # noqa: N818, a request, not an error
@@ -70,7 +72,8 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
     """A skorch net that trains a ``HierarchyNetwork`` on :class:`LabelledRows`.
 
     ``predict_proba`` gives the probability of every node, ``forward`` its logarithm, and
-    ``predict`` the likeliest leaf; nodes are positions in ``hierarchy.nodes``. With
+    ``predict`` the likeliest leaf, or, where a row may have several labels, whether each node is
+    likelier than not; nodes are positions in ``hierarchy.nodes``. With
     ``warm_start``, as after ``partial_fit``, the net keeps what training needs to go on
     (optimiser and random state), in memory and in a pickle; without, it keeps the weights
     alone.
@@ -161,7 +164,7 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
             rate = self.lr if encoder_learning_rate is None else encoder_learning_rate
             self.set_params(optimizer__param_groups__0__lr=rate)
 
-    def grow(self, head: type[Head], hierarchy: Hierarchy) -> None:
+    def grow(self, head: type[SoftmaxHead], hierarchy: Hierarchy) -> None:
         """Go on over another hierarchy, with the weights of the nodes that it had.
 
         Parameters
@@ -410,8 +413,14 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
             total += loss * n_rows
         return total
 
-    def predict(self, X: Any) -> NDArray[np.intp]:
-        """Predict the likeliest leaf of each row, as a position in ``hierarchy.nodes``."""
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Predict the likeliest leaf of each row, as a position in ``hierarchy.nodes``.
+
+        Where a row may have several labels, predict whether each node is likelier than not.
+        """
+        if not self.module_.head.one_label:
+            log_proba: NDArray[Any] = self.collect(X, lambda network, x: network(x))
+            return log_proba > -math.log(2)
         leaves = self.collect(X, lambda network, x: argmax(network.leaf_scores(x)))
         positions: NDArray[np.intp] = self.module__hierarchy.leaf_indices[leaves]
         return positions

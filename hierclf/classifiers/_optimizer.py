@@ -210,7 +210,7 @@ def choose_optimizer(
     groups: list[tuple[str, dict[str, Any]]] = []
     if encoder is not None and any(True for _ in encoder.parameters()):
         groups.append(("encoder.*", {"lr": encoder_lr}))
-    is_path = issubclass(network["head"], PathSoftmax)
+    is_path = network["head"] is PathSoftmax
     is_adamw = optimizer in ("auto", "adamw")
     if is_path and is_adamw:  # the groups on the paths are visited at very different rates
         groups.append(("head.*", {"row_steps": True}))

@@ -29,6 +29,7 @@ from hierclf.classifiers._targets import (
 )
 from hierclf.decisions import as_decision
 from hierclf.hierarchy import Hierarchy
+from hierclf.losses import as_loss
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -192,6 +193,7 @@ class StreamSoftmaxClassifier(BaseSoftmaxClassifier):
         return X, TrainingTargets(
             hierarchy=known.hierarchy,
             target=targets.nodes,
+            strata=targets.nodes,
             weight=combine_weights(
                 self.class_weight, weight, targets, hierarchy, is_given=True, is_stream=True
             ),
@@ -247,7 +249,6 @@ class StreamSoftmaxClassifier(BaseSoftmaxClassifier):
             inner_labels=self.inner_labels,
             are_named=classes is not None and isinstance(settings.hierarchy, Hierarchy),
         )
-        if settings.loss is not None:
-            settings.loss.check_hierarchy(hierarchy)
+        as_loss(self.loss).check_hierarchy(hierarchy)
         as_decision(self.decision).build(known.class_positions, known.hierarchy)
         return stream if before is None else before.grown_into(stream), known

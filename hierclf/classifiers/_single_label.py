@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, overload
@@ -17,10 +18,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from hierclf._utils.labels import accuracy, locate, read_labels
-from hierclf._utils.memory import check_fits
 from hierclf._utils.naming import name_nodes, name_paths
 from hierclf._utils.sklearn_private import StrOptions, fit_context
 from hierclf.classifiers._checks import unchanged_on_failure
+from hierclf.classifiers._computation import Step, keep_head
 from hierclf.classifiers._estimator import (
     BaseHierarchyEstimator,
     Settings,
@@ -29,11 +30,14 @@ from hierclf.classifiers._estimator import (
 )
 from hierclf.classifiers._features import InputReader
 from hierclf.classifiers._net import argmax, check_log_proba
+from hierclf.classifiers._optimizer import LINEAR_LOGIT_ADJUSTMENT
 from hierclf.classifiers._stream import Stream
-from hierclf.classifiers._targets import Targets, combine_weights, drop_zero_weights, read_targets
+from hierclf.classifiers._targets import Targets, combine_weights, read_targets, scale_weights
 from hierclf.classifiers._warm_start import check_same_classes
 from hierclf.decisions import Argmax, TopDown, as_decision
 from hierclf.hierarchy import Hierarchy
+from hierclf.losses import BaseLoss, PathCrossEntropy, as_loss
+from hierclf.nn.head import SoftmaxHead
 from hierclf.nn.network import HierarchyNetwork
 
 if TYPE_CHECKING:
@@ -48,6 +52,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseHierarchyEstimator._parameter_constraints,
         "inner_labels": [StrOptions({"below", "itself"})],
+        "loss": "no_validation",
         "decision": "no_validation",
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
@@ -60,17 +65,23 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
     _level_names: tuple[str, ...]
     _stream: Stream
 
+    _instead_of_all: ClassVar[str] = (
+        "ask for the likeliest with predict_topk(X, k), or predict blocks of rows"
+    )
+
     def __init__(
         self,
         hierarchy: Any,
         *,
         inner_labels: str,
+        loss: Any,
         decision: Any,
         class_weight: Any,
         **network_and_training: Any,
     ) -> None:
         super().__init__(hierarchy, **network_and_training)
         self.inner_labels = inner_labels
+        self.loss = loss
         self.decision = decision
         self.class_weight = class_weight
 
@@ -116,9 +127,33 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
             self._fit(X, y, sample_weight)
         return self
 
+    @abstractmethod
+    def _head(self, hierarchy: Hierarchy, step: Step, loss: BaseLoss) -> type[SoftmaxHead]:
+        """Return the class of the head for a hierarchy, and for what training does."""
+
+    def _choose_head(
+        self, targets: TrainingTargets, settings: Settings, step: Step
+    ) -> tuple[type[SoftmaxHead], torch.nn.Module]:
+        hierarchy, loss = targets.hierarchy, self.loss
+        if loss is None:
+            adjustment = LINEAR_LOGIT_ADJUSTMENT if step.is_lazy_linear else 0.0
+            loss = PathCrossEntropy(logit_adjustment=adjustment)
+        if settings.goes_on:
+            head = keep_head(self.net_.module__head, hierarchy)
+        else:
+            head = self._head(hierarchy, step, loss)
+        return head, loss.build(hierarchy, head=head, counts=targets.counts)
+
+    def _network_params(self) -> dict[str, Any]:
+        return {}
+
     def _check_settings(self, *, is_stream: bool = False) -> Settings:
         as_decision(self.decision).check()
-        return super()._check_settings(is_stream=is_stream)
+        as_loss(self.loss).check()
+        settings = super()._check_settings(is_stream=is_stream)
+        if isinstance(settings.hierarchy, Hierarchy):
+            as_loss(self.loss).check_hierarchy(settings.hierarchy)
+        return settings
 
     def _read_targets(
         self,
@@ -138,9 +173,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         )
         if labels.rows is None and not isinstance(settings.hierarchy, Hierarchy):
             check_classification_targets(y)  # a hierarchy that was given tells what is a label
-        if weight is not None:
-            weight = weight / weight.max()  # only the ratios count, and sums stay finite
-            weight = weight * (len(weight) / weight.sum())
+        weight = scale_weights(weight)
 
         located = None if labels.rows is None else locate(labels, settings.hierarchy, y, name)
         y = located.positions if located else y
@@ -148,8 +181,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
             hierarchy = located.hierarchy
         else:
             hierarchy = whole_hierarchy(self, settings, induced_from, y)
-        if settings.loss is not None:
-            settings.loss.check_hierarchy(hierarchy)  # which may come from the labels
+        as_loss(self.loss).check_hierarchy(hierarchy)  # which may come from the labels
         targets = read_targets(
             y, hierarchy, are_positions=located is not None, inner_labels=self.inner_labels
         )
@@ -163,6 +195,7 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
         return X, TrainingTargets(
             hierarchy=targets.hierarchy,
             target=targets.nodes,
+            strata=targets.nodes,
             weight=combine_weights(
                 self.class_weight,
                 weight,
@@ -178,31 +211,6 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
                 "_stream": stream,
             },
         )
-
-    def _check_samples(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: ArrayLike | None,
-        settings: Settings,
-        reader: InputReader,
-    ) -> tuple[Any, Any, NDArray[Any], NDArray[Any] | None]:
-        """Check samples, and drop those of weight 0.
-
-        Returns
-        -------
-        X, induced_from, y, sample_weight
-            What the network will read, what an inducer of hierarchies reads, labels and weights.
-        """
-        read, y = reader.check_fit(self, X, y, reset=not settings.goes_on)
-        # An inducer reads the texts themselves, and not their token ids.
-        texts = reader.texts(X) if hasattr(settings.hierarchy, "fit") else None
-        weight: NDArray[Any] | None = None
-        if sample_weight is not None:
-            if texts is not None:
-                texts = drop_zero_weights(texts, y, sample_weight)[0]
-            read, y, weight = drop_zero_weights(read, y, sample_weight)
-        return read, read if texts is None else texts, y, weight
 
     def _of_classes(self, targets: Targets) -> dict[str, Any]:
         """Return the fitted attributes that depend on the classes alone."""
@@ -566,27 +574,6 @@ class BaseSoftmaxClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: i
             return len(self.hierarchy_)
         number = self._number_of(level)
         return len(self.hierarchy_.level_indices("leaf" if number is None else number))
-
-    def _collect(
-        self,
-        X: Any,
-        function: Callable[[HierarchyNetwork, Any], Any],
-        *,
-        n_columns: Callable[[], int] | None = None,
-        looks_at_all: bool = True,
-    ) -> Any:
-        net = self.net_
-        X = self._reader.check(self, X)
-        if n_columns is not None and X.shape[0] > 1:  # to look takes a tenth of a row's time
-            check_fits(
-                X.shape[0],
-                n_columns(),
-                net.dtype.itemsize,
-                what="the result",
-                cure="ask for the likeliest with predict_topk(X, k), or predict blocks of rows",
-            )
-        X = self._reader.rows(X, net.dtype, net.device)
-        return net.collect(X, function, looks_at_all=looks_at_all)
 
 
 def warn_of_column() -> None:

@@ -172,6 +172,15 @@ def drop_zero_weights(
     return X, y, weight
 
 
+def scale_weights(weight: NDArray[Any] | None) -> NDArray[Any] | None:
+    """Scale weights, of which only the ratios count, to a mean of 1."""
+    if weight is None:
+        return None
+    weight = weight / weight.max()  # so that sums stay finite
+    scaled: NDArray[Any] = weight * (len(weight) / weight.sum())
+    return scaled
+
+
 def combine_weights(
     class_weight: Any,
     sample_weight: NDArray[Any] | None,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hierclf.encoders import BaseEncoder
+from hierclf._utils.param_object import ParamObject
 from hierclf.hierarchy import Hierarchy
 from hierclf.hierarchy._nodes import shorten
 
@@ -24,34 +24,41 @@ _LINE = _OneLine()
 _LINE.maxother = _LINE.maxstring = 80
 
 
-def describe_encoder(encoder: BaseEncoder | None) -> tuple[Any, dict[str, Any]]:
-    """Return what makes two encoders the same network."""
-    if encoder is None:
-        return None, {}
-    params = encoder.get_params(deep=False)
-    params.pop("learning_rate", None)
-    return type(encoder), params
+def describe(name: str, part: ParamObject | None) -> dict[str, Any]:
+    """Return what makes two parts of an estimator the same: their class and their parameters."""
+    params = {} if part is None else part.get_params(deep=False)
+    kind = None if part is None else type(part)
+    return {name: kind} | {f"{name}__{key}": value for key, value in params.items()}
 
 
 def check_same_network(
-    estimator: Any,
+    net: Any,
+    trained_with: dict[str, Any],
+    asked_for: dict[str, Any],
     network: dict[str, Any],
-    encoder: BaseEncoder | None,
     device: str,
     what: str,
 ) -> None:
-    """Refuse a warm start, or whatever goes on, that would need another network."""
-    net = estimator.net_
-    (kind, params), (kind_now, params_now) = estimator._encoder, describe_encoder(encoder)
-    # The encoder comes first, since the default of hidden_layer_sizes depends on it.
-    before_and_now: dict[str, tuple[Any, Any]] = {"encoder": (kind, kind_now)}
-    if kind is kind_now:
-        before_and_now |= {f"encoder__{name}": (params[name], params_now[name]) for name in params}
+    """Refuse a warm start, or whatever goes on, that would need another network.
+
+    Parameters
+    ----------
+    net : HierarchyNet
+        The trained net.
+    trained_with, asked_for : dict
+        Parameters of the last fit and of this one that make another network. A part comes before
+        its own parameters, so that another part is named first.
+    network : dict
+        Parameters of the layers, which the net knows.
+    device : str
+        Where this fit is to run.
+    what : str
+        What goes on, for the error.
+    """
+    before_and_now: dict[str, tuple[Any, Any]]
+    before_and_now = {name: (trained_with.get(name), now) for name, now in asked_for.items()}
     before_and_now |= {name: (getattr(net, f"module__{name}"), network[name]) for name in network}
     before_and_now["device"] = net.device, device
-    before_and_now["optimizer"] = estimator._optimizer, estimator.optimizer
-    computation = getattr(estimator, "computation", "dense")
-    before_and_now["computation"] = estimator._computation, computation
     for name, (before, now) in before_and_now.items():
         if before is not now and not np.array_equal(before, now):
             was, is_now = _LINE.repr(before), _LINE.repr(now)

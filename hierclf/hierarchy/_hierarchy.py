@@ -1218,13 +1218,16 @@ class Hierarchy:
 
     # -- indicators
 
-    def to_indicator(self, labels: Iterable[Any]) -> NDArray[np.int8]:
+    def to_indicator(self, labels: Iterable[Any], *, sep: str | None = None) -> NDArray[np.int8]:
         """Return labels as an indicator matrix in which ancestors are set too.
 
         Parameters
         ----------
         labels : array-like of shape (n,), or list of lists
             One label or several for each row. A tuple that is a node is one label.
+        sep : str, optional
+            What stands between the labels of a row where each row is a string of several. Spaces
+            around a label do not count, and a row that is empty or missing has none.
 
         Returns
         -------
@@ -1235,6 +1238,8 @@ class Hierarchy:
         ------
         ValueError
             If labels are not in the hierarchy.
+        TypeError
+            If there is a `sep` and a row that is no string.
 
         Examples
         --------
@@ -1244,7 +1249,13 @@ class Hierarchy:
         array([[1, 0, 1, 0],
                [1, 1, 0, 1],
                [0, 0, 0, 0]], dtype=int8)
+        >>> h.to_indicator(["cat", "dog|plant", None], sep="|")
+        array([[1, 0, 1, 0],
+               [1, 1, 0, 1],
+               [0, 0, 0, 0]], dtype=int8)
         """
+        if sep is not None:
+            labels = _indicators.split_strings(labels, sep)
         rows = _indicators.split_rows(labels, self._ids)
         positions = self.node_indices([label for row in rows for label in row])
         return _indicators.fill_indicator(self.arrays, [len(row) for row in rows], positions)

@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from hierclf.hierarchy._arrays import HierarchyArrays, gather
 from hierclf.hierarchy._geometry import ancestor_pairs
-from hierclf.hierarchy._nodes import Node, as_labels, as_list, is_hashable, show
+from hierclf.hierarchy._nodes import (
+    Node,
+    as_labels,
+    as_list,
+    is_hashable,
+    is_missing,
+    repeated,
+    shorten,
+    show,
+)
 
 
 def read_indicator(given: Any, n_nodes: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -68,6 +77,57 @@ def read_indicator(given: Any, n_nodes: int) -> tuple[NDArray[np.intp], NDArray[
     return offsets.astype(np.intp), columns.astype(np.intp)
 
 
+def find_columns(columns: Sequence[Any], nodes: Sequence[Node]) -> NDArray[np.intp] | None:
+    """Return which node each column of a data frame is, or None if its names are no nodes.
+
+    Parameters
+    ----------
+    columns : sequence
+        The names of the columns.
+    nodes : sequence of nodes
+        Those of the hierarchy.
+
+    Returns
+    -------
+    ndarray of shape (n_nodes,), dtype intp, or None
+        Positions. None where the columns are numbered, or none of them is a node.
+
+    Raises
+    ------
+    ValueError
+        If the columns are not the nodes, each once.
+
+    Examples
+    --------
+    >>> find_columns(["dog", "animal", "cat"], ("animal", "cat", "dog"))
+    array([2, 0, 1])
+    """
+    position = {node: i for i, node in enumerate(nodes)}
+    unknown = [name for name in columns if not (is_hashable(name) and name in position)]
+    if list(columns) == list(range(len(columns))) or len(unknown) == len(columns):
+        return None
+    missing = position.keys() - columns
+    if missing or len(columns) != len(nodes):
+        wrong = [*(node for node in nodes if node in missing), *unknown, *repeated(columns)]
+        raise ValueError(
+            f"the columns of an indicator matrix must be the nodes, each once: see {shorten(wrong)}"
+        )
+    return np.array([position[name] for name in columns], dtype=np.intp)
+
+
+def split_strings(labels: Iterable[Any], sep: str) -> list[list[str]]:
+    """Split strings of several labels, such as "a|b"; empty and missing ones have none."""
+    if not isinstance(sep, str) or not sep:
+        raise ValueError(f"sep must be a string that stands between labels, got {sep!r}")
+    rows = []
+    for i, item in enumerate(as_labels(labels)):
+        if not isinstance(item, str) and not is_missing(item):
+            raise TypeError(f"with sep={sep!r} each row is a string, and row {i} is {show(item)}")
+        parts = item.split(sep) if isinstance(item, str) else []
+        rows.append([part.strip() for part in parts if part.strip()])
+    return rows
+
+
 def split_rows(labels: Iterable[Any], known: Mapping[Node, int]) -> list[list[Any]]:
     """Return the labels of each row as a list; a tuple that is a node is one label."""
     return [
@@ -79,24 +139,74 @@ def split_rows(labels: Iterable[Any], known: Mapping[Node, int]) -> list[list[An
     ]
 
 
+def close_rows(
+    arrays: HierarchyArrays, counts: Sequence[int] | NDArray[np.intp], positions: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Add their ancestors to the nodes of rows, as in :func:`read_indicator`.
+
+    Parameters
+    ----------
+    arrays : HierarchyArrays
+        The hierarchy.
+    counts : sequence of int
+        How many of ``positions``, one after another, each row has.
+    positions : ndarray of shape (n_labels,)
+        Nodes; a row may have one twice.
+
+    Returns
+    -------
+    offsets, columns : ndarray
+        As of :func:`read_indicator`.
+    """
+    n_rows, width = len(counts), len(arrays)
+    rows = np.repeat(np.arange(n_rows), counts)
+    labels, which = np.unique(positions, return_inverse=True)
+    items, above = ancestor_pairs(arrays, labels)
+    offsets = np.searchsorted(items, np.arange(len(labels) + 1))
+    found, n_found = gather(offsets, above, which.reshape(-1))
+    cells = np.unique(np.repeat(rows, n_found) * width + found)
+    rows, columns = np.divmod(cells, width)
+    return np.searchsorted(rows, np.arange(n_rows + 1)), columns
+
+
 def fill_indicator(
     arrays: HierarchyArrays, counts: Sequence[int], positions: NDArray[np.intp]
 ) -> NDArray[np.int8]:
     """Return the indicator matrix of rows that have some of `positions` each, one after another."""
-    rows = np.repeat(np.arange(len(counts)), counts)
-    pairs, ancestors = ancestor_pairs(arrays, positions)
+    offsets, columns = close_rows(arrays, counts, positions)
     result = np.zeros((len(counts), len(arrays)), dtype=np.int8)
-    result[rows[pairs], ancestors] = 1
+    result[np.repeat(np.arange(len(counts)), np.diff(offsets)), columns] = 1
     return result
 
 
-def most_specific(
-    arrays: HierarchyArrays, names: Sequence[Node], indicator: Any
-) -> list[list[Node]]:
-    """Return the nodes of each row that have no child in it, or raise if a parent is missing."""
-    offsets, positions = read_indicator(indicator, len(arrays))
-    n_rows = len(offsets) - 1
-    rows, ids = np.repeat(np.arange(n_rows), np.diff(offsets)), positions + 1
+def check_closed(
+    arrays: HierarchyArrays,
+    names: Sequence[Node],
+    offsets: NDArray[np.intp],
+    positions: NDArray[np.intp],
+) -> NDArray[np.bool_]:
+    """Check that rows have the parents of their nodes, and tell which nodes have no child there.
+
+    Parameters
+    ----------
+    arrays : HierarchyArrays
+        The hierarchy.
+    names : sequence of nodes
+        The name of each id.
+    offsets, positions : ndarray
+        As of :func:`read_indicator`.
+
+    Returns
+    -------
+    ndarray of shape (n_ones,), dtype bool
+        Whether no child of the node is in its row.
+
+    Raises
+    ------
+    ValueError
+        If a row has a node without its parent; the message names the three.
+    """
+    rows, ids = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets)), positions + 1
     width = len(arrays) + 1
     cells = rows * width + ids
     above, counts = gather(*arrays.up, ids)
@@ -110,8 +220,18 @@ def most_specific(
             f"row {row} has {show(node)} but not its parent {show(names[above[bad]])}: rows must "
             "be closed under ancestors. Are the columns in the order of hierarchy.nodes?"
         )
-    keep = ~np.isin(cells, needed)
-    result: list[list[Node]] = [[] for _ in range(n_rows)]
-    for row, i in zip(rows[keep].tolist(), ids[keep].tolist(), strict=True):
-        result[row].append(names[i])
+    is_deepest: NDArray[np.bool_] = ~np.isin(cells, needed)
+    return is_deepest
+
+
+def most_specific(
+    arrays: HierarchyArrays, names: Sequence[Node], indicator: Any
+) -> list[list[Node]]:
+    """Return the nodes of each row that have no child in it, or raise if a parent is missing."""
+    offsets, positions = read_indicator(indicator, len(arrays))
+    keep = check_closed(arrays, names, offsets, positions)
+    rows = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    result: list[list[Node]] = [[] for _ in range(len(offsets) - 1)]
+    for row, i in zip(rows[keep].tolist(), positions[keep].tolist(), strict=True):
+        result[row].append(names[i + 1])
     return result

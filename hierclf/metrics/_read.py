@@ -15,13 +15,11 @@ from hierclf._utils.naming import check_reject_label
 from hierclf._utils.proba import read_classes
 from hierclf._utils.sklearn_private import check_sample_weight
 from hierclf.hierarchy import Hierarchy, as_hierarchy
-from hierclf.hierarchy._indicators import read_indicator
+from hierclf.hierarchy._indicators import find_columns, read_indicator
 from hierclf.hierarchy._nodes import (
     as_labels,
     as_list,
     is_hashable,
-    repeated,
-    shorten,
     sort_if_possible,
 )
 from hierclf.hierarchy._readers import iter_rows
@@ -258,17 +256,8 @@ def _is_indicator(array: NDArray[Any], hierarchy: Hierarchy) -> bool:
 
 def _order_columns(array: NDArray[Any], columns: list[Any], hierarchy: Hierarchy) -> NDArray[Any]:
     """Put the columns of a data frame into the order of nodes, if their names are nodes."""
-    if columns == list(range(len(columns))) or not any(c in hierarchy for c in columns):
-        return array
-    missing = set(hierarchy.nodes).difference(columns)
-    if missing or len(columns) != len(hierarchy):
-        names = [node for node in hierarchy.nodes if node in missing]
-        names += [c for c in columns if c not in hierarchy] + repeated(columns)
-        raise ValueError(
-            f"the columns of an indicator matrix must be the nodes, each once: see {shorten(names)}"
-        )
-    place = {name: j for j, name in enumerate(columns)}
-    return array[:, [place[node] for node in hierarchy.nodes]]
+    positions = find_columns(columns, hierarchy.nodes)
+    return array if positions is None else array[:, np.argsort(positions)]
 
 
 def read_weight(sample_weight: ArrayLike | None, n_rows: int) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 ``head``         what every head has: hidden state -> log-probability of every node
 ``node_head``    heads for several labels per sample: each node has a probability of its own
+``constraint``   the max-constraint: no node is likelier than the nodes above it
 ``hmcn``         such a head with a layer for each level
 ``hiagm``        one with features for each node, which are mixed along the hierarchy
 ``hitin``        one that adds them up along a coding tree
@@ -10,13 +11,13 @@
 ``coding_tree``  a graph's nodes in nested groups
 ``norm``         batch normalisation
 ``_logits``      probabilities on the scale of logits
-``constraint``   the max-constraint: no node is likelier than the nodes above it
 ``_search``      the likeliest leaves of a tree, found without a look at all
 ``_search_loops``  the same as loops that numba compiles
 ``softmax``      the hierarchical softmax of a tree, and the flat one
 ``path``         the same, trained on the groups on the paths of a batch alone
 ``dag``          the hierarchical softmax where a node may have several parents
 ``losses``       the probabilities that a head gives to targets -> a scalar
+``node_loss``    the same for several labels per sample
 ``groups``       ragged groups of nodes as padded blocks
 ``growth``       a head over a hierarchy that has grown: where its weights start
 ``linear``       affine maps over dense and over sparse rows
@@ -40,6 +41,7 @@ from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 from hierclf.nn.losses import PathLoss, SoftLabelLoss
 from hierclf.nn.network import HierarchyNetwork
 from hierclf.nn.node_head import LinearNodeHead, NodeHead, NodeScores, OutputRows, TrainedOutput
+from hierclf.nn.node_loss import NodeLoss
 from hierclf.nn.norm import BatchNorm
 from hierclf.nn.optim import LazyAdamW, LazyNovoGrad, LazyOptimizer, LazyRowwiseAdagrad, LeanAdamW
 from hierclf.nn.path import PathSoftmax
@@ -73,6 +75,7 @@ __all__ = [
     "LinearNodeHead",
     "MaxConstraint",
     "NodeHead",
+    "NodeLoss",
     "NodeScores",
     "OutputRows",
     "PathLoss",
