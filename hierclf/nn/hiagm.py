@@ -268,6 +268,7 @@ def check_size(
     low_rank: int | None,
     in_features: int | None,
     max_parameters: float,
+    n_heads: int = 1,
 ) -> None:
     """Refuse maps that have too many weights.
 
@@ -282,6 +283,8 @@ def check_size(
         there is the map from these to logits alone.
     max_parameters : float
         The most weights.
+    n_heads : int
+        How many heads there are of this size.
 
     Raises
     ------
@@ -296,17 +299,21 @@ def check_size(
             maps.append((in_features, n_features))
         for n_in, n_out in maps:
             total += (n_in + 1) * n_out if rank is None else (n_in + 1) * rank + (rank + 1) * n_out
-        return total
+        return total * n_heads
 
     needed = size(low_rank)
     if needed > max_parameters:
-        smaller = f"low_rank={_LOW_RANK} ({size(_LOW_RANK):,} weights)"
+        if low_rank is None:
+            smaller = f"low_rank={_LOW_RANK} ({size(_LOW_RANK):,} weights)"
+        else:
+            smaller = f"a low_rank below {low_rank}"
+        times = f", {n_heads} times" if n_heads > 1 else ""
         raise ValueError(
-            f"HiAGM maps {node_dim} features of each of {n_nodes:,} nodes to {n_nodes:,} scores: "
-            f"with the other maps {needed:,} weights, more than max_parameters="
-            f"{max_parameters:,.0f}. Use HiTIN, which has no map of all features; "
-            f"{smaller if low_rank is None else f'a low_rank below {low_rank}'}; a smaller "
-            "node_dim; or HiMTL with HiAGM for each branch (method='projection')"
+            f"HiAGM maps {node_dim} features of each of {n_nodes:,} nodes to {n_nodes:,} scores"
+            f"{times}: its maps have {needed:,} weights, more than "
+            f"max_parameters={max_parameters:,.0f}. Use HiTIN, which has no map of all features; "
+            f"{smaller}; a smaller node_dim; or HiMTL with HiAGM for each branch "
+            "(method='projection')"
         )
 
 

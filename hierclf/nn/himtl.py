@@ -171,8 +171,8 @@ class HiMTLHead(NodeHead):
     hierarchy : Hierarchy
         A tree or a directed acyclic graph, of N nodes.
     heads : sequence of callable
-        For each of the branches of :func:`split_hierarchy` what makes its head, called as
-        :class:`LinearNodeHead` is: with the hierarchy of the branch, or with the whole one if the
+        For each branch, in node order, what makes its head, called as :class:`LinearNodeHead`
+        is: with the hierarchy of the branch, or with the whole one if the
         method is "masking".
     split_depth : int
         Depth of the nodes that the branches start with.

@@ -37,7 +37,8 @@ class HiTINHead(NodeHead):
         z &= \sum_{i=0}^{k} W_i\, \mathrm{pool}_v(X^i_v) + b
 
     The coding tree groups the labels so that few edges of the hierarchy lead from one group to
-    another, see :func:`coding_tree`. The graph is that of the edges between nodes, without
+    another, see
+    ``hierclf.nn.coding_tree``. The graph is that of the edges between nodes, without
     directions, so that a DAG is as good as a tree.
 
     Parameters
