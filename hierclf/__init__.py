@@ -24,11 +24,16 @@ if TYPE_CHECKING:
         tables,
         text,
     )
-    from hierclf.classifiers import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier
+    from hierclf.classifiers import (
+        FlatSoftmaxClassifier,
+        HierarchicalMultilabelClassifier,
+        HierarchicalSoftmaxClassifier,
+    )
     from hierclf.hierarchy import Hierarchy
 
 __all__ = [
     "FlatSoftmaxClassifier",
+    "HierarchicalMultilabelClassifier",
     "HierarchicalSoftmaxClassifier",
     "Hierarchy",
     "calibration",
@@ -49,6 +54,7 @@ __version__ = "0.1.0.dev0"
 
 _MODULE_OF = {
     "FlatSoftmaxClassifier": "classifiers",
+    "HierarchicalMultilabelClassifier": "classifiers",
     "HierarchicalSoftmaxClassifier": "classifiers",
     "Hierarchy": "hierarchy",
 }

@@ -6,7 +6,11 @@ Run with ``SCIPY_ARRAY_API=1`` as well: one check is skipped without it.
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier
+from hierclf import (
+    FlatSoftmaxClassifier,
+    HierarchicalMultilabelClassifier,
+    HierarchicalSoftmaxClassifier,
+)
 from hierclf.calibration import TemperatureScalingClassifier
 from hierclf.decisions import InformationGainClassifier
 from hierclf.induction import BalancedHierarchy
@@ -30,6 +34,8 @@ LINEAR = FlatSoftmaxClassifier(
         FlatSoftmaxClassifier(max_iter=30),
         HierarchicalSoftmaxClassifier(max_iter=30),
         HierarchicalSoftmaxClassifier(BalancedHierarchy(branching=2), max_iter=30),
+        HierarchicalMultilabelClassifier(max_iter=30),
+        HierarchicalMultilabelClassifier(BalancedHierarchy(branching=2), max_iter=30),
         InformationGainClassifier(LINEAR, accuracy=0.6, cv=2),
         TemperatureScalingClassifier(LINEAR, cv=2),
     ]

@@ -94,7 +94,7 @@ def read_labels(y: Any, hierarchy: Any, name: str) -> Labels:
     nodes = hierarchy if isinstance(hierarchy, Hierarchy) else None
     if sp.issparse(y):
         raise _several(name, "it is a sparse matrix")
-    y = _as_rows(y)
+    y = as_rows(y)
     if getattr(y, "ndim", 1) == 2:
         n_columns = int(y.shape[1])
         if n_columns == 1:
@@ -104,7 +104,7 @@ def read_labels(y: Any, hierarchy: Any, name: str) -> Labels:
     return _read_items(y, nodes, name)
 
 
-def _as_rows(y: Any) -> Any:
+def as_rows(y: Any) -> Any:
     """Return a table or column of polars or pyarrow as a list; all else as it is."""
     if hasattr(y, "ndim"):
         return y
@@ -115,6 +115,13 @@ def _as_rows(y: Any) -> Any:
     if hasattr(y, "to_pylist"):  # an array of pyarrow
         return y.to_pylist()
     return y.to_list() if hasattr(y, "to_list") else y  # a series of polars
+
+
+def column_names(y: Any) -> list[Any] | None:
+    """Return the names of the columns of a data frame or table; None of what is none."""
+    # A pyarrow table has the columns themselves under the other name.
+    columns = getattr(y, "column_names", getattr(y, "columns", None))
+    return None if columns is None or getattr(y, "ndim", 2) != 2 else list(columns)
 
 
 def _in_rows(columns: Iterable[list[Any]]) -> list[list[Any]]:
@@ -170,16 +177,17 @@ def _read_paths(y: Any, longest: int, nodes: Hierarchy | None, name: str) -> Lab
 def _is_indicator(y: Any, n_columns: int) -> bool:
     """Tell whether all rows are of the same length and hold nothing but 0 and 1."""
     if getattr(y, "ndim", 1) == 1:
-        if not _are_flags(y[0]) or not all(len(row) == n_columns for row in y):
+        if not are_flags(y[0]) or not all(len(row) == n_columns for row in y):
             return False
         y = list(map(list, y))
     array = np.asarray(y)
     if array.dtype.kind == "O":
-        return _are_flags(array.flat)
+        return are_flags(array.flat)
     return array.dtype.kind in "biuf" and bool(((array == 0) | (array == 1)).all())
 
 
-def _are_flags(cells: Iterable[Any]) -> bool:
+def are_flags(cells: Iterable[Any]) -> bool:
+    """Tell whether all of some cells are 0 or 1."""
     return all(isinstance(cell, _NUMBERS) and cell in (0, 1) for cell in cells)
 
 
@@ -194,7 +202,7 @@ def _are_paths(y: Any, hierarchy: Hierarchy) -> bool:
 def _several(name: str, found: str, cure: str = "") -> ValueError:
     return ValueError(
         f"y holds several labels per row ({found}), and {name} takes one: a label, or the path "
-        f"to it{cure}"
+        f"to it{cure}. HierarchicalMultilabelClassifier takes several"
     )
 
 
@@ -322,7 +330,7 @@ def accuracy(
     if predicted.ndim == 2:
         true, found = (
             [tuple(clean_path(row, i)) for i, row in iter_rows(rows)]
-            for rows in (_as_rows(y), predicted)
+            for rows in (as_rows(y), predicted)
         )
         if have_other_types(chain(*true), chain(*found)):
             hierarchy.leaves_from_paths(true)

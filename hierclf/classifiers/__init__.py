@@ -2,12 +2,15 @@
 
 ``_hierarchical``  HierarchicalSoftmaxClassifier: its parameters, and its head
 ``_flat``          FlatSoftmaxClassifier, the baseline
+``_multilabel``    HierarchicalMultilabelClassifier: its parameters, y and predictions
 ``_estimator``     a trained network over a hierarchy, whatever y means: the steps of a fit
 ``_checks``        what is refused before any work
 ``_features``      X: checked, and turned into what the network reads
 ``_single_label``  y: one label or path per sample; predictions
 ``_partial_fit``   a block of samples at a time, over a hierarchy that may grow
 ``_stream``        the labels that the samples of a stream may have, and their number so far
+``_label_sets``    y with several labels per sample: its forms, and where its labels are
+``_thresholds``    the probability from which on a node is predicted
 ``_targets``       the node, and the weight, of each sample; the classes
 ``_batches``       samples cut into batches of tensors, and held out
 ``_net``           the skorch net, the only file that imports skorch
@@ -17,5 +20,10 @@
 
 from hierclf.classifiers._flat import FlatSoftmaxClassifier
 from hierclf.classifiers._hierarchical import HierarchicalSoftmaxClassifier
+from hierclf.classifiers._multilabel import HierarchicalMultilabelClassifier
 
-__all__ = ["FlatSoftmaxClassifier", "HierarchicalSoftmaxClassifier"]
+__all__ = [
+    "FlatSoftmaxClassifier",
+    "HierarchicalMultilabelClassifier",
+    "HierarchicalSoftmaxClassifier",
+]

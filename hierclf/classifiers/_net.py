@@ -431,6 +431,7 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         function: Callable[[HierarchyNetwork, Any], Any],
         *,
         looks_at_all: bool = True,
+        first_row: int = 0,
     ) -> Any:
         """Apply a function of the network and some rows to all rows, block by block.
 
@@ -443,6 +444,8 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
             several tensors of output rows, as a tuple.
         looks_at_all : bool, default=True
             Whether it holds values for all nodes, so that blocks must be small.
+        first_row : int, default=0
+            The number of the first of these rows, for the error.
 
         Returns
         -------
@@ -482,7 +485,7 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
             largest = abs(X[[row]]).max()
             cause = f"the row holds {largest:.3g}: scale the features, in fit and here"
         raise ValueError(
-            f"the network's output for row {row} of X overflows {self.dtype}; {cause}"
+            f"the network's output for row {first_row + row} of X overflows {self.dtype}; {cause}"
         ) from None
 
     def _block_size(self, *, looks_at_all: bool = True) -> int:

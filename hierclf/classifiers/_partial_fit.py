@@ -12,12 +12,16 @@ from numpy.typing import ArrayLike, NDArray
 from hierclf._utils.labels import locate, read_labels
 from hierclf._utils.sklearn_private import fit_context
 from hierclf.classifiers._checks import unchanged_on_failure
-from hierclf.classifiers._estimator import Settings, TrainingTargets, whole_hierarchy
+from hierclf.classifiers._estimator import (
+    Settings,
+    TrainingTargets,
+    warn_of_column,
+    whole_hierarchy,
+)
 from hierclf.classifiers._features import InputReader
 from hierclf.classifiers._single_label import (
     BaseSoftmaxClassifier,
-    column_names,
-    warn_of_column,
+    level_names,
 )
 from hierclf.classifiers._stream import Stream, check_is_whole, find_hierarchy, read_classes
 from hierclf.classifiers._targets import (
@@ -165,9 +169,9 @@ class StreamSoftmaxClassifier(BaseSoftmaxClassifier):
         if labels.is_column:
             warn_of_column()
         are_paths = labels.longest_path is not None
-        level_names = column_names(y) if are_paths else ()
+        names = level_names(y) if are_paths else ()
         if before is not None:
-            self._check_form(are_paths, level_names)
+            self._check_form(are_paths, names)
         X, induced_from, y, weight = self._check_samples(
             X, labels.values, sample_weight, settings, reader
         )
@@ -201,7 +205,7 @@ class StreamSoftmaxClassifier(BaseSoftmaxClassifier):
             attributes=self._of_classes(known)
             | {
                 "_longest_path": longest,
-                "_level_names": level_names or (() if before is None else self._level_names),
+                "_level_names": names or (() if before is None else self._level_names),
                 "_stream": stream,
             },
         )
