@@ -344,6 +344,20 @@ def test_sparse_indicators_that_hold_a_cell_twice_or_a_zero():
         LIFE.from_indicator(Y)
 
 
+def test_strings_of_several_labels():
+    rows = ["cat|plant", " dog ", "", None, float("nan"), "cat||dog|"]
+    lists = [["cat", "plant"], ["dog"], [], [], [], ["cat", "dog"]]
+    assert LIFE.to_indicator(rows, sep="|").tolist() == LIFE.to_indicator(lists).tolist()
+    several = LIFE.to_indicator(np.array(["cat, dog", "plant"]), sep=",")
+    assert several.tolist() == LIFE.to_indicator([["cat", "dog"], ["plant"]]).tolist()
+    with pytest.raises(TypeError, match=r"^with sep='\|' each row is a string, and row 1 is \["):
+        LIFE.to_indicator(["cat", ["dog"]], sep="|")
+    with pytest.raises(ValueError, match=r"^labels that are not in the hierarchy: 'cow'"):
+        LIFE.to_indicator(["cat|cow"], sep="|")
+    with pytest.raises(ValueError, match=r"^sep must be a string that stands between labels, got"):
+        LIFE.to_indicator(["cat"], sep="")
+
+
 def test_indicator_of_single_labels_and_of_tuples():
     assert LIFE.to_indicator(np.array(["dog", "plant"])).tolist() == [[1, 0, 0, 1], [0, 1, 0, 0]]
     Y = REPEATED.to_indicator([("A", "other"), ["y", ("other",)], {"A"}, "B"])

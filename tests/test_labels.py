@@ -527,7 +527,8 @@ def test_several_labels_per_row_are_refused(cls, case, hierarchy):
     cure = "; if these are paths, give hierarchy=Hierarchy.from_paths(y)"
     message = (
         f"y holds several labels per row ({found}), and {cls.__name__} takes one: a label, or "
-        f"the path to it{cure if hierarchy is None and found == COLUMNS else ''}"
+        f"the path to it{cure if hierarchy is None and found == COLUMNS else ''}. "
+        "HierarchicalMultilabelClassifier takes several"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         make(cls, hierarchy).fit(np.eye(3), y)

@@ -184,7 +184,7 @@ def _as_numbers(array: NDArray[Any], name: str) -> NDArray[Any]:
     """Return a table as numbers, or say what is to be done with a table of labels."""
     if array.dtype.kind in "biuf":
         return array
-    for row in array:
+    for row in array.tolist():
         for cell in row:
             if isinstance(cell, str):
                 raise ValueError(

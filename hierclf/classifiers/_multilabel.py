@@ -441,11 +441,12 @@ class HierarchicalMultilabelClassifier(ClassifierMixin, BaseHierarchyEstimator):
                 check_classification_targets(y)  # a hierarchy that was given tells what is a label
             hierarchy = whole_hierarchy(self, settings, induced_from, y)
             sets = of_single_labels(y)
-        inner = [label for label in sets.names if hierarchy.children(label)]
-        if inner:
+        are_leaves = np.isin(hierarchy.node_indices(sets.names), hierarchy.leaf_indices)
+        if not are_leaves.all():
+            inner = [sets.names[i] for i in np.flatnonzero(~are_leaves)]
             raise ValueError(
-                f"y holds one label per sample, and {shorten(inner)} are no leaves: give a list of "
-                "labels for each sample, such as [['animal'], ['cat', 'car']]"
+                f"y holds one label per sample, which must be a leaf, and not {shorten(inner)}: "
+                "give a list of labels for each sample, such as [['animal'], ['cat', 'car']]"
             )
         return hierarchy, sets
 

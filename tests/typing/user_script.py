@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -15,11 +16,17 @@ from sklearn.pipeline import make_pipeline
 from typing_extensions import assert_type
 
 import hierclf
-from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierarchy
+from hierclf import (
+    FlatSoftmaxClassifier,
+    HierarchicalMultilabelClassifier,
+    HierarchicalSoftmaxClassifier,
+    Hierarchy,
+)
 from hierclf.calibration import TemperatureScalingClassifier
 from hierclf.datasets import fetch_reuters, fetch_trec, load_digits_hierarchy, load_docstrings
 from hierclf.decisions import InformationGainClassifier, Threshold
 from hierclf.encoders import BaseEncoder, LSTMEncoder, ModuleEncoder, TransformerEncoder
+from hierclf.heads import BaseNodeHead, LinearHead
 from hierclf.induction import BalancedHierarchy, KMeansHierarchy, PrunedHierarchy
 from hierclf.losses import BaseLoss, HierarchicalCrossEntropy, PathCrossEntropy
 from hierclf.metrics import hierarchical_f1_score, level_accuracy_score, mistake_severity
@@ -40,6 +47,16 @@ class ConstantLoss(BaseLoss):
     ) -> torch.nn.Module:
         """Make the loss."""
         return hierclf.nn.PathLoss()
+
+
+class OwnHead(BaseNodeHead):
+    """A head of the user's own."""
+
+    def build(
+        self, hierarchy: Hierarchy, *, counts: NDArray[Any]
+    ) -> Callable[..., hierclf.nn.NodeHead]:
+        """Return what makes the head."""
+        return hierclf.nn.LinearNodeHead
 
 
 class ShortEncoder(BaseEncoder):
@@ -145,6 +162,24 @@ def classifiers() -> None:
     assert_type(calibrated.fit(X, y).predict_proba(X), NDArray[Any])
 
 
+def several_labels() -> None:
+    """Fit rows of several labels."""
+    X, y = np.eye(3), [["cat"], ["dog", "oak"], []]
+    clf = HierarchicalMultilabelClassifier(
+        ANIMALS, head=OwnHead(), constraint="prediction", threshold={"cat": 0.4}, max_iter=1
+    )
+    assert_type(clf.set_params(n_iter_no_change=1), HierarchicalMultilabelClassifier)
+    assert_type(clf.fit(X, y), HierarchicalMultilabelClassifier)
+    assert_type(clf.predict_proba(X, level="leaf"), NDArray[Any])
+    assert_type(clf.classes_, NDArray[Any])
+    assert_type(clf.level_classes(0), NDArray[Any])
+    assert_type(clf.score(X, y), float)
+    indicator = Hierarchy.from_dict(ANIMALS).to_indicator(["cat", "dog|oak", ""], sep="|")
+    assert_type(indicator, NDArray[np.int8])
+    other = HierarchicalMultilabelClassifier(head=LinearHead(), threshold=0.4, constraint=None)
+    other.set_params(max_iter=1, n_iter_no_change=1).fit(X, indicator)
+
+
 def parts() -> None:
     """Choose losses, decisions and encoders, one's own among them."""
     assert_type(PathCrossEntropy([1.0, 0.5]).set_params(label_smoothing=0.1), PathCrossEntropy)
@@ -223,6 +258,7 @@ def modules() -> None:
     assert_type(learnt, KMeansHierarchy)
     assert_type(learnt.hierarchy_, Hierarchy)
     assert_type(PrunedHierarchy(ANIMALS, max_fits=4), PrunedHierarchy)
+    assert_type(hierclf.heads.LinearHead(), LinearHead)
     assert_type(hierclf.losses.PathCrossEntropy(), PathCrossEntropy)
     assert_type(hierclf.metrics.mistake_severity(["cat"], ["dog"], hierarchy=ANIMALS), float)
     assert_type(hierclf.nn.FlatSoftmax(2, Hierarchy.from_dict(ANIMALS)), hierclf.nn.FlatSoftmax)
@@ -232,6 +268,7 @@ def modules() -> None:
     assert_type(hierclf.Hierarchy.from_dict(ANIMALS), Hierarchy)
     assert_type(hierclf.FlatSoftmaxClassifier(), FlatSoftmaxClassifier)
     assert_type(hierclf.HierarchicalSoftmaxClassifier(), HierarchicalSoftmaxClassifier)
+    assert_type(hierclf.HierarchicalMultilabelClassifier(), HierarchicalMultilabelClassifier)
     assert_type(hierclf.__version__, str)
 
 
@@ -243,6 +280,8 @@ def mistakes() -> None:
     HierarchicalSoftmaxClassifier(ANIMALS, optimizer="adamax")  # type: ignore[arg-type]
     HierarchicalSoftmaxClassifier(ANIMALS, encoder="lstm")  # type: ignore[arg-type]
     HierarchicalSoftmaxClassifier(ANIMALS, class_weight="even")  # type: ignore[arg-type]
+    HierarchicalMultilabelClassifier(ANIMALS, constraint="sum")  # type: ignore[arg-type]
+    HierarchicalMultilabelClassifier(ANIMALS, head="linear")  # type: ignore[arg-type]
     LSTMEncoder(cell="rnn")  # type: ignore[arg-type]
     TransformerEncoder("a-name", pooling="max")  # type: ignore[arg-type]
     load_docstrings(levels=4)  # type: ignore[call-overload]
