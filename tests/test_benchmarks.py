@@ -22,6 +22,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
         ("first_models_study", "first_models.py --study"),
         ("induction", "induction.py"),
         ("overhead", "overhead.py"),
+        ("heads", "heads.py"),
         ("streams", "streams.py"),
         ("threads", "threads.py"),
         ("scale", "scale.py"),

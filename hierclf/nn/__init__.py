@@ -3,6 +3,14 @@
 ``head``         what every head has: hidden state -> log-probability of every node
 ``node_head``    heads for several labels per sample: each node has a probability of its own
 ``constraint``   the max-constraint: no node is likelier than the nodes above it
+``hmcn``         such a head with a layer for each level
+``hiagm``        one with features for each node, which are mixed along the hierarchy
+``hitin``        one that adds them up along a coding tree
+``himtl``        one that has a head for each branch
+``label_graph``  layers over the graph of a hierarchy
+``coding_tree``  a graph's nodes in nested groups
+``norm``         batch normalisation
+``_logits``      probabilities on the scale of logits
 ``_search``      the likeliest leaves of a tree, found without a look at all
 ``_search_loops``  the same as loops that numba compiles
 ``softmax``      the hierarchical softmax of a tree, and the flat one
@@ -27,11 +35,17 @@ from hierclf.nn.constraint import MaxConstraint
 from hierclf.nn.dag import DAGSoftmax
 from hierclf.nn.groups import PathSteps
 from hierclf.nn.head import Head, SoftmaxHead, TopLeaves
+from hierclf.nn.hiagm import HiAGMAttentionHead, HiAGMPropagationHead
+from hierclf.nn.himtl import HiMTLHead
+from hierclf.nn.hitin import HiTINHead
+from hierclf.nn.hmcn import HMCNHead
+from hierclf.nn.label_graph import HierarchyGCN, HierarchyTreeLSTM, edge_priors
 from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 from hierclf.nn.losses import PathLoss, SoftLabelLoss
 from hierclf.nn.network import HierarchyNetwork
 from hierclf.nn.node_head import LinearNodeHead, NodeHead, NodeScores, OutputRows, TrainedOutput
 from hierclf.nn.node_loss import NodeLoss
+from hierclf.nn.norm import BatchNorm
 from hierclf.nn.optim import LazyAdamW, LazyNovoGrad, LazyOptimizer, LazyRowwiseAdagrad, LeanAdamW
 from hierclf.nn.path import PathSoftmax
 from hierclf.nn.softmax import FlatSoftmax, HierarchicalSoftmax
@@ -39,14 +53,22 @@ from hierclf.nn.text import ConvGRU, RaggedRNN, RecurrentEncoder, WordEmbedding
 from hierclf.nn.transformer import TransformerText
 
 __all__ = [
+    "BatchNorm",
     "CSRRows",
     "ConvGRU",
     "DAGSoftmax",
     "FeatureLinear",
     "FlatSoftmax",
+    "HMCNHead",
     "Head",
+    "HiAGMAttentionHead",
+    "HiAGMPropagationHead",
+    "HiMTLHead",
+    "HiTINHead",
     "HierarchicalSoftmax",
+    "HierarchyGCN",
     "HierarchyNetwork",
+    "HierarchyTreeLSTM",
     "LazyAdamW",
     "LazyNovoGrad",
     "LazyOptimizer",
@@ -70,4 +92,5 @@ __all__ = [
     "TrainedOutput",
     "TransformerText",
     "WordEmbedding",
+    "edge_priors",
 ]

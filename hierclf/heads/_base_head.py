@@ -1,8 +1,4 @@
-"""Heads for several labels per sample: give one as ``head=`` of a classifier.
-
-A head is an object with parameters, which a grid search can set: ``head__dropout``. It turns the
-last hidden state into a score for each node of the hierarchy.
-"""
+"""The base class of heads, the linear one, and what may be given as one."""
 
 from __future__ import annotations
 
@@ -14,11 +10,6 @@ from numpy.typing import NDArray
 from hierclf import nn
 from hierclf._utils.param_object import ParamObject
 from hierclf.hierarchy import Hierarchy
-
-__all__ = [
-    "BaseNodeHead",
-    "LinearHead",
-]
 
 
 class BaseNodeHead(ParamObject):
@@ -107,9 +98,7 @@ class LinearHead(BaseNodeHead):
 
     reads_sparse: ClassVar[bool] = True
 
-    def build(  # noqa: D102, inherited
-        self, hierarchy: Hierarchy, *, counts: NDArray[Any]
-    ) -> Callable[..., nn.NodeHead]:
+    def build(self, hierarchy: Hierarchy, *, counts: NDArray[Any]) -> Callable[..., nn.NodeHead]:
         return nn.LinearNodeHead
 
 
