@@ -73,7 +73,7 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
           named "node (itself)" under the node. ``predict`` calls it by the node's name.
     C : float, default=1.0
         Inverse strength of the regularisation, as in :class:`sklearn.svm.LinearSVC`.
-    path_weight : float, default=0.3
+    path_weight : float, default=0.2
         How much the margins of inner nodes count beside that of the leaf. With 0 the hierarchy
         has no part in what is predicted.
     scale : float or "auto", default="auto"
@@ -93,9 +93,10 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
     logit_adjustment : float, default=0.0
         How much rare classes are favoured: the logarithm of each leaf's share of the samples is
         taken off its logit, times this.
-    tol : float, default=1e-3
-        How far the objective of a margin may be above its optimum, as a share of it: about, since
-        it is estimated. With up to 64 features the optimum is exact.
+    tol : float, default=1e-2
+        A margin is solved when its objective is at most this share of it above a bound of the
+        optimum. As a rule it is then a tenth of that above the optimum itself. With up to 64
+        features the optimum is exact.
     max_iter : int, default=1000
         Passes over the samples, or Newton steps, at most.
     n_jobs : int, optional
@@ -178,13 +179,13 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
         *,
         inner_labels: Literal["below", "itself"] = "below",
         C: float = 1.0,
-        path_weight: float = 0.3,
+        path_weight: float = 0.2,
         scale: float | Literal["auto"] = "auto",
         decision: Literal["argmax", "top_down", "threshold", "minimum_risk", "information_gain"]
         | BaseDecision = "argmax",
         class_weight: dict[Any, float] | Literal["balanced"] | None = None,
         logit_adjustment: float = 0.0,
-        tol: float = 1e-3,
+        tol: float = 1e-2,
         max_iter: int = 1000,
         n_jobs: int | None = None,
     ) -> None:

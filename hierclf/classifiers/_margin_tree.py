@@ -71,10 +71,10 @@ class MarginTree(NamedTuple):
         which, other = (below[labelled[coarse]] @ below[nodes].T).nonzero()
         code = coarse[which]
         is_unknown = ~np.isin(code * len(nodes) + other, positive[0] * len(nodes) + positive[1])
-        unknown = code[is_unknown], other[is_unknown]
-        values = np.repeat([1, 2], [len(positive[0]), len(unknown[0])]).astype(np.int8)
-        cells: Any = tuple(map(np.concatenate, zip(positive, unknown, strict=True)))
-        sides = sp.csc_array((values, cells), shape=(len(labelled), len(nodes)))
+        values = np.repeat([1, 2], [len(positive[0]), is_unknown.sum()]).astype(np.int8)
+        codes = np.concatenate([positive[0], code[is_unknown]])
+        columns = np.concatenate([positive[1], other[is_unknown]])
+        sides = sp.csc_array((values, (codes, columns)), shape=(len(labelled), len(nodes)))
         return cls(nodes, len(leaves), leaf, inner, sides)
 
     def weigh(
@@ -258,12 +258,9 @@ def samples_to_hold_out(X: Any, label: NDArray[np.intp]) -> NDArray[np.intp]:
         50 and no more than 2000 where a third of them is as many.
     """
     factors = np.random.default_rng(0).standard_normal(X.shape[1])
+    # A product of dense matrices may round equal rows in different ways.
     is_sparse: bool = sp.issparse(X)
-    if is_sparse:
-        row = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
-        sums = np.bincount(row, weights=X.data * factors[X.indices], minlength=X.shape[0])
-    else:  # a product of matrices may round equal rows in different ways
-        sums = by_blocks(lambda rows: (rows * factors).sum(axis=1), X)
+    sums = X @ factors if is_sparse else by_blocks(lambda rows: (rows * factors).sum(axis=1), X)
     known = np.flatnonzero(label >= 0)
     # The last bits of the sum, as good as random, moved to the front.
     mixed = sums[known].astype(np.float64).view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)

@@ -37,6 +37,7 @@ def pass_over_rows(
     bias: Any,
     dual: Any,
     gains: Any,
+    losses: Any,
 ) -> None:
     """Minimise the loss of all columns of a block over one row after another.
 
@@ -57,10 +58,13 @@ def pass_over_rows(
         What is moved.
     gains : ndarray of shape (n_columns,)
         What the pass has added to the dual objective of each column is added to it.
+    losses : ndarray of shape (n_columns,)
+        The loss of each row, as it was when its turn came, is added to it.
     """
     n_columns = weight.shape[1]
     one = norms.dtype.type(1)
     zero = norms.dtype.type(0)
+    tiny = norms.dtype.type(1e-30)
     found = np.empty(n_columns, weight.dtype)
     for at in range(len(order)):
         row = order[at]
@@ -80,6 +84,8 @@ def pass_over_rows(
             before = sign * dual[row, j]
             slope = sign * found[j] - one + ridge * before
             curve = norm + ridge
+            slack = max(one - sign * found[j], zero) if side != 0 else zero
+            losses[j] += slack * slack / max(ridge, tiny)
             after = max(before - slope / curve, zero) if side != 0 else zero
             step = after - before
             gains[j] -= step * (slope + step * curve / 2)

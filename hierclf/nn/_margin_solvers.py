@@ -18,6 +18,8 @@ _LANES = 16
 # Steps of conjugate gradients in one Newton step at most, and the share of the gradient at which
 # they end; steps of the line search.
 _CG_STEPS, _CG_LEFT, _LINE_STEPS = 10, 0.15, 4
+# How near the objective on the way has to be to its bound, in tolerances.
+_NEAR = 3
 # The inverse of a weight is at most, and its inverse at least: beyond, float32 has no room.
 _EXTREME = 1e30
 # What exact steps reach: the rest is rounding.
@@ -88,7 +90,7 @@ class DualDescent(Solver):
         generator = np.random.default_rng(0)
         is_converged, n_iter = False, 0
         while n_iter < self.max_iter and not is_converged:
-            gains = np.zeros(width)
+            gains, losses = np.zeros(width), np.zeros(width)
             self.loops.pass_over_rows(
                 X.indptr,
                 X.indices,
@@ -100,12 +102,30 @@ class DualDescent(Solver):
                 bias,
                 dual,
                 gains,
+                losses,
             )
             n_iter += 1
             total += gains
-            is_converged = bool((gains <= tol * total).all())
+            # The objective with the losses that there were on the way is to be had for nothing,
+            # and some times as far above its bound. When it is near, all rows are worth a look.
+            of_weight = _dots(weight, weight) + (bias + 1) ** 2
+            if (losses + of_weight - 2 * total <= _NEAR * tol * (losses + of_weight)).all():
+                twice = of_weight + self._losses(sides, weight, bias)
+                is_converged = bool((twice - 2 * total <= tol * twice).all())
         some = slice(n_columns)
         return Block(weight.T[some], bias[some], dual[:, some], n_iter, is_converged)
+
+    def _losses(
+        self, sides: NDArray[np.float64], weight: NDArray[Any], bias: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        """Return twice the sum of the losses of each column, 0 for those that only fill."""
+        n_columns = sides.shape[1]
+        rows = _parts(self.X)
+        margin = rows_times(*rows, torch.from_numpy(weight)).numpy()[:, :n_columns]
+        slack = np.maximum(1 - np.sign(sides) * (margin + bias[:n_columns]), 0)
+        losses = np.zeros(len(bias))
+        losses[:n_columns] = 2 * _dots(np.abs(sides), slack**2)
+        return losses
 
 
 class NewtonCG(Solver):
@@ -166,7 +186,7 @@ class NewtonCG(Solver):
             k_residual = self.gram(residual)
             squared = _dots(residual, k_residual)
             objective = (_dots(dual, margin + 1) + _dots(h * slack, slack)) / 2
-            is_left = squared > 2 * tol * objective
+            is_left = ~(squared <= 2 * tol * objective)  # NaN is no solution
             if not is_left.all():
                 result[:, left[~is_left]] = dual[:, ~is_left]
                 left, squared = left[is_left], squared[is_left]
