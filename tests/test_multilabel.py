@@ -463,7 +463,7 @@ def test_warm_start_goes_on():
     ("change", "message"),
     [
         ({"constraint": None}, "constraint was 'loss' and is now None"),
-        ({"head": "other"}, "head was <class 'hierclf.heads.LinearHead'> and is now <class"),
+        ({"head": "other"}, "head was <class 'hierclf.heads.*LinearHead'> and is now <class"),
         ({"hierarchy": DAG}, "the hierarchy of the last fit"),
         ({"hidden_layer_sizes": (3,)}, r"hidden_layer_sizes was \(100,\) and is now \(3,\)"),
     ],
