@@ -5,12 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
-from warnings import warn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
-from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.validation import has_fit_parameter
 
 from hierclf._utils.base_estimator import BaseEstimator
@@ -147,16 +145,6 @@ class HierarchyParams(BaseEstimator):
                 cure=self._instead_of_all,
             )
         return self._apply(X, function, looks_at_all=looks_at_all)
-
-
-def warn_of_column(stacklevel: int) -> None:
-    """Warn that y is a column, where whoever called ``fit`` or ``partial_fit`` did so."""
-    warn(
-        "A column-vector y was passed when a 1d array was expected: each sample has one "
-        "label. Give it as y.ravel().",
-        DataConversionWarning,
-        stacklevel=stacklevel,
-    )
 
 
 def whole_hierarchy(

@@ -17,8 +17,9 @@ from sklearn.utils.validation import check_is_fitted
 from hierclf._utils.labels import accuracy, column_names, locate, read_labels
 from hierclf._utils.naming import name_nodes, name_paths
 from hierclf._utils.sklearn_private import StrOptions
+from hierclf.classifiers._checks import warn_of_column
 from hierclf.classifiers._features import InputReader
-from hierclf.classifiers._parameters import HierarchyParams, warn_of_column, whole_hierarchy
+from hierclf.classifiers._parameters import HierarchyParams, whole_hierarchy
 from hierclf.classifiers._passes import argmax, check_log_proba, select
 from hierclf.classifiers._targets import Targets, read_targets
 from hierclf.decisions import Argmax, TopDown, as_decision
