@@ -23,7 +23,12 @@ from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, cross_val_score
 from strategies import dags, trees
 
-from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierarchy
+from hierclf import (
+    FlatSoftmaxClassifier,
+    HierarchicalMultilabelClassifier,
+    HierarchicalSoftmaxClassifier,
+    Hierarchy,
+)
 from hierclf.decisions import Argmax, MinimumRisk, Threshold, TopDown
 from hierclf.induction import BalancedHierarchy
 
@@ -419,6 +424,22 @@ def test_tables_of_several_labels_per_row_are_refused(cls, library):
     table = make_table({"x": [1, 0], "y": [0, 1]})
     with pytest.raises(ValueError, match=r"^y holds several labels per row \(its 2 columns hold "):
         make(cls, None).fit(np.eye(2), table)
+
+
+@LIBRARIES
+def test_tables_of_several_labels_per_row_are_for_the_classifier_of_several(library):
+    make_table, make_column = table_of(library)
+    columns = {"x": [1, 0, 1], "a": [1, 0, 1], "b": [0, 1, 0]}
+    table = make_table(columns)
+    clf = HierarchicalMultilabelClassifier({"a": ["x"], "b": []}, max_iter=2, n_iter_no_change=2)
+    clf.set_params(random_state=0).fit(np.eye(3), table)
+    assert clf.classes_.tolist() == ["x", "a", "b"]
+    expected = clf.predict_proba(np.eye(3))
+    assert clf.score(np.eye(3), table) in (0, 1 / 3, 2 / 3, 1)
+    clf.fit(np.eye(3), [["x"], ["b"], ["a", "x"]])
+    assert clf.predict_proba(np.eye(3))[:, [2, 0, 1]].tolist() == expected.tolist()
+    column = make_column(["x", "b", "x"])
+    assert clf.fit(np.eye(3), column).classes_.tolist() == ["b", "x"]
 
 
 # -- score

@@ -18,7 +18,7 @@ from sklearn.metrics import f1_score, label_ranking_average_precision_score
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MultiLabelBinarizer, StandardScaler
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, EpochScoring
 from strategies import dags, trees
 
 from hierclf import HierarchicalMultilabelClassifier, Hierarchy
@@ -401,6 +401,19 @@ def test_batches_of_sparse_targets():
     # As many values are gathered at once as the targets count for.
     assert rows.n_values == X.shape[1] + len(LIFE)
     assert Rows(X, np.zeros(len(X), dtype=int)).n_values == X.shape[1] + 1
+
+
+def test_callbacks_that_score_see_dense_targets():
+    seen = []
+
+    def score(net, X, y):
+        seen.append(y.tolist())
+        return float(f1_score(y, net.predict(X), average="micro", zero_division=0))
+
+    scoring = EpochScoring(score, name="f1", on_train=True)
+    clf = make(callbacks=[("f1", scoring)], epochs=2).fit(X, LISTS)
+    assert seen[0] == INDICATOR.astype(bool).tolist()
+    assert len(clf.net_.history[:, "f1"]) == 2
 
 
 def test_sparse_predictions_block_by_block(monkeypatch):

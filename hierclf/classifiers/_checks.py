@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
+from warnings import warn
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import DataConversionWarning
 
 
 @contextmanager
@@ -94,3 +96,13 @@ def check_callbacks(callbacks: Iterable[Any] | None) -> list[Any]:
                 f"callbacks must hold skorch callbacks or (name, callback) pairs, got {item!r}"
             )
     return items
+
+
+def warn_of_column() -> None:
+    """Warn that y is a column, where whoever called ``fit`` or ``partial_fit`` did so."""
+    warn(
+        "A column-vector y was passed when a 1d array was expected: each sample has one "
+        "label. Give it as y.ravel().",
+        DataConversionWarning,
+        stacklevel=6,
+    )

@@ -15,7 +15,7 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import has_fit_parameter
 
@@ -616,18 +616,3 @@ def _has_no_features(inducer: Any) -> bool:
     """Tell whether an inducer, or one inside it, has a parameter `features` that is None."""
     params = inducer.get_params()
     return any(params[name] is None for name in params if name.split("__")[-1] == "features")
-
-
-def warn_of_column() -> None:
-    """Warn that y is a column, where whoever called ``fit`` or ``partial_fit`` did so."""
-    warn(
-        "A column-vector y was passed when a 1d array was expected: each sample has one "
-        "label. Give it as y.ravel().",
-        DataConversionWarning,
-        stacklevel=6,
-    )
-
-
-def select(values: torch.Tensor, columns: NDArray[np.intp]) -> torch.Tensor:
-    """Return some columns, in half the time that indexing takes for one row."""
-    return values.index_select(1, torch.as_tensor(columns, device=values.device))

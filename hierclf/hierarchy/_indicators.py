@@ -139,43 +139,14 @@ def split_rows(labels: Iterable[Any], known: Mapping[Node, int]) -> list[list[An
     ]
 
 
-def close_rows(
-    arrays: HierarchyArrays, counts: Sequence[int] | NDArray[np.intp], positions: NDArray[np.intp]
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Add their ancestors to the nodes of rows, as in :func:`read_indicator`.
-
-    Parameters
-    ----------
-    arrays : HierarchyArrays
-        The hierarchy.
-    counts : sequence of int
-        How many of ``positions``, one after another, each row has.
-    positions : ndarray of shape (n_labels,)
-        Nodes; a row may have one twice.
-
-    Returns
-    -------
-    offsets, columns : ndarray
-        As of :func:`read_indicator`.
-    """
-    n_rows, width = len(counts), len(arrays)
-    rows = np.repeat(np.arange(n_rows), counts)
-    labels, which = np.unique(positions, return_inverse=True)
-    items, above = ancestor_pairs(arrays, labels)
-    offsets = np.searchsorted(items, np.arange(len(labels) + 1))
-    found, n_found = gather(offsets, above, which.reshape(-1))
-    cells = np.unique(np.repeat(rows, n_found) * width + found)
-    rows, columns = np.divmod(cells, width)
-    return np.searchsorted(rows, np.arange(n_rows + 1)), columns
-
-
 def fill_indicator(
     arrays: HierarchyArrays, counts: Sequence[int], positions: NDArray[np.intp]
 ) -> NDArray[np.int8]:
     """Return the indicator matrix of rows that have some of `positions` each, one after another."""
-    offsets, columns = close_rows(arrays, counts, positions)
+    rows = np.repeat(np.arange(len(counts)), counts)
+    pairs, ancestors = ancestor_pairs(arrays, positions)
     result = np.zeros((len(counts), len(arrays)), dtype=np.int8)
-    result[np.repeat(np.arange(len(counts)), np.diff(offsets)), columns] = 1
+    result[rows[pairs], ancestors] = 1
     return result
 
 
@@ -211,7 +182,11 @@ def check_closed(
     cells = rows * width + ids
     above, counts = gather(*arrays.up, ids)
     needed = np.repeat(rows, counts) * width + above
-    missing = (above > 0) & ~np.isin(needed, cells)
+    order = np.argsort(cells, kind="stable")  # mostly they are in order
+    place = np.searchsorted(cells, needed, sorter=order).clip(max=max(len(cells) - 1, 0))
+    parents = order[place]
+    is_there = cells[parents] == needed
+    missing = (above > 0) & ~is_there
     if missing.any():
         bad = np.flatnonzero(missing)[0]
         row = int(np.repeat(rows, counts)[bad])
@@ -220,7 +195,8 @@ def check_closed(
             f"row {row} has {show(node)} but not its parent {show(names[above[bad]])}: rows must "
             "be closed under ancestors. Are the columns in the order of hierarchy.nodes?"
         )
-    is_deepest: NDArray[np.bool_] = ~np.isin(cells, needed)
+    is_deepest = np.ones(len(cells), dtype=bool)
+    is_deepest[parents[is_there]] = False
     return is_deepest
 
 

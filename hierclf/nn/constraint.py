@@ -83,7 +83,7 @@ class MaxConstraint(nn.Module):
         target : Tensor of shape (batch, nodes), optional
             1 for the labels of each sample, closed under ancestors, and 0 elsewhere. A label
             then has the largest value of the *labels* at or below it, which is what the loss
-            of [1]_ takes; other nodes have no labels below them.
+            of C-HMCNN(h) takes; other nodes have no labels below them.
 
         Returns
         -------
