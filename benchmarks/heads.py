@@ -12,6 +12,7 @@ counts.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -117,11 +118,14 @@ def main() -> None:
     if args.report:
         report(saved(RESULTS)["results"])
         return
+    load = os.getloadavg()[0]
     cases = [(500, head) for head in SMALL] + [(4000, head) for head in LARGE]
     results = [measure(head, random_tree(n), args.rounds) for n, head in cases]
     report(results)
     if args.json:
-        write_json(args.json, {"rounds": args.rounds, "batch": BATCH, "units": N_UNITS}, results)
+        settings: dict[str, Any] = {"rounds": args.rounds, "batch": BATCH, "units": N_UNITS}
+        settings["load_average"] = [load, os.getloadavg()[0]]  # what else ran at the same time
+        write_json(args.json, settings, results)
 
 
 if __name__ == "__main__":

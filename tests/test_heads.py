@@ -84,6 +84,20 @@ def test_each_constraint_and_recursive_regularisation_in_float32(head, constrain
 
 
 @every_head
+def test_a_fit_goes_on_and_stops_early(head):
+    X, Y = samples(TREE, 60)
+    whole = classifier(head, TREE, early_stopping=True, n_iter_no_change=3, max_iter=12)
+    whole.fit(X, Y)
+    assert len(whole.loss_curve_) == whole.n_iter_
+    clf = classifier(head, TREE, warm_start=True, max_iter=3).fit(X, Y)
+    before = clf.loss_curve_[-1]
+    for _ in range(3):
+        clf.fit(X, Y)
+    assert clf.n_iter_ == 12
+    assert clf.loss_curve_[-1] < before
+
+
+@every_head
 def test_head_without_hidden_layers(head):
     X, Y = samples(TREE, 40)
     clf = classifier(head, TREE, hidden_layer_sizes=(), max_iter=3).fit(X, Y)

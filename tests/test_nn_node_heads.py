@@ -108,16 +108,17 @@ def test_every_node_is_trained_by_every_weight_that_can(make, hierarchy):
 
 
 @every_head
-@pytest.mark.parametrize("hierarchy", [TREE, DAG], ids=["tree", "dag"])
-@pytest.mark.parametrize("optimizer", [LeanAdamW, LazyRowwiseAdagrad])
+@pytest.mark.parametrize(
+    ("hierarchy", "optimizer"), [(TREE, LeanAdamW), (DAG, LeanAdamW), (TREE, LazyRowwiseAdagrad)]
+)
 def test_it_learns_and_is_copied(make, hierarchy, optimizer):
     rng = np.random.default_rng(0)
     head, hidden = build(make, hierarchy), hidden_of(8)
     target = targets(hierarchy, rng, 8)
     loss = NodeLoss(constrained=False, recursive_regularization=1e-6)
-    step = optimizer(head.parameters(), lr=0.02 if optimizer is LeanAdamW else 0.1)
+    step = optimizer(head.parameters(), lr=0.04 if optimizer is LeanAdamW else 0.2)
     losses = []
-    for _ in range(150):
+    for _ in range(80):
         step.zero_grad()
         value = loss(head, hidden, target)
         value.backward()

@@ -192,9 +192,10 @@ class Growing:
         self, volume: _Indices, cut: _Indices, ends: _Indices, criterion: Criterion
     ) -> None:
         self.n_items, self.criterion = len(volume), criterion
-        self.volume: list[int] = volume.tolist()
-        # The edges that leave an item may leave the parent of the items, too, and join no pair.
-        self.cut: list[int] = cut.tolist()
+        # There will be as many nodes as items, less one, and a root. The edges that leave an item
+        # may leave the parent of the items, too, and join no pair.
+        self.volume = np.append(volume, np.zeros_like(volume))
+        self.cut = np.append(cut, np.zeros_like(cut))
         self.parent = [-1] * self.n_items
         self.below = [0] * self.n_items  # the sum of the cuts of the children
         self.total = int(volume.sum())
@@ -263,23 +264,20 @@ class Growing:
 
     def combine_change(self, a: _Indices, b: int, weight: _Indices) -> NDArray[Any]:
         """Rate the pairs of some nodes with another one, whose edges have these weights."""
-        volumes = np.array([self.volume[i] for i in a.tolist()], dtype=np.float64)
-        own = self.volume[b]
+        volumes, own = self.volume[a], self.volume[b]
         together = volumes + own
         change: NDArray[Any] = -2.0 * weight * np.log2(self.total / together)
         if self.criterion == "combine":
             return change
-        inside = volumes - np.array([self.cut[i] for i in a.tolist()])
-        a_term = inside * np.log2(together / volumes)
+        a_term = (volumes - self.cut[a]) * np.log2(together / volumes)
         change += a_term + (own - self.cut[b]) * np.log2(together / own)
         return change
 
     def _add(self, volume: int, cut: int, children: list[int]) -> int:
         new = len(self.parent)
-        self.volume.append(volume)
-        self.cut.append(cut)
+        self.volume[new], self.cut[new] = volume, cut
         self.parent.append(-1)
-        self.below.append(sum(self.cut[child] for child in children))
+        self.below.append(int(self.cut[children].sum()))
         for child in children:
             self.parent[child] = new
         return new
@@ -306,7 +304,7 @@ class Growing:
     def compress(self, node: int) -> None:
         """Give the children of a node to its parent."""
         parent = self.parent_of(node)
-        self.below[parent] += self.below[node] - self.cut[node]
+        self.below[parent] += self.below[node] - int(self.cut[node])
         self.below[node] = -1  # it is no more
 
     def compress_change(self, node: int) -> float:

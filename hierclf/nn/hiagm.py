@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from numpy.typing import ArrayLike
@@ -25,6 +25,9 @@ _LOW_RANK = 32
 
 class _HiAGMHead(NodeHead):
     """What both kinds share: layers over the graph, and a map of all features to all logits."""
+
+    # Whether a map leads from the hidden state to the features of all nodes.
+    maps_text: ClassVar[bool]
 
     def __init__(
         self,
@@ -65,8 +68,6 @@ class _HiAGMHead(NodeHead):
         n_features = self.n_nodes * self.node_dim
         self.output = _affine(n_features, self.n_nodes, low_rank, Linear, own)
         self.logit_dropout = Dropout(logit_dropout)
-
-    maps_text: bool
 
     @abstractmethod
     def _add_reader(
@@ -155,7 +156,7 @@ class HiAGMPropagationHead(_HiAGMHead):
     torch.Size([5, 6])
     """
 
-    maps_text = True
+    maps_text: ClassVar[bool] = True
 
     def _add_reader(
         self, in_features: int, linear: type[Linear], low_rank: int | None, own: dict[str, Any]
@@ -227,7 +228,7 @@ class HiAGMAttentionHead(_HiAGMHead):
     torch.Size([5, 6])
     """
 
-    maps_text = False
+    maps_text: ClassVar[bool] = False
 
     def __init__(
         self, in_features: int, hierarchy: Hierarchy, *, n_rows: int = 8, **kwargs: Any

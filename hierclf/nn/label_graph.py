@@ -99,8 +99,8 @@ class HierarchyGCN(nn.Module):
     .. math::
         u_p &= \sum_{c \in \mathrm{ch}(p)} a_{pc} h_c + b_p, \qquad
         d_c = \sum_{p \in \mathrm{parents}(c)} a'_{pc} h_p + b'_c \\
-        h'_v &= \mathrm{ReLU}\bigl(\sigma(w^T h_v + g_v)\, u_v + \sigma(w'^T h_v + g'_v)\, d_v
-                + \sigma(w''^T h_v)\, h_v\bigr)
+        h'_v &= \mathrm{ReLU}\bigl(\sigma(w_1^T h_v + g_v)\, u_v + \sigma(w_2^T h_v + g'_v)\, d_v
+                + \sigma(w_3^T h_v)\, h_v\bigr)
 
     Each edge has a weight in each direction, which is trained: it starts from 1 upward and from
     the prior downward. Nothing is mixed across features. In a DAG each child hears from all of

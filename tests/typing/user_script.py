@@ -26,7 +26,7 @@ from hierclf.calibration import TemperatureScalingClassifier
 from hierclf.datasets import fetch_reuters, fetch_trec, load_digits_hierarchy, load_docstrings
 from hierclf.decisions import InformationGainClassifier, Threshold
 from hierclf.encoders import BaseEncoder, LSTMEncoder, ModuleEncoder, TransformerEncoder
-from hierclf.heads import BaseNodeHead, LinearHead
+from hierclf.heads import HMCN, BaseNodeHead, HiAGM, HiMTL, HiTIN, LinearHead
 from hierclf.induction import BalancedHierarchy, KMeansHierarchy, PrunedHierarchy
 from hierclf.losses import BaseLoss, HierarchicalCrossEntropy, PathCrossEntropy
 from hierclf.metrics import hierarchical_f1_score, level_accuracy_score, mistake_severity
@@ -259,6 +259,9 @@ def modules() -> None:
     assert_type(learnt.hierarchy_, Hierarchy)
     assert_type(PrunedHierarchy(ANIMALS, max_fits=4), PrunedHierarchy)
     assert_type(hierclf.heads.LinearHead(), LinearHead)
+    assert_type(HiMTL(HiAGM("attention", node_dim=4), method="masking"), HiMTL)
+    assert_type(HMCN(recurrent=True).set_params(beta=0.3), HMCN)
+    assert_type(HiTIN(height=3, pooling="root"), HiTIN)
     assert_type(hierclf.losses.PathCrossEntropy(), PathCrossEntropy)
     assert_type(hierclf.metrics.mistake_severity(["cat"], ["dog"], hierarchy=ANIMALS), float)
     assert_type(hierclf.nn.FlatSoftmax(2, Hierarchy.from_dict(ANIMALS)), hierclf.nn.FlatSoftmax)
@@ -282,6 +285,7 @@ def mistakes() -> None:
     HierarchicalSoftmaxClassifier(ANIMALS, class_weight="even")  # type: ignore[arg-type]
     HierarchicalMultilabelClassifier(ANIMALS, constraint="sum")  # type: ignore[arg-type]
     HierarchicalMultilabelClassifier(ANIMALS, head="linear")  # type: ignore[arg-type]
+    HiMTL("hiagm")  # type: ignore[arg-type]
     LSTMEncoder(cell="rnn")  # type: ignore[arg-type]
     TransformerEncoder("a-name", pooling="max")  # type: ignore[arg-type]
     load_docstrings(levels=4)  # type: ignore[call-overload]
