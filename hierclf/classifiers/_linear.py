@@ -236,7 +236,7 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
         MemoryError
             If the weights take more than half of the memory of the machine.
         """
-        with unchanged_on_failure(self), torch.inference_mode():
+        with unchanged_on_failure(self):
             self._fit(X, y, sample_weight)
         return self
 

@@ -18,6 +18,7 @@ from typing_extensions import assert_type
 import hierclf
 from hierclf import (
     FlatSoftmaxClassifier,
+    HierarchicalLinearClassifier,
     HierarchicalMultilabelClassifier,
     HierarchicalSoftmaxClassifier,
     Hierarchy,
@@ -155,6 +156,14 @@ def classifiers() -> None:
     assert_type(flat.fit([[0.0], [1.0], [2.0]], ["cat", "dog", "oak"]), FlatSoftmaxClassifier)
     assert_type(flat.partial_fit([[0.0]], ["cat"], sample_weight=[2.0]), FlatSoftmaxClassifier)
 
+    linear = HierarchicalLinearClassifier(hierarchy, C=0.5, scale=5.0, class_weight="balanced")
+    assert_type(linear.fit(X, y), HierarchicalLinearClassifier)
+    assert_type(linear.set_params(scale="auto"), HierarchicalLinearClassifier)
+    assert_type(linear.decision_function(X), NDArray[Any])
+    assert_type(linear.predict(X, level=0), NDArray[Any])
+    assert_type(linear.coef_, NDArray[Any])
+    assert_type(linear.scale_, float)
+
     sure = InformationGainClassifier(clf, accuracy=0.3, cv="prefit", hierarchy=hierarchy)
     assert_type(sure.fit(X, y), InformationGainClassifier)
     assert_type(sure.predict(X), NDArray[Any])
@@ -270,6 +279,7 @@ def modules() -> None:
     assert_type(hierclf.text.SequenceVectorizer(), SequenceVectorizer)
     assert_type(hierclf.Hierarchy.from_dict(ANIMALS), Hierarchy)
     assert_type(hierclf.FlatSoftmaxClassifier(), FlatSoftmaxClassifier)
+    assert_type(hierclf.HierarchicalLinearClassifier(), HierarchicalLinearClassifier)
     assert_type(hierclf.HierarchicalSoftmaxClassifier(), HierarchicalSoftmaxClassifier)
     assert_type(hierclf.HierarchicalMultilabelClassifier(), HierarchicalMultilabelClassifier)
     assert_type(hierclf.__version__, str)
