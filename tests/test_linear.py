@@ -411,7 +411,9 @@ def test_what_cannot_be_is_refused_and_nothing_has_changed(options, message):
 def test_weights_that_do_not_fit_are_refused_before_any_work(monkeypatch):
     X, y = samples(LEAVES)
     monkeypatch.setattr(memory, "physical_memory", lambda: 100)
-    with pytest.raises(MemoryError, match="the table of weights is 4 rows x 9 columns"):
+    with pytest.raises(
+        MemoryError, match=r"the table of weights.* is 4 rows x 9 columns x 16 bytes"
+    ):
         HierarchicalLinearClassifier(TREE).fit(X, y)
 
 
