@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from _data import Data, load
 from _measures import folds, measure
@@ -362,6 +363,8 @@ def main() -> None:
         else ("comparison", comparisons, print_comparison)
     )
     FlatSoftmaxClassifier(max_iter=1, n_iter_no_change=1).fit([[0.0], [1.0]], [0, 1])  # loads torch
+    sparse = sp.eye_array(100, format="csr", dtype=np.float32)
+    HierarchicalLinearClassifier().fit(sparse, np.arange(100) % 2)  # compiles its loops
     todo = [] if args.report else trials(args.names, args.seeds)
     with threadpool_limits(1):
         for results in resume(args.out / f"{kind}.json", todo, "scores"):

@@ -20,6 +20,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
         ("decisions", "decisions.py"),
         ("first_models", "first_models.py"),
         ("first_models_study", "first_models.py --study"),
+        ("first_models_margins", "first_models.py --margins"),
         ("induction", "induction.py"),
         ("overhead", "overhead.py"),
         ("heads", "heads.py"),

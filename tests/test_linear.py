@@ -288,15 +288,23 @@ def test_the_likeliest_scale_has_the_lowest_log_loss(seed):
 
     def loss(scale):
         log_proba = log_softmax(scale * scores, axis=1)
-        return -(weight @ log_proba[np.arange(30), column])
+        penalty = np.log(scale / 5) ** 2 / 2
+        return penalty - weight @ log_proba[np.arange(30), column]
 
     found = likeliest_scale(scores, column, weight)
     assert all(loss(found) <= loss(other) + 1e-6 for other in np.geomspace(0.1, 50, 200))
 
 
-def test_where_all_held_out_are_right_the_scale_is_the_largest():
-    assert likeliest_scale(np.eye(3), np.arange(3), np.ones(3)) > 30  # beyond, no digit changes
-    assert likeliest_scale(-np.eye(3), np.arange(3), np.ones(3)) == pytest.approx(0.1, rel=1e-3)
+def test_few_that_are_all_right_are_no_reason_to_be_certain():
+    few, many = (
+        likeliest_scale(np.tile(np.eye(3), (n, 1)), np.tile(np.arange(3), n), np.ones(3 * n))
+        for n in (1, 1000)
+    )
+    assert 5 < few < many < 50
+    wrong = likeliest_scale(
+        np.tile(-np.eye(3), (1000, 1)), np.tile(np.arange(3), 1000), np.ones(3000)
+    )
+    assert wrong == pytest.approx(0.1, rel=1e-3)
 
 
 @pytest.mark.parametrize("is_sparse", [False, True])
@@ -411,7 +419,9 @@ def test_what_cannot_be_is_refused_and_nothing_has_changed(options, message):
 def test_weights_that_do_not_fit_are_refused_before_any_work(monkeypatch):
     X, y = samples(LEAVES)
     monkeypatch.setattr(memory, "physical_memory", lambda: 100)
-    with pytest.raises(MemoryError, match="the table of weights is 4 rows x 9 columns"):
+    with pytest.raises(
+        MemoryError, match=r"the table of weights.* is 4 rows x 9 columns x 16 bytes"
+    ):
         HierarchicalLinearClassifier(TREE).fit(X, y)
 
 

@@ -325,8 +325,8 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
         check_fits(
             samples.X.shape[1],
             len(tree.nodes),
-            samples.X.dtype.itemsize,
-            what="the table of weights",
+            2 * samples.X.dtype.itemsize,
+            what="the table of weights, of which there are two during a fit,",
             cure="choose fewer features, such as SelectKBest does, or give "
             "HierarchicalSoftmaxClassifier hidden_layer_sizes",
         )

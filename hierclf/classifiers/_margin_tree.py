@@ -15,7 +15,7 @@ from hierclf.hierarchy import Hierarchy
 
 # Where the likeliest scale is looked for, and what it is where no sample can tell.
 _LOWEST, _HIGHEST, DEFAULT_SCALE = 0.1, 50.0, 5.0
-_SCALE_STEPS = 30
+_SCALE_STEPS, _SCALE_EXACT = 60, 1e-12
 # Samples held out to find it: at the least, a share of all, and at the most.
 _LEAST_HELD_OUT, _HELD_OUT, _MOST_HELD_OUT = 50, 0.1, 2000
 
@@ -213,29 +213,32 @@ def likeliest_scale(
     Returns
     -------
     float
-        Where the log loss of the softmax is lowest, from 0.1 to 50.
+        Where the log loss of the softmax is lowest, from 0.1 to 50, were it not for a penalty of
+        half the squared logarithm of a fifth of it: that of a sample or so, so that few samples,
+        all of which are right, are no reason to be all but certain.
     """
-    low, high, scale = _LOWEST, _HIGHEST, DEFAULT_SCALE
+    low, high = np.log(_LOWEST), np.log(_HIGHEST)
+    usual = at = np.log(DEFAULT_SCALE)
     scores = scores - scores.max(axis=1, keepdims=True)
     true = scores[np.arange(len(column)), column]
     for _ in range(_SCALE_STEPS):
+        scale = np.exp(at)
         proba = np.exp(scale * scores)
         proba /= proba.sum(axis=1, keepdims=True)
         mean = np.einsum("ij,ij->i", proba, scores)
-        slope = weight @ (mean - true)
-        curve = weight @ (np.einsum("ij,ij,ij->i", proba, scores, scores) - mean**2)
-        if slope > 0:
-            high = scale
-        else:
-            low = scale
+        variance = np.einsum("ij,ij,ij->i", proba, scores, scores) - mean**2
+        of_loss = scale * (weight @ (mean - true))
+        slope = of_loss + at - usual
+        curve = of_loss + scale**2 * (weight @ variance) + 1
+        low, high = (low, at) if slope > 0 else (at, high)
         # Newton's step, or half the way to where it would lead out of what is left.
-        wanted = scale - slope / curve if curve > 0 else low
-        wanted = wanted if low < wanted < high else np.sqrt(low * high)
-        is_there = abs(wanted - scale) <= 1e-10 * scale
-        scale = float(wanted)
+        wanted = at - slope / curve if curve > 0 else low
+        wanted = wanted if low < wanted < high else (low + high) / 2
+        is_there = abs(wanted - at) <= _SCALE_EXACT
+        at = wanted
         if is_there:
             break
-    return scale
+    return float(np.exp(at))
 
 
 def samples_to_hold_out(X: Any, label: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -35,7 +35,7 @@ EXACT_FEATURES = 64
 # Columns of a block: as many as make up two cache lines of float32.
 BLOCK = 32
 # Values of a block, one for each row and column: fewer columns where there are many rows.
-_BLOCK_VALUES = 1 << 26
+_BLOCK_VALUES = 1 << 24
 # How much less exactly the columns are solved without the rows that are held out.
 _ROUGHLY = 10
 
