@@ -1,21 +1,26 @@
 """Numbers of numpy, as grid searches over arrays give them, in place of Python's."""
 
 import inspect
+import warnings
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.neighbors import NearestCentroid
 from torch.nn import Linear
 
 import hierclf
 from hierclf import (
     FlatSoftmaxClassifier,
+    HierarchicalLinearClassifier,
+    HierarchicalMultilabelClassifier,
     HierarchicalSoftmaxClassifier,
     calibration,
     decisions,
     encoders,
+    heads,
     induction,
     losses,
     nn,
@@ -45,6 +50,20 @@ def classify(rows=X, **params):
 def flat(cls, params):
     clf = cls(TREE, **{"max_iter": 2, "n_iter_no_change": 2, "random_state": 0, **params})
     return clf.fit(sp.csr_array(X), Y).predict_node_proba(X)
+
+
+def margins(cls, params):
+    clf = cls(TREE, **params)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        clf.fit(X, Y)
+    return clf.predict_proba(X)
+
+
+def several(cls, params):
+    clf = cls(TREE, **{"max_iter": 2, "n_iter_no_change": 2, "random_state": 0, **params})
+    clf.fit(X, [[label] for label in Y])
+    return np.hstack([clf.predict_proba(X), clf.predict(X)])
 
 
 def decide(cls, params):
@@ -82,11 +101,16 @@ class Judge(NearestCentroid):
 WORK = {
     "hierclf": lambda cls, params: classify(**params),
     "hierclf.encoders": lambda cls, params: classify(IDS, encoder=cls(**params)),
+    "hierclf.heads": lambda cls, params: several(
+        HierarchicalMultilabelClassifier, {"head": cls(**params)}
+    ),
     "hierclf.losses": lambda cls, params: classify(loss=cls(**params)),
     "hierclf.decisions": decide,
     "hierclf.text": lambda cls, params: cls(**params).fit_transform(TEXTS),
     "hierclf.induction": induce,
     FlatSoftmaxClassifier: flat,
+    HierarchicalLinearClassifier: margins,
+    HierarchicalMultilabelClassifier: several,
     ModuleEncoder: lambda cls, params: classify(encoder=cls(lambda: Linear(3, 4), **params)),
     PrunedHierarchy: prune,
     InformationGainClassifier: around,
@@ -98,7 +122,8 @@ VALUES = {
     "hidden_layer_sizes": 200, "batch_size": 16, "learning_rate": 0.01, "num_layers": 2,
     "hidden_size": 150, "embedding_dim": 7, "label_smoothing": 0.1, "logit_adjustment": 0.5,
     "alpha": 1, "beta": 5, "max_features": 3, "max_length": 2, "branching": 2, "n_jobs": 1,
-    "max_fits": 3, "cv": 2, "threshold": 0.7, "trade_off": 2,
+    "max_fits": 3, (heads.HMCN, "beta"): 0.25, "node_dim": 96, "max_parameters": 65000.0, "cv": 2,
+    "threshold": 0.7, "trade_off": 2,
 }  # fmt: skip
 REAL = {"alpha", "beta", "trade_off"}  # which may be integers or floats
 GIVEN = {
@@ -110,12 +135,12 @@ GIVEN = {
 def numbers():
     """List every numeric parameter of every public object, with each kind of number."""
     found = []
-    for module in (hierclf, encoders, losses, decisions, text, induction, calibration):
+    for module in (hierclf, encoders, heads, losses, decisions, text, induction, calibration):
         for cls in (getattr(module, name) for name in module.__all__):
             if not hasattr(cls, "_parameter_constraints") or cls is TransformerEncoder:
                 continue
             for name, parameter in inspect.signature(cls).parameters.items():
-                value = VALUES.get(name, parameter.default)
+                value = VALUES.get((cls, name), VALUES.get(name, parameter.default))
                 if isinstance(value, bool) or not isinstance(value, int | float):
                     continue
                 kinds = [] if isinstance(value, float) else [np.int64, np.uint8]
@@ -133,6 +158,8 @@ def test_all_public_objects_are_looked_at():
     """TransformerEncoder has a test of its own; the other objects have no numbers."""
     assert {cls.__name__ for cls, *_ in NUMBERS} == {
         "HierarchicalSoftmaxClassifier", "FlatSoftmaxClassifier", "LSTMEncoder", "ConvGRUEncoder",
+        "HierarchicalLinearClassifier", "HierarchicalMultilabelClassifier",
+        "HMCN", "HiAGM", "HiTIN", "HiMTL",
         "ModuleEncoder", "PathCrossEntropy", "HierarchicalCrossEntropy", "SoftLabelCrossEntropy",
         "Threshold", "InformationGain", "InformationGainClassifier", "SequenceVectorizer",
         "BalancedHierarchy", "TemperatureScalingClassifier", "RandomHierarchy",
@@ -148,7 +175,7 @@ def test_all_public_objects_are_looked_at():
 )
 def test_numpys_scalars_are_taken_for_pythons_numbers(cls, name, work, number):
     """A small type must not overflow: 2 * np.uint8(150) is 44, and -np.uint8(1) is 255."""
-    given = GIVEN.get(name, {}) if work is WORK[hierclf.__name__] or work is flat else {}
+    given = GIVEN.get(name, {}) if work in (WORK[hierclf.__name__], flat, several) else {}
     expected = work(cls, {**given, name: number.item()})
     np.testing.assert_array_equal(work(cls, {**given, name: number}), expected)
 

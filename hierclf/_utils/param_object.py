@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
+
 from hierclf._utils.base_estimator import BaseEstimator
 from hierclf._utils.sklearn_private import validate_parameter_constraints
 
@@ -16,6 +18,11 @@ class ParamObject(BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
+
+    def _plain_params(self) -> dict[str, Any]:
+        """Return the parameters, numbers of numpy as Python's: its small ones overflow."""
+        params = self.get_params(deep=False)
+        return {k: v.item() if isinstance(v, np.generic) else v for k, v in params.items()}
 
     def check(self) -> None:
         """Check the parameters.

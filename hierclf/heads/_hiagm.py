@@ -160,12 +160,13 @@ class HiAGM(BaseNodeHead):
             not known yet: with it, "propagation" checks again when the network is made.
         """
         of_text = 0 if self.method == "propagation" else None
+        p = self._plain_params()
         check_size(
-            len(hierarchy), self.node_dim, self.low_rank, of_text, self.max_parameters, n_heads
+            len(hierarchy), p["node_dim"], p["low_rank"], of_text, p["max_parameters"], n_heads
         )
 
     def build(self, hierarchy: Hierarchy, *, counts: NDArray[Any]) -> Callable[..., nn.NodeHead]:
-        params = self.get_params(deep=False)
+        params = self._plain_params()
         n_rows = params.pop("n_rows")
         params["prior"] = nn.edge_priors(hierarchy, counts, self.prior)
         if params.pop("method") == "propagation":

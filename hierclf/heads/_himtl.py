@@ -119,7 +119,7 @@ class HiMTL(BaseNodeHead):
                 head.check_hierarchy(branch.hierarchy)
 
     def build(self, hierarchy: Hierarchy, *, counts: NDArray[Any]) -> Callable[..., nn.NodeHead]:
-        params = self.get_params(deep=False)
+        params = self._plain_params()
         head = as_head(params.pop("head"))
         _, branches = split_hierarchy(hierarchy, self.split_depth)
         heads: list[Callable[..., nn.NodeHead]]

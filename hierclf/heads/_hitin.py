@@ -107,4 +107,4 @@ class HiTIN(BaseNodeHead):
         self.feature_dropout = feature_dropout
 
     def build(self, hierarchy: Hierarchy, *, counts: NDArray[Any]) -> Callable[..., nn.NodeHead]:
-        return partial(nn.HiTINHead, **self.get_params(deep=False))
+        return partial(nn.HiTINHead, **self._plain_params())

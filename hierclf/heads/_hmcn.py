@@ -93,4 +93,4 @@ class HMCN(BaseNodeHead):
         self.batch_norm = batch_norm
 
     def build(self, hierarchy: Hierarchy, *, counts: NDArray[Any]) -> Callable[..., nn.NodeHead]:
-        return partial(nn.HMCNHead, **self.get_params(deep=False))
+        return partial(nn.HMCNHead, **self._plain_params())
