@@ -18,7 +18,7 @@ from hierclf._utils.param_object import ParamObject
 from hierclf._utils.sklearn_private import Interval
 from hierclf.hierarchy import Hierarchy
 from hierclf.nn.groups import PathSteps
-from hierclf.nn.head import Head
+from hierclf.nn.head import SoftmaxHead
 
 __all__ = [
     "BaseLoss",
@@ -89,7 +89,7 @@ class BaseLoss(ParamObject):
         """
 
     def build(
-        self, hierarchy: Hierarchy, *, head: type[Head], counts: NDArray[Any]
+        self, hierarchy: Hierarchy, *, head: type[SoftmaxHead], counts: NDArray[Any]
     ) -> torch.nn.Module:
         """Make the loss.
 
@@ -98,7 +98,7 @@ class BaseLoss(ParamObject):
         hierarchy : Hierarchy
             The classes that are trained.
         head : type
-            The class of the head, a subclass of :class:`hierclf.nn.Head`. Its attributes
+            The class of the head, a subclass of :class:`hierclf.nn.SoftmaxHead`. Its attributes
             ``gives_steps`` and ``smooths_labels`` say what it can do.
         counts : ndarray of shape (n_nodes,)
             Number of training samples labelled with each node or a node below it. With
@@ -193,7 +193,7 @@ class PathCrossEntropy(BaseLoss):
             )
 
     def build(  # noqa: D102, inherited
-        self, hierarchy: Hierarchy, *, head: type[Head], counts: NDArray[Any]
+        self, hierarchy: Hierarchy, *, head: type[SoftmaxHead], counts: NDArray[Any]
     ) -> torch.nn.Module:
         if self.level_weights is not None:
             _refuse_dag(hierarchy, "level_weights")
@@ -257,7 +257,7 @@ class HierarchicalCrossEntropy(BaseLoss):
         self.alpha = alpha
 
     def build(  # noqa: D102, inherited
-        self, hierarchy: Hierarchy, *, head: type[Head], counts: NDArray[Any]
+        self, hierarchy: Hierarchy, *, head: type[SoftmaxHead], counts: NDArray[Any]
     ) -> torch.nn.Module:
         _refuse_dag(hierarchy, "HierarchicalCrossEntropy")
         weights = np.exp(-float(self.alpha) * np.arange(hierarchy.n_levels))
@@ -304,7 +304,7 @@ class SoftLabelCrossEntropy(BaseLoss):
         self.beta = beta
 
     def build(  # noqa: D102, inherited
-        self, hierarchy: Hierarchy, *, head: type[Head], counts: NDArray[Any]
+        self, hierarchy: Hierarchy, *, head: type[SoftmaxHead], counts: NDArray[Any]
     ) -> torch.nn.Module:
         _refuse_dag(hierarchy, "SoftLabelCrossEntropy")
         return nn.SoftLabelLoss(hierarchy, float(self.beta))

@@ -14,11 +14,11 @@ from hierclf.hierarchy import Hierarchy
 from hierclf.nn import (
     DAGSoftmax,
     FlatSoftmax,
-    Head,
     HierarchicalSoftmax,
     PathLoss,
     PathSteps,
     SoftLabelLoss,
+    SoftmaxHead,
 )
 
 HEADS = [HierarchicalSoftmax, FlatSoftmax]
@@ -39,7 +39,7 @@ def loss_of(softmax, hidden, target, weight=None):
 class Steps(torch.nn.Module):
     """A head whose steps are known."""
 
-    path_nll = Head.path_nll
+    path_nll = SoftmaxHead.path_nll
 
     def path_log_proba(self, hidden, target, *, label_smoothing, log_prior):
         return hidden.log()

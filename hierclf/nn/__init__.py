@@ -1,12 +1,15 @@
 """The torch floor: tensors in, tensors out; usable without scikit-learn.
 
 ``head``         what every head has: hidden state -> log-probability of every node
+``node_head``    heads for several labels per sample: each node has a probability of its own
+``constraint``   the max-constraint: no node is likelier than the nodes above it
 ``_search``      the likeliest leaves of a tree, found without a look at all
 ``_search_loops``  the same as loops that numba compiles
 ``softmax``      the hierarchical softmax of a tree, and the flat one
 ``path``         the same, trained on the groups on the paths of a batch alone
 ``dag``          the hierarchical softmax where a node may have several parents
 ``losses``       the probabilities that a head gives to targets -> a scalar
+``node_loss``    the same for several labels per sample
 ``groups``       ragged groups of nodes as padded blocks
 ``growth``       a head over a hierarchy that has grown: where its weights start
 ``linear``       affine maps over dense and over sparse rows
@@ -17,12 +20,15 @@
 ``optim``        optimisers for small networks and for sparse gradients
 """
 
+from hierclf.nn.constraint import MaxConstraint
 from hierclf.nn.dag import DAGSoftmax
 from hierclf.nn.groups import PathSteps
-from hierclf.nn.head import Head, TopLeaves
+from hierclf.nn.head import Head, SoftmaxHead, TopLeaves
 from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 from hierclf.nn.losses import PathLoss, SoftLabelLoss
 from hierclf.nn.network import HierarchyNetwork
+from hierclf.nn.node_head import LinearNodeHead, NodeHead, NodeScores, OutputRows, TrainedOutput
+from hierclf.nn.node_loss import NodeLoss
 from hierclf.nn.optim import LazyAdamW, LazyNovoGrad, LazyOptimizer, LazyRowwiseAdagrad, LeanAdamW
 from hierclf.nn.path import PathSoftmax
 from hierclf.nn.softmax import FlatSoftmax, HierarchicalSoftmax
@@ -44,13 +50,21 @@ __all__ = [
     "LazyRowwiseAdagrad",
     "LeanAdamW",
     "Linear",
+    "LinearNodeHead",
+    "MaxConstraint",
+    "NodeHead",
+    "NodeLoss",
+    "NodeScores",
+    "OutputRows",
     "PathLoss",
     "PathSoftmax",
     "PathSteps",
     "RaggedRNN",
     "RecurrentEncoder",
     "SoftLabelLoss",
+    "SoftmaxHead",
     "TopLeaves",
+    "TrainedOutput",
     "TransformerText",
     "WordEmbedding",
 ]

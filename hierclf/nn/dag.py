@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hierclf.nn.groups import PaddedGroups, RaggedGroups, register_derived
 from hierclf.nn.growth import map_edges
-from hierclf.nn.head import Head
+from hierclf.nn.head import SoftmaxHead
 from hierclf.nn.linear import CSRRows, Linear
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hierclf.hierarchy import Hierarchy
 
 
-class DAGSoftmax(Head):
+class DAGSoftmax(SoftmaxHead):
     r"""One softmax at every inner node of a directed acyclic graph.
 
     A walk starts at the root and chooses a child at every inner node, until it ends in

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hierclf.hierarchy import Hierarchy
-    from hierclf.nn.head import Head
+    from hierclf.nn.head import SoftmaxHead
     from hierclf.nn.network import HierarchyNetwork
 
     _Indices = NDArray[np.intp]
@@ -220,7 +220,7 @@ def _with_means(
 
 def grow(
     network: HierarchyNetwork,
-    head: type[Head],
+    head: type[SoftmaxHead],
     before: Hierarchy,
     after: Hierarchy,
     optimizer: torch.optim.Optimizer | None = None,
@@ -246,7 +246,7 @@ def grow(
         What moves its parameters. A lazy one should be flushed before.
     """
     rows = head.map_rows(before, after)
-    linear = network.head.linear
+    linear: Any = network.head.linear
     dims = {linear.weight: linear.row_dim, linear.bias: 0}
     grown = head(
         linear.weight.shape[1 - linear.row_dim],

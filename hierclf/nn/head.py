@@ -42,9 +42,58 @@ class Head(nn.Module, ABC):
     """Turns the last hidden state into probabilities of the nodes of a hierarchy.
 
     A head is made by ``Head(in_features, hierarchy, linear=..., generator=..., dtype=...)``,
-    where ``linear`` is the class of its affine map, which must be able to read what the
-    hidden state is. Network, losses and predictions ask a head what it can do, and never
-    which class it is of.
+    where ``linear`` is the class of an affine map that can read what the hidden state is. This
+    is all that every head has. A :class:`SoftmaxHead` is for one label per sample, and a
+    :class:`~hierclf.nn.NodeHead` for several.
+
+    Attributes
+    ----------
+    one_label : bool
+        Whether a sample has one label, so that the probabilities of the leaves sum to 1.
+    """
+
+    one_label: ClassVar[bool]
+
+    @property
+    def training_weights(self) -> float | None:
+        """How many weights training multiplies with a sample; None: with all."""
+        return None
+
+    def moved_by(self, optimizer: Optimizer) -> AbstractContextManager[None]:
+        """Let backward passes move the weights themselves, where head and optimiser can.
+
+        Parameters
+        ----------
+        optimizer : torch.optim.Optimizer
+            What moves the weights. It is asked to as always, but may find nothing left to do.
+
+        Returns
+        -------
+        context manager
+            Within it nobody looks at the gradients of the head.
+        """
+        return nullcontext()
+
+    @abstractmethod
+    def forward(self, hidden: Tensor | CSRRows) -> Tensor:
+        """Compute the log-probability of every node.
+
+        Parameters
+        ----------
+        hidden : Tensor of shape (batch, in_features) or CSRRows
+            Hidden states.
+
+        Returns
+        -------
+        Tensor of shape (batch, nodes)
+            Columns in the order of ``hierarchy.nodes``.
+        """
+
+
+class SoftmaxHead(Head):
+    """A head whose leaves are alternatives: a sample has one label, and all leaves sum to 1.
+
+    Network, losses and predictions ask a head what it can do, and never which class it is of.
 
     **Training** calls :meth:`path_log_proba` or its sum, :meth:`path_nll`, and
     :meth:`forward` for losses that look at all nodes, with a batch of targets. A target is
@@ -70,6 +119,8 @@ class Head(nn.Module, ABC):
         The level into which each column is a step, where ``gives_steps``.
     """
 
+    one_label: ClassVar[bool] = True
+
     linear: Linear
 
     gives_steps: ClassVar[bool] = False
@@ -79,26 +130,6 @@ class Head(nn.Module, ABC):
     def step_levels(self) -> Tensor | None:
         """The level into which each column of :meth:`path_log_proba` is a step."""
         return None
-
-    @property
-    def training_weights(self) -> float | None:
-        """How many weights :meth:`path_log_proba` multiplies with a sample; None: with all."""
-        return None
-
-    def moved_by(self, optimizer: Optimizer) -> AbstractContextManager[None]:
-        """Let backward passes move the weights themselves, where head and optimiser can.
-
-        Parameters
-        ----------
-        optimizer : torch.optim.Optimizer
-            What moves the weights. It is asked to as always, but may find nothing left to do.
-
-        Returns
-        -------
-        context manager
-            Within it nobody looks at the gradients of the head.
-        """
-        return nullcontext()
 
     @staticmethod
     @abstractmethod

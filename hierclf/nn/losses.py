@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hierclf.nn.groups import PathSteps, register_derived
-from hierclf.nn.head import Head
+from hierclf.nn.head import SoftmaxHead
 from hierclf.nn.linear import CSRRows
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class PathLoss(nn.Module):
 
     def forward(
         self,
-        head: Head,
+        head: SoftmaxHead,
         hidden: Tensor | CSRRows,
         target: Tensor,
         sample_weight: Tensor | None = None,
@@ -99,7 +99,7 @@ class PathLoss(nn.Module):
 
         Parameters
         ----------
-        head : Head
+        head : SoftmaxHead
             The softmax.
         hidden : Tensor of shape (batch, in_features) or CSRRows
             What it reads.
@@ -130,7 +130,9 @@ class PathLoss(nn.Module):
             return log_proba.sum() / -len(target)
         return (log_proba.sum(dim=1) @ sample_weight) / -len(target)
 
-    def _path_log_proba(self, head: Head, hidden: Tensor | CSRRows, target: Tensor) -> Tensor:
+    def _path_log_proba(
+        self, head: SoftmaxHead, hidden: Tensor | CSRRows, target: Tensor
+    ) -> Tensor:
         """Return the terms of each sample, (batch, steps)."""
         if self.level_weights is not None and self.steps is not None:
             # Siblings sum to their parent, so a softmax over them turns P(node), which
@@ -220,7 +222,7 @@ class SoftLabelLoss(nn.Module):
 
     def forward(
         self,
-        head: Head,
+        head: SoftmaxHead,
         hidden: Tensor | CSRRows,
         target: Tensor,
         sample_weight: Tensor | None = None,

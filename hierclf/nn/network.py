@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
 from hierclf.nn._options import check_option
 from hierclf.nn.dropout import Dropout
-from hierclf.nn.head import Head, TopLeaves
+from hierclf.nn.head import Head, SoftmaxHead, TopLeaves
 from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 from hierclf.nn.softmax import HierarchicalSoftmax
 
@@ -38,9 +38,9 @@ class HierarchyNetwork(nn.Module):
     encoder : torch.nn.Module, optional
         Turns each sample into a vector, which the hidden layers read. None: samples are
         vectors already.
-    head : type
-        Class of the head, a subclass of :class:`Head`, which turns the last hidden state
-        into probabilities.
+    head : type or callable
+        Makes the head, which turns the last hidden state into probabilities: a subclass of
+        :class:`Head`, or a function with the same arguments.
     hidden_layer_sizes : sequence of int
         Sizes of the hidden layers; empty for a linear model.
     activation : {"identity", "logistic", "tanh", "relu", "gelu"}
@@ -117,7 +117,7 @@ class HierarchyNetwork(nn.Module):
         return log_proba
 
     def leaf_log_proba(self, x: Tensor | CSRRows) -> Tensor:
-        """Compute the log-probability of every leaf.
+        """Compute the log-probability of every leaf, under a :class:`SoftmaxHead`.
 
         Parameters
         ----------
@@ -129,11 +129,13 @@ class HierarchyNetwork(nn.Module):
         Tensor of shape (batch, leaves)
             Columns in the order of ``hierarchy.leaves``.
         """
-        return self.head.leaf_log_proba(self.last_hidden(x))
+        return self._softmax.leaf_log_proba(self.last_hidden(x))
 
     def leaf_scores(self, x: Tensor | CSRRows) -> Tensor:
         """Rank the leaves of each sample: :meth:`leaf_log_proba`, up to a constant per sample.
 
+        For a :class:`SoftmaxHead`.
+
         Parameters
         ----------
         x : Tensor of shape (batch, in_features), CSRRows, or what the encoder reads
@@ -144,10 +146,10 @@ class HierarchyNetwork(nn.Module):
         Tensor of shape (batch, leaves)
             Columns in the order of ``hierarchy.leaves``.
         """
-        return self.head.leaf_scores(self.last_hidden(x))
+        return self._softmax.leaf_scores(self.last_hidden(x))
 
     def topk_leaves(self, x: Tensor | CSRRows, k: int) -> TopLeaves:
-        """Find the k likeliest leaves of each row.
+        """Find the k likeliest leaves of each row, under a :class:`SoftmaxHead`.
 
         Parameters
         ----------
@@ -162,7 +164,7 @@ class HierarchyNetwork(nn.Module):
             Positions in ``hierarchy.leaves`` and log-probabilities, both (batch, k), and for
             how many rows all leaves were looked at.
         """
-        return self.head.topk_leaves(self.last_hidden(x), k)
+        return self._softmax.topk_leaves(self.last_hidden(x), k)
 
     def last_hidden(self, x: Tensor | CSRRows) -> Tensor:
         """Compute what the head reads.
@@ -179,3 +181,8 @@ class HierarchyNetwork(nn.Module):
         """
         hidden: Tensor = self.hidden(x if self.encoder is None else self.encoder(x))
         return hidden
+
+    @property
+    def _softmax(self) -> SoftmaxHead:
+        """The head, where a sample has one label."""
+        return cast("SoftmaxHead", self.head)

@@ -20,7 +20,7 @@ from hierclf.nn._search import SMALL_TREE, TreeSearch
 from hierclf.nn.dag import WaysUp
 from hierclf.nn.groups import PathSteps, RaggedGroups, leaves_under, register_derived
 from hierclf.nn.growth import map_edges, map_leaves
-from hierclf.nn.head import Head, TopLeaves
+from hierclf.nn.head import SoftmaxHead, TopLeaves
 from hierclf.nn.linear import CSRRows, Linear
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hierclf.nn.path import PathGroups
 
 
-class HierarchicalSoftmax(Head):
+class HierarchicalSoftmax(SoftmaxHead):
     r"""One softmax at every inner node, trained together.
 
     .. math::
@@ -198,7 +198,7 @@ class HierarchicalSoftmax(Head):
         return torch.cat(levels) if len(levels) > 1 else levels[0]
 
 
-class FlatSoftmax(Head):
+class FlatSoftmax(SoftmaxHead):
     """One softmax over all leaves; an inner node is the sum of its leaves.
 
     The baseline of :class:`HierarchicalSoftmax`, with the same methods: it knows the

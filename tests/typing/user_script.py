@@ -36,7 +36,7 @@ class ConstantLoss(BaseLoss):
         self.scale = scale
 
     def build(
-        self, hierarchy: Hierarchy, *, head: type[hierclf.nn.Head], counts: NDArray[Any]
+        self, hierarchy: Hierarchy, *, head: type[hierclf.nn.SoftmaxHead], counts: NDArray[Any]
     ) -> torch.nn.Module:
         """Make the loss."""
         return hierclf.nn.PathLoss()
