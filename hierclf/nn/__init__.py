@@ -7,8 +7,10 @@
 ``_search_loops``  the same as loops that numba compiles
 ``softmax``      the hierarchical softmax of a tree, and the flat one
 ``path``         the same, trained on the groups on the paths of a batch alone
+``branches``     the same with a hidden layer for each branch under the root
 ``dag``          the hierarchical softmax where a node may have several parents
 ``losses``       the probabilities that a head gives to targets -> a scalar
+``regularization``  recursive regularisation of the softmaxes
 ``node_loss``    the same for several labels per sample
 ``groups``       ragged groups of nodes as padded blocks
 ``growth``       a head over a hierarchy that has grown: where its weights start
@@ -20,6 +22,7 @@
 ``optim``        optimisers for small networks and for sparse gradients
 """
 
+from hierclf.nn.branches import BranchedSoftmax
 from hierclf.nn.constraint import MaxConstraint
 from hierclf.nn.dag import DAGSoftmax
 from hierclf.nn.groups import PathSteps
@@ -31,11 +34,13 @@ from hierclf.nn.node_head import LinearNodeHead, NodeHead, NodeScores, OutputRow
 from hierclf.nn.node_loss import NodeLoss
 from hierclf.nn.optim import LazyAdamW, LazyNovoGrad, LazyOptimizer, LazyRowwiseAdagrad, LeanAdamW
 from hierclf.nn.path import PathSoftmax
+from hierclf.nn.regularization import RecursiveRegularization
 from hierclf.nn.softmax import FlatSoftmax, HierarchicalSoftmax
 from hierclf.nn.text import ConvGRU, RaggedRNN, RecurrentEncoder, WordEmbedding
 from hierclf.nn.transformer import TransformerText
 
 __all__ = [
+    "BranchedSoftmax",
     "CSRRows",
     "ConvGRU",
     "DAGSoftmax",
@@ -61,6 +66,7 @@ __all__ = [
     "PathSteps",
     "RaggedRNN",
     "RecurrentEncoder",
+    "RecursiveRegularization",
     "SoftLabelLoss",
     "SoftmaxHead",
     "TopLeaves",
