@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, cast
 from warnings import warn
 
 import torch
@@ -10,8 +12,9 @@ import torch
 from hierclf.classifiers._optimizer import LAZY
 from hierclf.hierarchy import Hierarchy
 from hierclf.losses import BaseLoss
-from hierclf.nn import DAGSoftmax, Head, HierarchicalSoftmax, PathSoftmax
+from hierclf.nn import BranchedSoftmax, DAGSoftmax, HierarchicalSoftmax, PathSoftmax, SoftmaxHead
 from hierclf.nn._fast import has_numba
+from hierclf.nn.branches import check_has_branches
 from hierclf.nn.path import mean_path_nodes
 
 COMPUTATIONS = ("auto", "dense", "path")
@@ -48,7 +51,9 @@ class Step(NamedTuple):
     device: str
 
 
-def choose_head(computation: str, hierarchy: Hierarchy, step: Step) -> type[Head]:
+def choose_head(
+    computation: str, hierarchy: Hierarchy, step: Step, needs_all: str | None = None
+) -> type[SoftmaxHead]:
     """Choose the class of the head.
 
     Parameters
@@ -59,11 +64,13 @@ def choose_head(computation: str, hierarchy: Hierarchy, step: Step) -> type[Head
         The classes that are trained.
     step : Step
         What training does with them.
+    needs_all : str, optional
+        Why "path" would save nothing, or has no form, where a parameter is the reason.
 
     Returns
     -------
     type
-        A subclass of :class:`hierclf.nn.Head`.
+        A subclass of :class:`hierclf.nn.SoftmaxHead`.
 
     Raises
     ------
@@ -83,34 +90,49 @@ def choose_head(computation: str, hierarchy: Hierarchy, step: Step) -> type[Head
                 "the sparse X: give a hidden layer, such as hidden_layer_sizes=(100,), or "
                 "computation='dense'"
             )
-        reason = _why_not(hierarchy, step)
+        reason = needs_all or _why_not(hierarchy, step)
         if reason is None:
             return PathSoftmax
         warn(f"computation='path' {reason}: computation='dense' is used", stacklevel=7)
         return dense
     can = computation == "auto" and step.device == "cpu" and not step.is_linear_of_sparse
-    can = can and isinstance(step.optimizer, str) and step.optimizer in LAZY
+    can = can and isinstance(step.optimizer, str) and step.optimizer in LAZY and not needs_all
     if can and _why_not(hierarchy, step) is None and _pays(hierarchy, step):
         return PathSoftmax
     return dense
 
 
-def keep_head(before: type[Head], hierarchy: Hierarchy) -> type[Head]:
-    """Return the class of the head of a network that goes on: as it was, if it can be.
+def head_class(head: Callable[..., SoftmaxHead]) -> type[SoftmaxHead]:
+    """Return the class of what makes a head: itself, or the one that a ``partial`` binds."""
+    return cast("type[SoftmaxHead]", head.func if isinstance(head, partial) else head)
+
+
+def keep_head(
+    before: Callable[..., SoftmaxHead], hierarchy: Hierarchy
+) -> Callable[..., SoftmaxHead]:
+    """Return what makes the head of a network that goes on: as it was, if it can be.
 
     Parameters
     ----------
-    before : type
+    before : type or callable
         What it was.
     hierarchy : Hierarchy
         The classes from now on.
 
     Returns
     -------
-    type
+    type or callable
         A dense head where a tree has become a DAG, or the other way round.
+
+    Raises
+    ------
+    ValueError
+        If a tree whose branches have layers has become a DAG.
     """
-    if issubclass(before, HierarchicalSoftmax) and not hierarchy.is_tree:
+    if head_class(before) is BranchedSoftmax:
+        check_has_branches(hierarchy)
+        return before
+    if issubclass(head_class(before), HierarchicalSoftmax) and not hierarchy.is_tree:
         return DAGSoftmax
     return HierarchicalSoftmax if before is DAGSoftmax and hierarchy.is_tree else before
 

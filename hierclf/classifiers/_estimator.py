@@ -24,7 +24,7 @@ from hierclf.classifiers._checks import (
     check_hidden_layer_sizes,
     resolve_device,
 )
-from hierclf.classifiers._computation import Step, keep_head
+from hierclf.classifiers._computation import Step, head_class, keep_head
 from hierclf.classifiers._features import InputReader
 from hierclf.classifiers._net import HierarchyNet, LabelledRows, best_epoch, build_net, watch_loss
 from hierclf.classifiers._optimizer import (
@@ -42,7 +42,7 @@ from hierclf.encoders import BaseEncoder
 from hierclf.encoders._module_encoder import as_encoder
 from hierclf.hierarchy import Hierarchy
 from hierclf.losses import BaseLoss, PathCrossEntropy, as_loss
-from hierclf.nn.head import Head
+from hierclf.nn.head import SoftmaxHead
 from hierclf.nn.network import ACTIVATIONS
 
 _MAX_SEED = np.iinfo(np.int32).max
@@ -203,8 +203,26 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
         return tags
 
     @abstractmethod
-    def _head(self, hierarchy: Hierarchy, step: Step) -> type[Head]:
-        """Return the class of the head for a hierarchy, and for what training does."""
+    def _head(self, hierarchy: Hierarchy, step: Step) -> Callable[..., SoftmaxHead]:
+        """Return what makes the head for a hierarchy, and for what training does."""
+
+    def _head_layers(self) -> tuple[int, ...]:
+        """Return the sizes of the layers that a head has before its softmaxes."""
+        return ()
+
+    def _network_params(self) -> dict[str, Any]:
+        """Return the parameters that make another head, which no warm start goes on with."""
+        return {}
+
+    def _regularize(
+        self,
+        criterion: torch.nn.Module,
+        hierarchy: Hierarchy,
+        head: Callable[..., SoftmaxHead],
+        step: Step,
+    ) -> torch.nn.Module:
+        """Add to a loss what training minimises besides."""
+        return criterion
 
     @abstractmethod
     def _read_targets(
@@ -241,7 +259,7 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
         if not settings.goes_on:
             return InputReader(settings.encoder)
         what = "partial_fit" if settings.is_stream else "warm_start=True"
-        network = _with_layers(settings, self._reader)
+        network = _with_layers(settings, self._reader, self._head_layers())
         check_same_network(self, network, settings.encoder, settings.device, what)
         return self._reader
 
@@ -259,27 +277,27 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
         when the net has grown and nothing but training itself can fail: the fitted attributes
         are then those of the net, even if training is interrupted.
         """
-        network = _with_layers(settings, reader)
-        is_linear = is_lazy_linear(
-            self.optimizer, network["hidden_layer_sizes"], is_sparse=reader.is_sparse
-        )
+        network = _with_layers(settings, reader, self._head_layers())
+        layers = (*network["hidden_layer_sizes"], *self._head_layers())
+        is_linear = is_lazy_linear(self.optimizer, layers, is_sparse=reader.is_sparse)
         pace = self._choose_pace(is_linear, settings, n_samples=X.shape[0])
         loss = settings.loss or PathCrossEntropy(
             logit_adjustment=LINEAR_LOGIT_ADJUSTMENT if is_linear else 0.0
         )
         hierarchy = targets.hierarchy
+        step = Step(
+            batch_size=min(int(self.batch_size), X.shape[0]),
+            is_linear_of_sparse=sp.issparse(X) and not network["hidden_layer_sizes"],
+            optimizer=self.optimizer,
+            loss=loss,
+            device=settings.device,
+        )
         if settings.goes_on:
             head = keep_head(self.net_.module__head, hierarchy)
         else:
-            step = Step(
-                batch_size=min(int(self.batch_size), X.shape[0]),
-                is_linear_of_sparse=sp.issparse(X) and not network["hidden_layer_sizes"],
-                optimizer=self.optimizer,
-                loss=loss,
-                device=settings.device,
-            )
             head = self._head(hierarchy, step)
-        criterion = loss.build(hierarchy, head=head, counts=targets.counts)
+        criterion = loss.build(hierarchy, head=head_class(head), counts=targets.counts)
+        criterion = self._regularize(criterion, hierarchy, head, step)
 
         random_state = check_random_state(self.random_state)
         seed, batch_seed = random_state.randint(_MAX_SEED, size=2).tolist()
@@ -288,6 +306,7 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
             build_net,
             criterion=criterion,
             is_sparse=sp.issparse(X),
+            is_lazy_linear=is_linear,
             optimizer=self.optimizer,
             device=settings.device,
             warm_start=self.warm_start or settings.is_stream,
@@ -340,7 +359,7 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
         self._reader = reader
         self._encoder = describe_encoder(settings.encoder)
         self._optimizer = self.optimizer
-        self._computation = getattr(self, "computation", "dense")
+        self._trained_params = self._network_params()
 
     def _check_settings(self, *, is_stream: bool = False) -> Settings:
         """Check the parameters as far as that goes without data."""
@@ -459,13 +478,15 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
         return take(train), take(valid)
 
 
-def _with_layers(settings: Settings, reader: InputReader) -> dict[str, Any]:
+def _with_layers(
+    settings: Settings, reader: InputReader, head_layers: tuple[int, ...]
+) -> dict[str, Any]:
     """Return the parameters of the network, its layers included."""
     if settings.network["hidden_layer_sizes"] is not None:
         return settings.network
     is_linear = settings.encoder is not None or reader.is_sparse
     dropout = settings.network["dropout"]
-    if reader.is_sparse and dropout:
+    if reader.is_sparse and dropout and not head_layers:
         raise ValueError(
             f"dropout={dropout} drops hidden units, and for a sparse X hidden_layer_sizes=None has "
             "none: give hidden_layer_sizes=(100,), or dropout=0"

@@ -15,7 +15,7 @@ from hierclf.decisions import BaseDecision
 from hierclf.encoders import BaseEncoder
 from hierclf.hierarchy import Hierarchy
 from hierclf.losses import BaseLoss
-from hierclf.nn import FlatSoftmax, Head
+from hierclf.nn import FlatSoftmax, SoftmaxHead
 
 
 class FlatSoftmaxClassifier(StreamSoftmaxClassifier):
@@ -236,5 +236,5 @@ class FlatSoftmaxClassifier(StreamSoftmaxClassifier):
             verbose=verbose,
         )
 
-    def _head(self, hierarchy: Hierarchy, step: Step) -> type[Head]:
+    def _head(self, hierarchy: Hierarchy, step: Step) -> type[SoftmaxHead]:
         return FlatSoftmax

@@ -50,8 +50,8 @@ def check_same_network(
     before_and_now |= {name: (getattr(net, f"module__{name}"), network[name]) for name in network}
     before_and_now["device"] = net.device, device
     before_and_now["optimizer"] = estimator._optimizer, estimator.optimizer
-    computation = getattr(estimator, "computation", "dense")
-    before_and_now["computation"] = estimator._computation, computation
+    params = estimator._network_params()
+    before_and_now |= {name: (estimator._trained_params[name], params[name]) for name in params}
     for name, (before, now) in before_and_now.items():
         if before is not now and not np.array_equal(before, now):
             was, is_now = _LINE.repr(before), _LINE.repr(now)

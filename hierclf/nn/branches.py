@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,7 +97,6 @@ class BranchedSoftmax(HierarchicalSoftmax):
     """
 
     branch: Tensor
-    parents: Tensor
 
     def __init__(
         self,
@@ -213,31 +213,56 @@ class BranchedSoftmax(HierarchicalSoftmax):
     def _own_units(self, hidden: Tensor | CSRRows, branch: Tensor) -> Tensor:
         """Compute the units of one branch for each sample, before the activation.
 
-        Samples of one branch are multiplied together, in blocks of as many as a branch has on
-        average: that is at most twice as many blocks as there are branches, however unequal
-        they are.
+        For dense rows the others are not computed. A sparse row is looked up once, whatever the
+        width of what is found.
         """
-        n, size = self.n_branches, self.branch_size
+        shape = (self.n_branches, self.branch_size)
         if not isinstance(hidden, Tensor):
-            # A sparse row is looked up once, whatever the width of what is found.
-            units: Tensor = self.branches(hidden).unflatten(1, (n, size))
+            units: Tensor = self.branches(hidden).unflatten(1, shape)
             return units[torch.arange(len(branch), device=branch.device), branch]
-        height = -(-len(branch) // n)
-        counts = torch.bincount(branch, minlength=n)
-        blocks = (counts + (height - 1)).div(height, rounding_mode="floor")
-        block_branch = torch.repeat_interleave(torch.arange(n, device=branch.device), blocks)
-        # Where each sample stands: in the blocks of its branch, after those before it.
+        weight, bias = self.branches.by_output().unflatten(0, shape), self.branches.bias.view(shape)
+        own: Tensor = _BranchProduct.apply(hidden, weight, bias, branch)  # type: ignore[no-untyped-call]
+        return own
+
+
+class _BranchProduct(torch.autograd.Function):
+    """Rows times the weights of their own branches, (branches, size, features).
+
+    A loop over the branches of a batch, each with one product forward and two back. For 100
+    branches and 128 rows a training step takes half the time that it takes with one product for
+    all branches, and no more for three. As several products that torch differentiates it would
+    take several times as long, since each has a gradient of all the weights.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, branch: Tensor) -> Tensor:
         order = branch.argsort()
-        shift = (blocks.cumsum(0) - blocks) * height - (counts.cumsum(0) - counts)
+        counts = torch.bincount(branch, minlength=len(weight)).tolist()
+        ends = list(accumulate(counts, initial=0))
+        parts = [(i, slice(ends[i], ends[i + 1])) for i, count in enumerate(counts) if count]
+        rows = hidden.index_select(0, order)
+        products = rows.new_empty(len(rows), weight.shape[1])
+        for i, part in parts:
+            torch.addmm(bias[i], rows[part], weight[i].t(), out=products[part])
         place = torch.empty_like(order)
-        rank = torch.arange(len(order), device=order.device)
-        place[order] = rank + shift.index_select(0, branch.index_select(0, order))
-        padded = hidden.new_zeros(len(block_branch) * height, hidden.shape[1])
-        padded = padded.index_copy(0, place, hidden).view(len(block_branch), height, -1)
-        weight = self.branches.by_output().unflatten(0, (n, size)).index_select(0, block_branch)
-        bias = self.branches.bias.view(n, 1, size).index_select(0, block_branch)
-        products = torch.baddbmm(bias, padded, weight.transpose(1, 2))
-        return products.flatten(0, 1).index_select(0, place)
+        place[order] = torch.arange(len(order), device=order.device)
+        ctx.save_for_backward(rows, weight, branch, order, place)
+        ctx.parts = parts
+        return products.index_select(0, place)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
+        rows, weight, branch, order, place = ctx.saved_tensors
+        grad = grads[0].index_select(0, order)
+        of_rows = torch.empty_like(rows) if ctx.needs_input_grad[0] else None
+        of_weight = torch.zeros_like(weight)
+        of_bias = grad.new_zeros(weight.shape[:2]).index_add_(0, branch, grads[0])
+        for i, part in ctx.parts:
+            torch.mm(grad[part].t(), rows[part], out=of_weight[i])
+            if of_rows is not None:
+                torch.mm(grad[part], weight[i], out=of_rows[part])
+        of_hidden = None if of_rows is None else of_rows.index_select(0, place)
+        return of_hidden, of_weight, of_bias, None
 
 
 def branch_roots(hierarchy: Hierarchy) -> _Indices:
