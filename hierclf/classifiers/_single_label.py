@@ -449,7 +449,7 @@ class SingleLabelClassifier(ClassifierMixin, HierarchyParams):  # type: ignore[m
         decision, hierarchy = as_decision(self.decision), self.hierarchy_
         decision.check()
         network, positions = self._network, hierarchy.leaf_indices
-        if network.head.searches(1):
+        if network.softmax.searches(1):
             is_of_leaves = level is None or _are_leaves(hierarchy.level_indices(level), hierarchy)
             if isinstance(decision, Argmax) and is_of_leaves:
                 return positions[self._find_leaves(X, 1)[0][:, 0]]
@@ -473,7 +473,7 @@ class SingleLabelClassifier(ClassifierMixin, HierarchyParams):  # type: ignore[m
             n_dense += found.n_dense
             return found.positions, found.log_proba
 
-        looks_at_all = not self._network.head.searches(k)
+        looks_at_all = not self._network.softmax.searches(k)
         leaves, log_proba = self._collect(X, find, looks_at_all=looks_at_all)
         return leaves, log_proba, n_dense
 
@@ -544,7 +544,7 @@ class SingleLabelClassifier(ClassifierMixin, HierarchyParams):  # type: ignore[m
             check_fits(
                 X.shape[0],
                 n_columns(),
-                self._network.head.linear.weight.element_size(),
+                self._network.softmax.linear.weight.element_size(),
                 what="the result",
                 cure="ask for the likeliest with predict_topk(X, k), or predict blocks of rows",
             )

@@ -189,7 +189,10 @@ class BranchedSoftmax(HierarchicalSoftmax):
                 len(new) * self.branch_size,
                 self._units_of(numbers),
                 self._units_of(sources),
-                *[_NONE] * 4,
+                _NONE,
+                _NONE,
+                _NONE,
+                _NONE,
                 is_drawn=True,
             ),
             "below": rows.part(slice(ends, len(after)), slice(ends_before, len(before))),
@@ -205,8 +208,8 @@ class BranchedSoftmax(HierarchicalSoftmax):
         logits: Tensor = self.linear(hidden).t()
         if self.n_branches:
             units = self.activation(self.branches(hidden))
-            units = units.unflatten(1, (self.n_branches, self.branch_size)).permute(1, 2, 0)
-            below = self.members.multiply(self.below.weight, units)
+            units = torch.unflatten(units, 1, (self.n_branches, self.branch_size))
+            below = self.members.multiply(self.below.weight, units.permute(1, 2, 0))
             logits = torch.cat([logits, below + self.below.bias.unsqueeze(1)])
         return add_prior(logits, log_prior)
 
@@ -218,9 +221,10 @@ class BranchedSoftmax(HierarchicalSoftmax):
         """
         shape = (self.n_branches, self.branch_size)
         if not isinstance(hidden, Tensor):
-            units: Tensor = self.branches(hidden).unflatten(1, shape)
+            units = torch.unflatten(self.branches(hidden), 1, shape)
             return units[torch.arange(len(branch), device=branch.device), branch]
-        weight, bias = self.branches.by_output().unflatten(0, shape), self.branches.bias.view(shape)
+        weight = torch.unflatten(self.branches.by_output(), 0, shape)
+        bias = self.branches.bias.view(shape)
         own: Tensor = _BranchProduct.apply(hidden, weight, bias, branch)  # type: ignore[no-untyped-call]
         return own
 
@@ -269,7 +273,8 @@ def branch_roots(hierarchy: Hierarchy) -> _Indices:
     """List the nodes of the top level that have children, in order."""
     arrays = hierarchy.arrays
     parents = np.unique(arrays.edge_parents)
-    return parents[(parents >= 0) & (parents < arrays.depth_offsets[1])]
+    roots: _Indices = parents[(parents >= 0) & (parents < arrays.depth_offsets[1])]
+    return roots
 
 
 def check_has_branches(hierarchy: Hierarchy) -> None:
@@ -293,4 +298,5 @@ def check_has_branches(hierarchy: Hierarchy) -> None:
 
 def _top_nodes(hierarchy: Hierarchy) -> _Indices:
     """Return the node of the top level that each node of a tree is below, or is."""
-    return ancestors_by_level(hierarchy, np.zeros(1, dtype=np.intp))[0]
+    tops: _Indices = ancestors_by_level(hierarchy, np.zeros(1, dtype=np.intp))[0]
+    return tops

@@ -302,11 +302,11 @@ class RaggedGroups(nn.Module):
 
         Rows (rows, size) and matrices (groups, size, batch) make products (rows, batch).
         """
-        counts = [block.shape[1] for block in self.blocks]
+        blocks: list[Any] = list(self.blocks)
+        in_blocks = values.index_select(0, self.numbers)
+        matrices = torch.split(in_blocks, [block.shape[1] for block in blocks])
         parts = []
-        for block, own in zip(
-            self.blocks, values.index_select(0, self.numbers).split(counts), strict=True
-        ):
+        for block, own in zip(blocks, matrices, strict=True):
             members = rows.index_select(0, block.members).view(*block.shape, -1)
             products = torch.bmm(members.transpose(0, 1), own)  # (groups, width, batch)
             parts.append(products.transpose(0, 1).flatten(0, 1))

@@ -90,8 +90,8 @@ class RowMap(NamedTuple):
             means = _mean_rows(new, self.term_means, self.terms, int(self.term_means.max()) + 1)
             new.index_copy_(0, _on(new, self.filled), means[_on(new, self.means)])
         if drawn is not None:
-            rest = np.setdiff1d(np.arange(self.n_rows), np.append(self.carried, self.filled))
-            rest = _on(new, rest)
+            from_others = np.append(self.carried, self.filled)
+            rest = _on(new, np.setdiff1d(np.arange(self.n_rows), from_others))
             new.index_copy_(0, rest, drawn.transpose(0, dim).index_select(0, rest))
         new = new if old.is_floating_point() else new.round().to(old.dtype)
         return new.transpose(0, dim).contiguous()

@@ -129,7 +129,7 @@ class HierarchyNetwork(nn.Module):
         Tensor of shape (batch, leaves)
             Columns in the order of ``hierarchy.leaves``.
         """
-        return self._softmax.leaf_log_proba(self.last_hidden(x))
+        return self.softmax.leaf_log_proba(self.last_hidden(x))
 
     def leaf_scores(self, x: Tensor | CSRRows) -> Tensor:
         """Rank the leaves of each sample: :meth:`leaf_log_proba`, up to a constant per sample.
@@ -146,7 +146,7 @@ class HierarchyNetwork(nn.Module):
         Tensor of shape (batch, leaves)
             Columns in the order of ``hierarchy.leaves``.
         """
-        return self._softmax.leaf_scores(self.last_hidden(x))
+        return self.softmax.leaf_scores(self.last_hidden(x))
 
     def topk_leaves(self, x: Tensor | CSRRows, k: int) -> TopLeaves:
         """Find the k likeliest leaves of each row, under a :class:`SoftmaxHead`.
@@ -164,7 +164,7 @@ class HierarchyNetwork(nn.Module):
             Positions in ``hierarchy.leaves`` and log-probabilities, both (batch, k), and for
             how many rows all leaves were looked at.
         """
-        return self._softmax.topk_leaves(self.last_hidden(x), k)
+        return self.softmax.topk_leaves(self.last_hidden(x), k)
 
     def last_hidden(self, x: Tensor | CSRRows) -> Tensor:
         """Compute what the head reads.
@@ -183,6 +183,6 @@ class HierarchyNetwork(nn.Module):
         return hidden
 
     @property
-    def _softmax(self) -> SoftmaxHead:
+    def softmax(self) -> SoftmaxHead:
         """The head, where a sample has one label."""
         return cast("SoftmaxHead", self.head)

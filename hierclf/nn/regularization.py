@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from hierclf.nn.groups import register_derived
@@ -136,7 +137,7 @@ class RecursiveRegularization(nn.Module):
         lengths = [len(part) for part in parts]
         total = self.factors.new_zeros(())
         for rows, group, factors in zip(
-            parts, self.group.split(lengths), self.factors.split(lengths), strict=True
+            parts, torch.split(self.group, lengths), torch.split(self.factors, lengths), strict=True
         ):
             sums = rows.new_zeros(len(self.sizes), rows.shape[1]).index_add(0, group, rows)
             centred = rows - (sums / self.sizes).index_select(0, group)
