@@ -219,7 +219,6 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
         criterion: torch.nn.Module,
         hierarchy: Hierarchy,
         head: Callable[..., SoftmaxHead],
-        step: Step,
     ) -> torch.nn.Module:
         """Add to a loss what training minimises besides."""
         return criterion
@@ -285,19 +284,19 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
             logit_adjustment=LINEAR_LOGIT_ADJUSTMENT if is_linear else 0.0
         )
         hierarchy = targets.hierarchy
-        step = Step(
-            batch_size=min(int(self.batch_size), X.shape[0]),
-            is_linear_of_sparse=sp.issparse(X) and not network["hidden_layer_sizes"],
-            optimizer=self.optimizer,
-            loss=loss,
-            device=settings.device,
-        )
         if settings.goes_on:
             head = keep_head(self.net_.module__head, hierarchy)
         else:
+            step = Step(
+                batch_size=min(int(self.batch_size), X.shape[0]),
+                is_linear_of_sparse=sp.issparse(X) and not network["hidden_layer_sizes"],
+                optimizer=self.optimizer,
+                loss=loss,
+                device=settings.device,
+            )
             head = self._head(hierarchy, step)
         criterion = loss.build(hierarchy, head=head_class(head), counts=targets.counts)
-        criterion = self._regularize(criterion, hierarchy, head, step)
+        criterion = self._regularize(criterion, hierarchy, head)
 
         random_state = check_random_state(self.random_state)
         seed, batch_seed = random_state.randint(_MAX_SEED, size=2).tolist()

@@ -88,7 +88,9 @@ class HierarchicalSoftmaxClassifier(StreamSoftmaxClassifier):
         level, where the rows of siblings are centred [2]_. It draws each softmax to
         equal probabilities, the more the more children its nodes have
         (:class:`hierclf.nn.RecursiveRegularization` derives it). It is in the loss of training,
-        not in that of samples held out. A linear model of a sparse X cannot have it.
+        not in that of samples held out. Each step then moves all rows: softmaxes
+        that read a sparse X take longer, since a step without it moves the weights of the features
+        in the batch.
     computation : {"auto", "dense", "path"}, default="auto"
         How training computes the softmaxes. The model, and what it predicts, is the same.
 
@@ -354,17 +356,10 @@ class HierarchicalSoftmaxClassifier(StreamSoftmaxClassifier):
         criterion: nn.Module,
         hierarchy: Hierarchy,
         head: Callable[..., SoftmaxHead],
-        step: Step,
     ) -> nn.Module:
         strength = self.recursive_regularization
         if not strength:
             return criterion
-        if step.is_linear_of_sparse:
-            raise ValueError(
-                f"recursive_regularization={strength} moves all weights of the softmaxes at each "
-                "step, and where these read a sparse X a step moves those of the features in the "
-                "batch: give a hidden layer, such as hidden_layer_sizes=(100,), or 0"
-            )
         if head is PathSoftmax:
             raise ValueError(
                 f"recursive_regularization={strength} moves all rows at each step, and the network "
