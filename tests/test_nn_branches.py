@@ -333,3 +333,9 @@ def test_every_branch_has_all_of_its_nodes():
         if node not in TOPS:
             assert branch[node] == branch[parent_of(RAGGED, node)]
     assert [branch[root] for root in roots] == [0, 1]
+
+
+def test_a_sample_is_multiplied_with_one_branch_in_training():
+    n_below = len(RAGGED) - len(TOPS)
+    assert make().training_weights == FEATURES * (len(TOPS) + SIZE) + SIZE * n_below
+    assert make(linear=FeatureLinear).training_weights is None

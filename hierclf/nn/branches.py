@@ -78,8 +78,8 @@ class BranchedSoftmax(HierarchicalSoftmax):
 
     References
     ----------
-    .. [1] HiMTL: one structure-aware head for each branch of the label hierarchy, over a shared
-       text encoder.
+    .. [1] "HiMTL: Hierarchy-aware Multi-Task Learning for Hierarchical Text Classification",
+       ACL Rolling Review, February 2025, https://openreview.net/forum?id=5BKM5QdnWw.
 
     Examples
     --------
@@ -125,6 +125,13 @@ class BranchedSoftmax(HierarchicalSoftmax):
         ends = np.cumsum(np.bincount(branch[n_top:], minlength=self.n_branches))
         self.members = RaggedGroups(np.split(by_branch, ends[:-1]) if self.n_branches else [])
         register_derived(self, "branch", branch)
+
+    @property
+    def training_weights(self) -> float | None:  # noqa: D102, inherited
+        weight = self.linear.weight
+        if self.linear.row_dim:  # what sparse rows are multiplied with depends on them
+            return None
+        return weight.shape[1] * (len(weight) + self.branch_size) + self.below.weight.numel()
 
     def _count_rows(self, hierarchy: Hierarchy) -> int:
         return int(hierarchy.arrays.depth_offsets[1])
