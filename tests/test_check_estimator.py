@@ -39,6 +39,12 @@ LINEAR = FlatSoftmaxClassifier(
         HierarchicalLinearClassifier(BalancedHierarchy(branching=2)),
         HierarchicalMultilabelClassifier(max_iter=30),
         HierarchicalMultilabelClassifier(BalancedHierarchy(branching=2), max_iter=30),
+        HierarchicalSoftmaxClassifier(
+            BalancedHierarchy(branching=2),
+            branch_hidden_size=10,
+            recursive_regularization=1e-3,
+            max_iter=30,
+        ),
         InformationGainClassifier(LINEAR, accuracy=0.6, cv=2),
         TemperatureScalingClassifier(LINEAR, cv=2),
     ]

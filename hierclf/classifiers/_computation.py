@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, cast
 from warnings import warn
 
 import torch
@@ -10,8 +12,9 @@ import torch
 from hierclf.classifiers._optimizer import LAZY
 from hierclf.hierarchy import Hierarchy
 from hierclf.losses import BaseLoss
-from hierclf.nn import DAGSoftmax, HierarchicalSoftmax, PathSoftmax, SoftmaxHead
+from hierclf.nn import BranchedSoftmax, DAGSoftmax, HierarchicalSoftmax, PathSoftmax, SoftmaxHead
 from hierclf.nn._fast import has_numba
+from hierclf.nn.branches import check_has_branches
 from hierclf.nn.path import mean_path_nodes
 
 COMPUTATIONS = ("auto", "dense", "path")
@@ -55,7 +58,11 @@ class Step(NamedTuple):
 
 
 def choose_head(
-    computation: str, hierarchy: Hierarchy, step: Step, loss: BaseLoss
+    computation: str,
+    hierarchy: Hierarchy,
+    step: Step,
+    loss: BaseLoss,
+    needs_all: str | None = None,
 ) -> type[SoftmaxHead]:
     """Choose the class of the head.
 
@@ -69,6 +76,8 @@ def choose_head(
         What training does with them.
     loss : BaseLoss
         What is minimised.
+    needs_all : str, optional
+        Why "path" would save nothing, or has no form, where a parameter is the reason.
 
     Returns
     -------
@@ -93,34 +102,49 @@ def choose_head(
                 "the sparse X: give a hidden layer, such as hidden_layer_sizes=(100,), or "
                 "computation='dense'"
             )
-        reason = _why_not(hierarchy, step, loss)
+        reason = needs_all or _why_not(hierarchy, step, loss)
         if reason is None:
             return PathSoftmax
         warn(f"computation='path' {reason}: computation='dense' is used", stacklevel=8)
         return dense
     can = computation == "auto" and step.device == "cpu" and not step.is_linear_of_sparse
-    can = can and isinstance(step.optimizer, str) and step.optimizer in LAZY
+    can = can and isinstance(step.optimizer, str) and step.optimizer in LAZY and not needs_all
     if can and _why_not(hierarchy, step, loss) is None and _pays(hierarchy, step):
         return PathSoftmax
     return dense
 
 
-def keep_head(before: type[SoftmaxHead], hierarchy: Hierarchy) -> type[SoftmaxHead]:
-    """Return the class of the head of a network that goes on: as it was, if it can be.
+def head_class(head: Callable[..., SoftmaxHead]) -> type[SoftmaxHead]:
+    """Return the class of what makes a head: itself, or the one that a ``partial`` binds."""
+    return cast("type[SoftmaxHead]", head.func if isinstance(head, partial) else head)
+
+
+def keep_head(
+    before: Callable[..., SoftmaxHead], hierarchy: Hierarchy
+) -> Callable[..., SoftmaxHead]:
+    """Return what makes the head of a network that goes on: as it was, if it can be.
 
     Parameters
     ----------
-    before : type
+    before : type or callable
         What it was.
     hierarchy : Hierarchy
         The classes from now on.
 
     Returns
     -------
-    type
+    type or callable
         A dense head where a tree has become a DAG, or the other way round.
+
+    Raises
+    ------
+    ValueError
+        If a tree whose branches have layers has become a DAG.
     """
-    if issubclass(before, HierarchicalSoftmax) and not hierarchy.is_tree:
+    if head_class(before) is BranchedSoftmax:
+        check_has_branches(hierarchy)
+        return before
+    if issubclass(head_class(before), HierarchicalSoftmax) and not hierarchy.is_tree:
         return DAGSoftmax
     return HierarchicalSoftmax if before is DAGSoftmax and hierarchy.is_tree else before
 

@@ -204,6 +204,10 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
     ) -> tuple[Callable[..., Head], torch.nn.Module]:
         """Return what makes the head for some targets, and the loss to train it with."""
 
+    def _head_layers(self) -> tuple[int, ...]:
+        """Return the sizes of the layers that a head has before its last affine maps."""
+        return ()
+
     @abstractmethod
     def _network_params(self) -> dict[str, Any]:
         """Return the parameters that make another head, which no warm start goes on with."""
@@ -243,7 +247,7 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
         if not settings.goes_on:
             return InputReader(settings.encoder)
         what = "partial_fit" if settings.is_stream else "warm_start=True"
-        network = _with_layers(settings, self._reader)
+        network = _with_layers(settings, self._reader, self._head_layers())
         now = self._network_description(settings)
         check_same_network(self.net_, self._trained_with, now, network, settings.device, what)
         return self._reader
@@ -262,10 +266,9 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
         when the net has grown and nothing but training itself can fail: the fitted attributes
         are then those of the net, even if training is interrupted.
         """
-        network = _with_layers(settings, reader)
-        is_linear = is_lazy_linear(
-            self.optimizer, network["hidden_layer_sizes"], is_sparse=reader.is_sparse
-        )
+        network = _with_layers(settings, reader, self._head_layers())
+        layers = (*network["hidden_layer_sizes"], *self._head_layers())
+        is_linear = is_lazy_linear(self.optimizer, layers, is_sparse=reader.is_sparse)
         pace = self._choose_pace(is_linear, settings, n_samples=X.shape[0])
         hierarchy = targets.hierarchy
         step = Step(
@@ -285,6 +288,7 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
             build_net,
             criterion=criterion,
             is_sparse=sp.issparse(X),
+            is_lazy_linear=is_linear,
             optimizer=self.optimizer,
             device=settings.device,
             warm_start=self.warm_start or settings.is_stream,
@@ -300,7 +304,7 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
         split = partial(self._split, X, targets, net.dtype, random_state)
         parts = split(hold_out=self.early_stopping)
         if settings.goes_on and keep is not None:
-            net.grow(cast("type[SoftmaxHead]", head), hierarchy)
+            net.grow(cast("Callable[..., SoftmaxHead]", head), hierarchy)
             self._set_fitted(targets, settings, reader, net)
             keep()
         if self.refit:
@@ -473,13 +477,15 @@ class BaseHierarchyEstimator(HierarchyParams, ABC):
         return self._reader.rows(self._reader.check(self, X), net.dtype, net.device)
 
 
-def _with_layers(settings: Settings, reader: InputReader) -> dict[str, Any]:
+def _with_layers(
+    settings: Settings, reader: InputReader, head_layers: tuple[int, ...]
+) -> dict[str, Any]:
     """Return the parameters of the network, its layers included."""
     if settings.network["hidden_layer_sizes"] is not None:
         return settings.network
     is_linear = settings.encoder is not None or reader.is_sparse
     dropout = settings.network["dropout"]
-    if reader.is_sparse and dropout:
+    if reader.is_sparse and dropout and not head_layers:
         raise ValueError(
             f"dropout={dropout} drops hidden units, and for a sparse X hidden_layer_sizes=None has "
             "none: give hidden_layer_sizes=(100,), or dropout=0"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
-from hierclf._utils.sklearn_private import StrOptions
+from hierclf._utils.sklearn_private import Interval, StrOptions
 from hierclf.classifiers._computation import COMPUTATIONS, Step, choose_head
 from hierclf.classifiers._estimator import Settings
 from hierclf.classifiers._optimizer import check_takes_sparse
@@ -18,7 +20,8 @@ from hierclf.decisions import BaseDecision
 from hierclf.encoders import BaseEncoder
 from hierclf.hierarchy import Hierarchy
 from hierclf.losses import BaseLoss
-from hierclf.nn import SoftmaxHead
+from hierclf.nn import BranchedSoftmax, PathSoftmax, RecursiveRegularization, SoftmaxHead
+from hierclf.nn.branches import check_has_branches
 
 
 class HierarchicalSoftmaxClassifier(StreamSoftmaxClassifier):
@@ -71,6 +74,23 @@ class HierarchicalSoftmaxClassifier(StreamSoftmaxClassifier):
         :mod:`hierclf.decisions`, or a short name for one with its defaults ("argmax",
         "top_down", "threshold", "minimum_risk", "information_gain"). It does not change
         the probabilities, and you may set another after the fit.
+    branch_hidden_size : int, optional
+        Gives each top-level branch of a tree a hidden layer of its own, of this many units, over
+        all that is shared. The softmaxes in a branch read its layer, and the softmax under the
+        root reads the shared layers (:class:`hierclf.nn.BranchedSoftmax`). A sample trains what
+        is shared and what belongs to its own branch. ``activation`` and ``dropout`` are as for
+        the hidden layers. A sparse X without hidden layers is read by the layers of the branches.
+        For ``partial_fit`` a node has to stay in its branch. None: all softmaxes read the same
+        layer.
+    recursive_regularization : float, default=0.0
+        Strength of a penalty on the rows of the softmaxes: the factor of
+        :math:`\sum_{(p, c)} \frac{1}{2} \lVert w_p - w_c \rVert^2` over the edges below the top
+        level, where the rows of siblings are centred [2]_. It draws each softmax to
+        equal probabilities, the more the more children its nodes have
+        (:class:`hierclf.nn.RecursiveRegularization` derives it). It is in the loss of training,
+        not in that of samples held out. Each step then moves all rows: softmaxes
+        that read a sparse X take longer, since a step without it moves the weights of the features
+        in the batch.
     computation : {"auto", "dense", "path"}, default="auto"
         How training computes the softmaxes. The model, and what it predicts, is the same.
 
@@ -80,8 +100,9 @@ class HierarchicalSoftmaxClassifier(StreamSoftmaxClassifier):
           and hardly with the number of classes. It is fastest with numba
           (``pip install hierclf[fast]``). It needs an optimizer that takes sparse
           gradients: "auto", "adamw" (:class:`hierclf.nn.LazyAdamW` with
-          ``row_steps=True``), "adagrad", or a class that does. In a DAG, and with a loss
-          that looks at all nodes, it warns and computes as "dense" does. A linear model
+          ``row_steps=True``), "adagrad", or a class that does. In a DAG, with a loss
+          that looks at all nodes, with ``branch_hidden_size`` and with
+          ``recursive_regularization`` it warns and computes as "dense" does. A linear model
           of a sparse X cannot have it.
         - "auto" is "path" where that is faster, on the CPU and with ``optimizer`` "auto",
           "adamw" or "adagrad": if the number of nodes times the samples in a batch is at
@@ -196,6 +217,8 @@ class HierarchicalSoftmaxClassifier(StreamSoftmaxClassifier):
     ----------
     .. [1] J. Schuurmans and F. Frasincar, "Global Hierarchical Neural Networks using
        Hierarchical Softmax", arXiv:2308.01210.
+    .. [2] S. Gopal and Y. Yang, "Recursive Regularization for Large-scale Classification with
+       Hierarchical and Graphical Dependencies", KDD 2013.
 
     Examples
     --------
@@ -218,6 +241,8 @@ class HierarchicalSoftmaxClassifier(StreamSoftmaxClassifier):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **StreamSoftmaxClassifier._parameter_constraints,
+        "branch_hidden_size": [Interval(Integral, 1, None, closed="left"), None],
+        "recursive_regularization": [Interval(Real, 0, None, closed="left")],
         "computation": [StrOptions(set(COMPUTATIONS))],
     }
 
@@ -233,6 +258,8 @@ class HierarchicalSoftmaxClassifier(StreamSoftmaxClassifier):
         loss: BaseLoss | None = None,
         decision: Literal["argmax", "top_down", "threshold", "minimum_risk", "information_gain"]
         | BaseDecision = "argmax",
+        branch_hidden_size: int | None = None,
+        recursive_regularization: float = 0.0,
         computation: Literal["auto", "dense", "path"] = "auto",
         optimizer: Literal["auto", "adamw", "adagrad", "adam", "sgd"] | type[Optimizer] = "auto",
         learning_rate_init: float | Literal["auto"] = "auto",
@@ -278,6 +305,8 @@ class HierarchicalSoftmaxClassifier(StreamSoftmaxClassifier):
             verbose=verbose,
         )
 
+        self.branch_hidden_size = branch_hidden_size
+        self.recursive_regularization = recursive_regularization
         self.computation = computation
 
     def _check_settings(self, *, is_stream: bool = False) -> Settings:
@@ -293,7 +322,48 @@ class HierarchicalSoftmaxClassifier(StreamSoftmaxClassifier):
         return settings
 
     def _network_params(self) -> dict[str, Any]:
-        return {"computation": self.computation}
+        return {"computation": self.computation, "branch_hidden_size": self.branch_hidden_size}
 
-    def _head(self, hierarchy: Hierarchy, step: Step, loss: BaseLoss) -> type[SoftmaxHead]:
-        return choose_head(self.computation, hierarchy, step, loss)
+    def _head_layers(self) -> tuple[int, ...]:
+        return () if self.branch_hidden_size is None else (int(self.branch_hidden_size),)
+
+    def _head(self, hierarchy: Hierarchy, step: Step, loss: BaseLoss) -> Callable[..., SoftmaxHead]:
+        head = choose_head(self.computation, hierarchy, step, loss, self._why_dense())
+        if self.branch_hidden_size is None:
+            return head
+        check_has_branches(hierarchy)
+        return partial(
+            BranchedSoftmax,
+            branch_size=int(self.branch_hidden_size),
+            activation=self.activation,
+            dropout=float(self.dropout),
+        )
+
+    def _why_dense(self) -> str | None:
+        """Return the parameter that training cannot have on the paths of a batch alone, if any."""
+        if self.branch_hidden_size is not None:
+            return (
+                f"has no form with branch_hidden_size={self.branch_hidden_size}, where the "
+                "softmaxes of a path read several layers"
+            )
+        strength = self.recursive_regularization
+        if strength:
+            return f"saves nothing with recursive_regularization={strength}, which moves all rows"
+        return None
+
+    def _regularize(
+        self,
+        criterion: nn.Module,
+        hierarchy: Hierarchy,
+        head: Callable[..., SoftmaxHead],
+    ) -> nn.Module:
+        strength = self.recursive_regularization
+        if not strength:
+            return criterion
+        if head is PathSoftmax:
+            raise ValueError(
+                f"recursive_regularization={strength} moves all rows at each step, and the network "
+                "that goes on computes its softmaxes on the paths of a batch alone: set it to 0, "
+                "or fit anew with computation='dense'"
+            )
+        return RecursiveRegularization(criterion, hierarchy, float(strength))

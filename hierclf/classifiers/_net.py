@@ -155,13 +155,13 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
             rate = self.lr if encoder_learning_rate is None else encoder_learning_rate
             self.set_params(optimizer__param_groups__0__lr=rate)
 
-    def grow(self, head: type[SoftmaxHead], hierarchy: Hierarchy) -> None:
+    def grow(self, head: Callable[..., SoftmaxHead], hierarchy: Hierarchy) -> None:
         """Go on over another hierarchy, with the weights of the nodes that it had.
 
         Parameters
         ----------
-        head : type
-            Class of the head over it.
+        head : type or callable
+            Makes the head over it.
         hierarchy : Hierarchy
             The hierarchy; nothing is done if it is that of the net.
         """
@@ -470,6 +470,7 @@ def build_net(
     criterion: torch.nn.Module,
     *,
     is_sparse: bool,
+    is_lazy_linear: bool,
     encoder_learning_rate: float | None,
     optimizer: str | type[torch.optim.Optimizer],
     weight_decay: float,
@@ -487,6 +488,8 @@ def build_net(
         A loss of :mod:`hierclf.nn`.
     is_sparse : bool
         Whether the features are, and so the gradient of the layer that reads them can be.
+    is_lazy_linear : bool
+        What the function of that name says.
     encoder_learning_rate : float or None
         Learning rate of the encoder; None is that of all else.
     optimizer, weight_decay, device
@@ -505,6 +508,7 @@ def build_net(
         optimizer,
         network,
         is_sparse=is_sparse,
+        is_lazy_linear=is_lazy_linear,
         device=device,
         encoder_lr=params["lr"] if encoder_learning_rate is None else encoder_learning_rate,
     )

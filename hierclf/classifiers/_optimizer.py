@@ -125,12 +125,12 @@ LINEAR_LOGIT_ADJUSTMENT = 0.5
 
 def is_lazy_linear(
     optimizer: str | type[torch.optim.Optimizer],
-    hidden_layer_sizes: Sequence[int],
+    layer_sizes: Sequence[int],
     *,
     is_sparse: bool,
 ) -> bool:
-    """Tell whether "auto" is LazyNovoGrad: for a linear model of sparse features."""
-    return is_sparse and optimizer == "auto" and not hidden_layer_sizes
+    """Tell whether "auto" is LazyNovoGrad: for sparse features and no layers but the softmaxes."""
+    return is_sparse and optimizer == "auto" and not layer_sizes
 
 
 def choose_pace(
@@ -182,6 +182,7 @@ def choose_optimizer(
     network: dict[str, Any],
     *,
     is_sparse: bool,
+    is_lazy_linear: bool,
     device: str,
     encoder_lr: float,
 ) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
@@ -195,6 +196,8 @@ def choose_optimizer(
         Parameters of :class:`hierclf.nn.HierarchyNetwork`.
     is_sparse : bool
         Whether the features are, and so the gradient of the layer that reads them can be.
+    is_lazy_linear : bool
+        What the function of that name says.
     device : str
         Where the network is.
     encoder_lr : float
@@ -227,7 +230,7 @@ def choose_optimizer(
     looks_up = encoder is not None and any(
         hasattr(module, "sparse_grad") for module in encoder.modules()
     )
-    if is_lazy_linear(optimizer, network["hidden_layer_sizes"], is_sparse=is_sparse):
+    if is_lazy_linear:
         return LazyNovoGrad, options
     if (is_sparse or looks_up or is_path) and is_adamw:
         return LazyAdamW, options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hierclf._utils.sklearn_private import fit_context
 from hierclf.classifiers._checks import unchanged_on_failure
-from hierclf.classifiers._computation import Step, keep_head
+from hierclf.classifiers._computation import Step, head_class, keep_head
 from hierclf.classifiers._estimator import BaseHierarchyEstimator, Settings, TrainingTargets
 from hierclf.classifiers._features import InputReader
 from hierclf.classifiers._optimizer import LINEAR_LOGIT_ADJUSTMENT
@@ -98,12 +99,18 @@ class BaseSoftmaxClassifier(SingleLabelClassifier, BaseHierarchyEstimator):
         return self
 
     @abstractmethod
-    def _head(self, hierarchy: Hierarchy, step: Step, loss: BaseLoss) -> type[SoftmaxHead]:
-        """Return the class of the head for a hierarchy, and for what training does."""
+    def _head(self, hierarchy: Hierarchy, step: Step, loss: BaseLoss) -> Callable[..., SoftmaxHead]:
+        """Return what makes the head for a hierarchy, and for what training does."""
+
+    def _regularize(
+        self, criterion: torch.nn.Module, hierarchy: Hierarchy, head: Callable[..., SoftmaxHead]
+    ) -> torch.nn.Module:
+        """Add to a loss what training minimises besides."""
+        return criterion
 
     def _choose_head(
         self, targets: TrainingTargets, settings: Settings, step: Step
-    ) -> tuple[type[SoftmaxHead], torch.nn.Module]:
+    ) -> tuple[Callable[..., SoftmaxHead], torch.nn.Module]:
         hierarchy, loss = targets.hierarchy, self.loss
         if loss is None:
             adjustment = LINEAR_LOGIT_ADJUSTMENT if step.is_lazy_linear else 0.0
@@ -112,7 +119,8 @@ class BaseSoftmaxClassifier(SingleLabelClassifier, BaseHierarchyEstimator):
             head = keep_head(self.net_.module__head, hierarchy)
         else:
             head = self._head(hierarchy, step, loss)
-        return head, loss.build(hierarchy, head=head, counts=targets.counts)
+        criterion = loss.build(hierarchy, head=head_class(head), counts=targets.counts)
+        return head, self._regularize(criterion, hierarchy, head)
 
     def _network_params(self) -> dict[str, Any]:
         return {}

@@ -15,8 +15,10 @@
 ``_search_loops``  the same as loops that numba compiles
 ``softmax``      the hierarchical softmax of a tree, and the flat one
 ``path``         the same, trained on the groups on the paths of a batch alone
+``branches``     the same with a hidden layer for each branch under the root
 ``dag``          the hierarchical softmax where a node may have several parents
 ``losses``       the probabilities that a head gives to targets -> a scalar
+``regularization``  recursive regularisation of the softmaxes
 ``node_loss``    the same for several labels per sample
 ``groups``       ragged groups of nodes as padded blocks
 ``growth``       a head over a hierarchy that has grown: where its weights start
@@ -31,6 +33,7 @@
 ``optim``        optimisers for small networks and for sparse gradients
 """
 
+from hierclf.nn.branches import BranchedSoftmax
 from hierclf.nn.constraint import MaxConstraint
 from hierclf.nn.dag import DAGSoftmax
 from hierclf.nn.groups import PathSteps
@@ -48,12 +51,14 @@ from hierclf.nn.node_loss import NodeLoss
 from hierclf.nn.norm import BatchNorm
 from hierclf.nn.optim import LazyAdamW, LazyNovoGrad, LazyOptimizer, LazyRowwiseAdagrad, LeanAdamW
 from hierclf.nn.path import PathSoftmax
+from hierclf.nn.regularization import RecursiveRegularization
 from hierclf.nn.softmax import FlatSoftmax, HierarchicalSoftmax
 from hierclf.nn.text import ConvGRU, RaggedRNN, RecurrentEncoder, WordEmbedding
 from hierclf.nn.transformer import TransformerText
 
 __all__ = [
     "BatchNorm",
+    "BranchedSoftmax",
     "CSRRows",
     "ConvGRU",
     "DAGSoftmax",
@@ -86,6 +91,7 @@ __all__ = [
     "PathSteps",
     "RaggedRNN",
     "RecurrentEncoder",
+    "RecursiveRegularization",
     "SoftLabelLoss",
     "SoftmaxHead",
     "TopLeaves",

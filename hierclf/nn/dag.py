@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hierclf.hierarchy import Hierarchy
+    from hierclf.nn.growth import RowMap
 
 
 class DAGSoftmax(SoftmaxHead):
@@ -66,8 +67,6 @@ class DAGSoftmax(SoftmaxHead):
     """
 
     smooths_labels: ClassVar[bool] = False
-    map_rows = staticmethod(map_edges)
-
     leaf_indices: Tensor
     edge_children: Tensor
 
@@ -87,6 +86,12 @@ class DAGSoftmax(SoftmaxHead):
         self.ways = WaysUp(hierarchy)
         register_derived(self, "leaf_indices", hierarchy.leaf_indices)
         register_derived(self, "edge_children", hierarchy.arrays.edge_children)
+
+    def map_rows(self, before: Hierarchy, after: Hierarchy) -> dict[str, RowMap]:  # noqa: D102, inherited
+        return {"linear": map_edges(before, after)}
+
+    def edge_rows(self) -> tuple[Tensor, ...]:  # noqa: D102, inherited
+        return (self.linear.by_output(),)
 
     def forward(self, hidden: Tensor | CSRRows, *, log_prior: Tensor | None = None) -> Tensor:  # noqa: D102, inherited
         return self.ways.add_up(self._steps(hidden, log_prior)).t()

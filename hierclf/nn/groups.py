@@ -261,6 +261,7 @@ class RaggedGroups(nn.Module):
     """Ragged groups of rows, gathered into blocks of groups of about the same size."""
 
     row_order: Tensor
+    numbers: Tensor
     group_order: Tensor
 
     def __init__(self, groups: list[_Indices]) -> None:
@@ -278,6 +279,7 @@ class RaggedGroups(nn.Module):
         places = present.nonzero().flatten()
         register_derived(self, "row_order", places[members[places].argsort()])
         numbers = np.concatenate(chosen or [np.zeros(0, np.intp)])
+        register_derived(self, "numbers", numbers)
         register_derived(self, "group_order", np.argsort(numbers))
 
     def log_softmax(self, values: Tensor) -> Tensor:
@@ -294,6 +296,21 @@ class RaggedGroups(nn.Module):
         sums = [block(values).logsumexp(0) for block in self.blocks]
         # A single block holds the groups in their order.
         return sums[0] if len(sums) == 1 else torch.cat(sums).index_select(0, self.group_order)
+
+    def multiply(self, rows: Tensor, values: Tensor) -> Tensor:
+        """Multiply the rows of each group of a partition with a matrix of its own.
+
+        Rows (rows, size) and matrices (groups, size, batch) make products (rows, batch).
+        """
+        blocks: list[Any] = list(self.blocks)
+        in_blocks = values.index_select(0, self.numbers)
+        matrices = torch.split(in_blocks, [block.shape[1] for block in blocks])
+        parts = []
+        for block, own in zip(blocks, matrices, strict=True):
+            members = rows.index_select(0, block.members).view(*block.shape, -1)
+            products = torch.bmm(members.transpose(0, 1), own)  # (groups, width, batch)
+            parts.append(products.transpose(0, 1).flatten(0, 1))
+        return _join(parts).index_select(0, self.row_order)
 
 
 class PaddedGroups(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 class RowMap(NamedTuple):
     """Where the rows of new weights come from: from old ones, or the mean of others.
 
-    A row that is in none of these starts at zero.
+    A row that is in none of these starts at zero, or as it is drawn.
 
     Attributes
     ----------
@@ -36,6 +37,8 @@ class RowMap(NamedTuple):
         The new row ``filled[i]`` is the mean number ``means[i]``.
     terms, term_means : ndarray of shape (n_terms,)
         The new row ``terms[i]``, which is carried, is in the mean number ``term_means[i]``.
+    is_drawn : bool
+        Whether all other rows start as those of new weights do, and not at zero.
     """
 
     n_rows: int
@@ -45,8 +48,25 @@ class RowMap(NamedTuple):
     means: _Indices
     terms: _Indices
     term_means: _Indices
+    is_drawn: bool = False
 
-    def apply(self, old: Tensor, dim: int = 0) -> Tensor:
+    def part(self, new: slice, old: slice) -> RowMap:
+        """Return the map of a run of rows, all of which come from a run of the old ones."""
+        carried, filled, terms = (
+            (rows >= new.start) & (rows < new.stop)
+            for rows in (self.carried, self.filled, self.terms)
+        )
+        return self._replace(
+            n_rows=new.stop - new.start,
+            carried=self.carried[carried] - new.start,
+            sources=self.sources[carried] - old.start,
+            filled=self.filled[filled] - new.start,
+            means=self.means[filled],
+            terms=self.terms[terms] - new.start,
+            term_means=self.term_means[terms],
+        )
+
+    def apply(self, old: Tensor, dim: int = 0, drawn: Tensor | None = None) -> Tensor:
         """Make the new rows of a tensor.
 
         Parameters
@@ -55,6 +75,8 @@ class RowMap(NamedTuple):
             Weights, or what an optimiser keeps for each of them.
         dim : int
             The dimension along which the rows lie.
+        drawn : Tensor, optional
+            Of the new shape: where rows start that come from no others. None is zero.
 
         Returns
         -------
@@ -67,6 +89,10 @@ class RowMap(NamedTuple):
         if len(self.filled):
             means = _mean_rows(new, self.term_means, self.terms, int(self.term_means.max()) + 1)
             new.index_copy_(0, _on(new, self.filled), means[_on(new, self.means)])
+        if drawn is not None:
+            from_others = np.append(self.carried, self.filled)
+            rest = _on(new, np.setdiff1d(np.arange(self.n_rows), from_others))
+            new.index_copy_(0, rest, drawn.transpose(0, dim).index_select(0, rest))
         new = new if old.is_floating_point() else new.round().to(old.dtype)
         return new.transpose(0, dim).contiguous()
 
@@ -220,7 +246,7 @@ def _with_means(
 
 def grow(
     network: HierarchyNetwork,
-    head: type[SoftmaxHead],
+    head: Callable[..., SoftmaxHead],
     before: Hierarchy,
     after: Hierarchy,
     optimizer: torch.optim.Optimizer | None = None,
@@ -238,35 +264,42 @@ def grow(
     ----------
     network : HierarchyNetwork
         Changed in place. If anything is raised, it is as it was.
-    head : type
-        Class of the new head, whose rows stand for the same as those of the old.
+    head : type or callable
+        Makes the new head, whose rows stand for the same as those of the old.
     before, after : Hierarchy
         The hierarchy that the network has, and the one that it gets.
     optimizer : torch.optim.Optimizer, optional
         What moves its parameters. A lazy one should be flushed before.
     """
-    rows = head.map_rows(before, after)
-    linear: Any = network.head.linear
-    dims = {linear.weight: linear.row_dim, linear.bias: 0}
-    grown = head(
-        linear.weight.shape[1 - linear.row_dim],
+    old: Any = network.head
+    weight = old.linear.weight
+    grown: Any = head(
+        weight.shape[1 - old.linear.row_dim],
         after,
-        linear=type(linear),
-        generator=torch.Generator(),  # what is drawn is not used
-        dtype=linear.weight.dtype,
-    ).to(linear.weight.device)
+        linear=type(old.linear),
+        generator=torch.Generator(),  # its default seed: what is drawn does not vary
+        dtype=weight.dtype,
+    ).to(weight.device)
+    maps = grown.map_rows(before, after)
+    weights: dict[Tensor, Tensor] = {}
+    states: dict[Tensor, dict[str, Any]] = {}
     with torch.no_grad():
-        weights = {p: rows.apply(p.detach(), dim) for p, dim in dims.items()}
-        states = {
-            p: {name: _carry(value, p, dim, rows) for name, value in optimizer.state[p].items()}
-            for p, dim in dims.items()
-            if optimizer is not None and p in optimizer.state
-        }
+        for name, rows in maps.items():
+            linear, new = getattr(old, name), getattr(grown, name)
+            for p, drawn, dim in (
+                (linear.weight, new.weight, linear.row_dim),
+                (linear.bias, new.bias, 0),
+            ):
+                weights[p] = rows.apply(p.detach(), dim, drawn.detach() if rows.is_drawn else None)
+                if optimizer is not None and p in optimizer.state:
+                    state = optimizer.state[p].items()
+                    states[p] = {key: _carry(value, p, dim, rows) for key, value in state}
     for parameter, values in weights.items():
         parameter.data, parameter.grad = values, None
     for parameter, state in states.items():
         optimizer.state[parameter].update(state)  # type: ignore[union-attr]
-    grown.linear = linear
+    for name in maps:
+        setattr(grown, name, getattr(old, name))
     network.head = grown.train(network.training)
 
 

@@ -104,12 +104,13 @@ class SoftmaxHead(Head):
     the likeliest, and in a DAG :meth:`likeliest_path`. Everything is a natural logarithm,
     and samples are rows.
 
-    **Growing** asks :meth:`map_rows`, and carries the weights of ``linear`` over.
+    **Growing** asks :meth:`map_rows`, and carries the weights of the affine maps over.
 
     Attributes
     ----------
     linear : torch.nn.Module
-        The affine map, which has all the parameters of the head.
+        The affine map that reads the hidden state. As a rule it has all the parameters of the
+        head.
     gives_steps : bool
         Whether the columns of :meth:`path_log_proba` are the steps of the path,
         ``log P(child | parent)``. If not, there is one column, ``log P(target)``.
@@ -131,21 +132,37 @@ class SoftmaxHead(Head):
         """The level into which each column of :meth:`path_log_proba` is a step."""
         return None
 
-    @staticmethod
     @abstractmethod
-    def map_rows(before: Hierarchy, after: Hierarchy) -> RowMap:
-        """Tell from which rows of ``linear`` those for another hierarchy start.
+    def map_rows(self, before: Hierarchy, after: Hierarchy) -> dict[str, RowMap]:
+        """Tell from which rows of a head over another hierarchy those of this one start.
 
         Parameters
         ----------
         before, after : Hierarchy
-            The hierarchies of the old head and of the new.
+            The hierarchies of the other head and of this one.
 
         Returns
         -------
-        RowMap
-            Of ``hierclf.nn.growth``.
+        dict of str to RowMap
+            One of ``hierclf.nn.growth`` for each affine map, by the name of its attribute.
+
+        Raises
+        ------
+        ValueError
+            If there are rows that cannot be carried over.
         """
+
+    def edge_rows(self) -> tuple[Tensor, ...]:
+        """Return the weights with a row for each edge of the hierarchy, less the biases.
+
+        Returns
+        -------
+        tuple of Tensors
+            One after another their rows are those of ``hierarchy.edges``, in a tree those of
+            ``hierarchy.nodes``; no softmax is divided among them. Empty where no rows stand for
+            edges.
+        """
+        return ()
 
     @abstractmethod
     def forward(self, hidden: Tensor | CSRRows, *, log_prior: Tensor | None = None) -> Tensor:

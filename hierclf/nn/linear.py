@@ -101,6 +101,10 @@ class Linear(nn.Module):
         """Map rows of shape (batch, in_features) to (batch, out_features)."""
         return F.linear(x, self.weight, self.bias)
 
+    def by_output(self) -> Tensor:
+        """Return the weight with a row for each output, (out_features, in_features)."""
+        return self.weight.t() if self.row_dim else self.weight
+
 
 class FeatureLinear(Linear):
     """The affine map that reads the features: dense rows or :class:`CSRRows`.

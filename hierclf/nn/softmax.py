@@ -25,6 +25,7 @@ from hierclf.nn.linear import CSRRows, Linear
 
 if TYPE_CHECKING:
     from hierclf.hierarchy import Hierarchy
+    from hierclf.nn.growth import RowMap
     from hierclf.nn.path import PathGroups
 
 
@@ -84,7 +85,6 @@ class HierarchicalSoftmax(SoftmaxHead):
     """
 
     gives_steps: ClassVar[bool] = True
-    map_rows = staticmethod(map_edges)
 
     leaf_indices: Tensor
     above: Tensor
@@ -102,7 +102,7 @@ class HierarchicalSoftmax(SoftmaxHead):
             raise ValueError(
                 "this hierarchy is a DAG, in which a node has several parents: use DAGSoftmax"
             )
-        self.linear = linear(in_features, len(hierarchy), **kwargs)
+        self.linear = linear(in_features, self._count_rows(hierarchy), **kwargs)
         nodes = np.arange(len(hierarchy))
         self.siblings = RaggedGroups(np.split(nodes, hierarchy.arrays.group_offsets[1:-1]))
         self.steps = self._build_steps(hierarchy)
@@ -117,6 +117,16 @@ class HierarchicalSoftmax(SoftmaxHead):
     def _build_steps(self, hierarchy: Hierarchy) -> PathSteps | PathGroups:
         """Make what knows the softmaxes on the path to each node, and ``levels``."""
         return PathSteps(hierarchy)
+
+    def _count_rows(self, hierarchy: Hierarchy) -> int:
+        """Return how many logits ``linear`` has."""
+        return len(hierarchy)
+
+    def map_rows(self, before: Hierarchy, after: Hierarchy) -> dict[str, RowMap]:  # noqa: D102, inherited
+        return {"linear": map_edges(before, after)}
+
+    def edge_rows(self) -> tuple[Tensor, ...]:  # noqa: D102, inherited
+        return (self.linear.by_output(),)
 
     def forward(self, hidden: Tensor | CSRRows, *, log_prior: Tensor | None = None) -> Tensor:  # noqa: D102, inherited
         return self._node_log_proba(hidden, log_prior).t()
@@ -186,8 +196,7 @@ class HierarchicalSoftmax(SoftmaxHead):
         return weight.t().contiguous() if self.linear.row_dim else weight, bias
 
     def _logits(self, hidden: Tensor | CSRRows, log_prior: Tensor | None) -> Tensor:
-        logits: Tensor = self.linear(hidden).t()
-        return logits if log_prior is None else logits + log_prior.unsqueeze(1)
+        return add_prior(self.linear(hidden).t(), log_prior)
 
     def _node_log_proba(self, hidden: Tensor | CSRRows, log_prior: Tensor | None = None) -> Tensor:
         steps = self.siblings.log_softmax(self._logits(hidden, log_prior))
@@ -196,6 +205,11 @@ class HierarchicalSoftmax(SoftmaxHead):
             above = levels[-1].index_select(0, self.above[start:stop])
             levels.append(steps[start:stop] + above)
         return torch.cat(levels) if len(levels) > 1 else levels[0]
+
+
+def add_prior(logits: Tensor, log_prior: Tensor | None) -> Tensor:
+    """Add what is known of each node beforehand to logits (nodes, batch)."""
+    return logits if log_prior is None else logits + log_prior.unsqueeze(1)
 
 
 class FlatSoftmax(SoftmaxHead):
@@ -227,8 +241,6 @@ class FlatSoftmax(SoftmaxHead):
     {'a': 0.25, 'b': 0.75, 'c': 0.25, 'd': 0.25, 'e': 0.25}
     """
 
-    map_rows = staticmethod(map_leaves)
-
     leaf_indices: Tensor
     leaf_column: Tensor
     node_order: Tensor
@@ -251,6 +263,9 @@ class FlatSoftmax(SoftmaxHead):
         register_derived(self, "leaf_indices", leaves)
         register_derived(self, "leaf_column", leaf_column)
         register_derived(self, "node_order", np.argsort(np.concatenate([leaves, inner])))
+
+    def map_rows(self, before: Hierarchy, after: Hierarchy) -> dict[str, RowMap]:  # noqa: D102, inherited
+        return {"linear": map_leaves(before, after)}
 
     def forward(self, hidden: Tensor | CSRRows, *, log_prior: Tensor | None = None) -> Tensor:  # noqa: D102, inherited
         return self._nodes(self._log_softmax(hidden, log_prior))

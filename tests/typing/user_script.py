@@ -124,6 +124,8 @@ def classifiers() -> None:
         activation="tanh",
         loss=PathCrossEntropy(label_smoothing=0.1),
         decision=Threshold(0.5),
+        branch_hidden_size=4,
+        recursive_regularization=1e-4,
         computation="dense",
         optimizer="adam",
         class_weight="balanced",
@@ -289,6 +291,7 @@ def mistakes() -> None:
     """Make mistakes, all of which a checker must see: it calls an unused ignore an error."""
     HierarchicalSoftmaxClassifier(ANIMALS, activation="rely")  # type: ignore[arg-type]
     HierarchicalSoftmaxClassifier(ANIMALS, loss="path")  # type: ignore[arg-type]
+    HierarchicalSoftmaxClassifier(ANIMALS, branch_hidden_size=(4,))  # type: ignore[arg-type]
     HierarchicalSoftmaxClassifier(ANIMALS, decision="top")  # type: ignore[arg-type]
     HierarchicalSoftmaxClassifier(ANIMALS, optimizer="adamax")  # type: ignore[arg-type]
     HierarchicalSoftmaxClassifier(ANIMALS, encoder="lstm")  # type: ignore[arg-type]
