@@ -18,6 +18,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
         ("ablations", "ablations.py tasks local tree depth transformer"),
         ("coarse", "ablations.py coarse"),
         ("decisions", "decisions.py"),
+        ("branches", "branches.py"),
         ("first_models", "first_models.py"),
         ("first_models_study", "first_models.py --study"),
         ("first_models_margins", "first_models.py --margins"),

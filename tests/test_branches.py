@@ -234,10 +234,14 @@ def test_a_dag_is_refused():
     X, y = data()
     edges = [("root", "x"), ("root", "y"), ("root", "a"), ("x", "b"), ("x", "c"), ("y", "c")]
     edges += [("y", "d"), ("y", "e")]
-    with pytest.raises(
-        ValueError, match="'c' has the parents 'x', 'y': give a tree, or branch_hidden"
-    ):
+    told = "'c' has the parents 'x', 'y': give a tree, or branch_hidden"
+    with pytest.raises(ValueError, match=told):
         make(edges).fit(X, y)
+    clf = make().partial_fit(X, y).set_params(hierarchy=edges)
+    before = weights_of(clf)
+    with pytest.raises(ValueError, match=told):
+        clf.partial_fit(X, y)
+    assert all((v == before[name]).all() for name, v in weights_of(clf).items())
 
 
 def test_softmaxes_of_several_layers_are_dense():
