@@ -24,7 +24,7 @@ from strategies import dags, trees
 from hierclf import HierarchicalMultilabelClassifier, Hierarchy
 from hierclf.classifiers import _multilabel
 from hierclf.classifiers._batches import Batches, Rows
-from hierclf.classifiers._label_sets import rarest_labels
+from hierclf._utils.label_sets import rarest_labels
 from hierclf.classifiers._thresholds import read_thresholds
 from hierclf.encoders import LSTMEncoder, ModuleEncoder
 from hierclf.heads import BaseNodeHead, LinearHead, as_head
