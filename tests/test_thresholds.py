@@ -102,7 +102,7 @@ AVERAGES = st.sampled_from(["micro", "macro", "samples"])
 BETAS = st.sampled_from([1.0, 0.5, 2.0])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(problems().filter(lambda problem: len(problem[0]) > 1), AVERAGES, BETAS)
 def test_one_threshold_is_the_best_of_all(problem, average, beta):
     h, proba, truth, weight = problem
@@ -127,7 +127,7 @@ def test_one_threshold_is_the_best_of_all(problem, average, beta):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     problems().filter(lambda problem: len(problem[0]) > 1),
     st.sampled_from(["level", "node"]),
@@ -185,7 +185,7 @@ def test_thresholds_by_hand():
     assert fit(h, proba, truth, np.array([0.0, 1.0])).best_score_ == 1
     nodes = fit(h, proba, truth, np.array([10.0, 1.0]), by="node")
     # Without any cat: 2 / (1 + 2), at a threshold above 0.6.
-    assert nodes.best_threshold_.tolist() == pytest.approx([0.8, 0.25])
+    assert nodes.best_threshold_.tolist() == pytest.approx([0.8, 0.2])
     assert nodes.best_score_ == pytest.approx(2 / 3)
 
 
@@ -277,7 +277,7 @@ def test_refit_is_left_out():
     assert np.array_equal(kept.predict_proba(X), ovr().fit(X[train], Y[train]).predict_proba(X))
     refitted = HierarchicalThresholdClassifierCV(ovr(), **params).fit(X, Y)
     assert refitted.best_threshold_ == kept.best_threshold_
-    with pytest.raises(ValueError, match="refit=False keeps .* cv=3 has 3"):
+    with pytest.raises(ValueError, match=r"refit=False keeps .* cv=3 has 3"):
         clone(kept).set_params(cv=3).fit(X, Y)
 
 
@@ -287,7 +287,9 @@ def test_thresholds_for_f_beat_one_half():
     X = rng.normal(size=(600, 4))
     leaves = X[:, :3] + rng.normal(size=(600, 3)) > 1.6
     y = LIFE.to_indicator([np.array(["cat", "dog", "oak"])[row] for row in leaves])
-    clf = HierarchicalThresholdClassifierCV(network(max_iter=30), by="level").fit(X[:300], y[:300])
+    clf = HierarchicalThresholdClassifierCV(
+        network(max_iter=20, n_iter_no_change=20), by="level", cv=3
+    ).fit(X[:300], y[:300])
     before = f1_score(y[300:], clf.estimator_.predict(X[300:]), average="micro")
     after = f1_score(y[300:], clf.predict(X[300:]), average="micro")
     assert after > before + 0.02
@@ -428,7 +430,7 @@ def test_results_of_an_earlier_fit_do_not_stay():
         ({}, Y[:, ::-1], "has 'cat' but not its parent|has 'oak' but not its parent"),
         ({}, 2 * Y, "row 0 holds 2"),
         ({}, [["cat"], ["cow"]] * 30, "not in the hierarchy: 'cow'"),
-        ({}, [["cat"], "dog"] * 30, "row|list"),
+        ({}, LISTS, "MultiLabelBinarizer"),  # which scikit-learn names
         ({"estimator": RandomForestClassifier(3)}, Y, "is a list with an array for each column"),
         ({"estimator": GaussianNB()}, Y, "1d array"),
     ],
@@ -453,7 +455,7 @@ def test_it_must_be_fitted():
 def test_wrappers_of_one_label_name_this(wrapper):
     several = network().fit(X, Y)
     one = np.array(["cat", "dog", "oak", "stone"])[np.arange(len(X)) % 4]
-    with pytest.raises(ValueError, match="fitted to several .* HierarchicalThresholdClassifierCV"):
+    with pytest.raises(ValueError, match=r"fitted to several .*ThresholdClassifierCV takes"):
         wrapper(several, cv="prefit").fit(X, one)
     softmax = HierarchicalSoftmaxClassifier(LIFE, max_iter=2, n_iter_no_change=2)
     for y in (Y, sp.csr_array(Y), [set(row) for row in LISTS], Y.tolist()):

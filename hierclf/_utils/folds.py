@@ -144,8 +144,6 @@ class SampleSets(NamedTuple):
 
     def positions(self, hierarchy: Hierarchy) -> SampleNodes:
         """Find the nodes of each sample, all above each among them."""
-        if self.sets.are_columns:
-            check_rows_closed(self.sets, hierarchy)
         return SampleNodes(self.sets, self.sets.closed(hierarchy))
 
 
@@ -179,7 +177,12 @@ def read_sample_sets(
     counts = weight > 0
     rows = np.where(counts, np.arange(len(counts)), counts.argmax())
     read = read_label_sets(y if counts.all() else safe_indexing(y, rows), hierarchy, columns, name)
-    return None if isinstance(read, Labels) else SampleSets(y, read)
+    if isinstance(read, Labels):
+        return None
+    # An induced hierarchy has nodes that are no columns.
+    if hierarchy is not None and read.are_columns and len(read.names) == len(hierarchy):
+        check_rows_closed(read, hierarchy)
+    return SampleSets(y, read)
 
 
 def split_samples(

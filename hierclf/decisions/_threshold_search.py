@@ -190,8 +190,10 @@ class ThresholdSearch:
 
         def support_of_unit() -> NDArray[np.int32]:
             there = reached[unit].astype(np.int32)
-            # A single node is below each of the columns, so that its row serves all of them.
-            return there if is_single else self._spread[columns][:, unit] @ there
+            if is_single:  # it is below each of the columns, so that its row serves all
+                return there
+            total: NDArray[np.int32] = self._spread[columns][:, unit] @ there
+            return total
 
         own = support_of_unit()
         # What no other node chooses depends on this threshold.
@@ -243,25 +245,27 @@ class ThresholdSearch:
             The weights of chosen nodes, and of those of them that are true, where no score
             reaches the threshold: of all, of each node or of each sample.
         """
-        chosen, shared = active.astype(np.float64), active & self.truth[columns]
+        # Each cell adds the weight of its sample, in whose own F it is a node like others.
+        weight = np.ones_like(self.weight) if self.average == "samples" else self.weight
+        parts: list[NDArray[Any]] = [scores, active * weight]
+        parts.append(parts[1] * self.truth[columns])
         if self.average == "samples":
-            scores, chosen, shared = scores.T, chosen.T, shared.T.astype(np.float64)
-        else:
-            chosen, shared = chosen * self.weight, shared * self.weight
-        if self.average == "micro":
-            scores, chosen, shared = (part.reshape(1, -1) for part in (scores, chosen, shared))
+            parts = [part.T for part in parts]
+        elif self.average == "micro":
+            parts = [part.reshape(1, -1) for part in parts]
         groups = columns if self.average == "macro" else slice(None)
-        order = np.argsort(-scores, axis=1, kind="stable")
-        chosen, shared = (
-            np.cumsum(np.take_along_axis(part, order, axis=1), axis=1) + start[groups, None]
-            for part, start in ((chosen, n_chosen), (shared, n_shared))
-        )
+        order = np.argsort(-parts[0], axis=1, kind="stable")
+        scores, chosen, shared = (np.take_along_axis(part, order, axis=1) for part in parts)
         before = self._f(n_shared, n_chosen, self._n_true)
         nothing = float(self._share @ before)
-        after = self._f(shared, chosen, self._n_true[groups, None])
+        after = self._f(
+            n_shared[groups, None] + np.cumsum(shared, axis=1),
+            n_chosen[groups, None] + np.cumsum(chosen, axis=1),
+            self._n_true[groups, None],
+        )
         changes = np.diff(after, axis=1, prepend=before[groups, None])
         changes *= self._share[groups, None]
-        changes, scores = changes.ravel(), np.take_along_axis(scores, order, axis=1).ravel()
+        changes, scores = changes.ravel(), scores.ravel()
         if len(order) > 1:
             order = np.argsort(-scores, kind="stable")
             changes, scores = changes[order], scores[order]
@@ -315,4 +319,6 @@ class ThresholdSearch:
         """Return F, and 0 where there is nothing to divide by."""
         divisor = self.recall_share * n_true + (1 - self.recall_share) * n_chosen
         # What is left of a difference of sums is no weight.
-        return np.divide(n_shared, divisor, out=np.zeros_like(divisor), where=divisor > 1e-12)
+        scores: NDArray[np.float64] = np.zeros_like(divisor)
+        np.divide(n_shared, divisor, out=scores, where=divisor > 1e-12)
+        return scores
