@@ -131,7 +131,7 @@ def test_constrained_f1_by_its_definition(problem):
 
 def test_constrained_f1_takes_sets():
     for y_pred in (["cat"], [["animal", "cat"]]):
-        with pytest.raises(ValueError, match="y_pred: .* and so is constrained_f1_score"):
+        with pytest.raises(ValueError, match=r"y_pred: .* and so is constrained_f1_score"):
             constrained_f1_score([{"cat"}], y_pred, hierarchy=LIFE)
     with pytest.raises(ValueError, match=r"not in the hierarchy: 'cow'"):
         constrained_f1_score([{"cat"}], [{"cow"}], hierarchy=LIFE)
@@ -162,10 +162,7 @@ def test_average_precision_is_that_of_scikit_learn():
                 Y, scores, hierarchy=LIFE, exclude=["animal", "plant"], **options
             )
             np.testing.assert_allclose(
-                some,
-                average_precision_score(Y[:, leaves_only], scores[:, leaves_only], **options)
-                if set(leaves_only) == {2, 3, 4, 5}
-                else np.nan,
+                some, average_precision_score(Y[:, leaves_only], scores[:, leaves_only], **options)
             )
 
 
@@ -175,7 +172,7 @@ def test_average_precision_refuses():
         ({"exclude": list(LIFE.nodes)}, "exclude leaves no node"),
         ({"exclude": ["cow"]}, "exclude: .*not in the hierarchy: 'cow'"),
         ({"average": "weighted"}, "'average' parameter"),
-        ({"labels": ["cat"]}, "y_score must have one column for each of the 1 classes"),
+        ({"labels": ["cat"]}, "y_score must have one column for each of the 1 labels"),
     ]:
         with pytest.raises(ValueError, match=message):
             hierarchical_average_precision_score(Y, scores, hierarchy=LIFE, **options)
@@ -233,16 +230,16 @@ def test_scorers_read_every_form_of_y(estimator, form):
 
 @pytest.mark.parametrize(
     "estimator",
-    [OneVsRestClassifier(LogisticRegression()), MLPClassifier((), max_iter=1000, random_state=0)],
+    [
+        OneVsRestClassifier(LogisticRegression()),
+        MLPClassifier((), solver="lbfgs", max_iter=1000, random_state=0),
+    ],
 )
 def test_scorers_of_classifiers_that_number_their_columns(estimator):
     for y in (Y, FRAME):
         clf = estimator.fit(X, y)
         order = list(range(6)) if y is Y else np.argsort(ORDER).tolist()
         scorer = make_hierarchical_scorer(hierarchical_f1_score, LIFE)
-        expected = f1_score(
-            Y, LIFE.to_indicator(LIFE.from_indicator(np.zeros_like(Y))), average="micro"
-        )
         predicted = clf.predict(X)[:, order]
         closed = predicted.copy()
         for child, parent in ((3, 0), (4, 0), (5, 1)):
@@ -293,7 +290,6 @@ def test_searches():
         "accuracy",
         "average_precision",
         "roc_auc",
-        "neg_brier_score",
     ],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
@@ -305,7 +301,7 @@ def test_scorers_that_scikit_learn_has_a_name_for(name):
         )
         assert np.isfinite(scores).all()
         clf = estimator.fit(X, sp.csr_array(Y))
-        needs_dense = name in ("average_precision", "roc_auc", "neg_brier_score")
+        needs_dense = name in ("average_precision", "roc_auc")
         if needs_dense:
             with pytest.raises(ValueError, match="'y_true' parameter"):
                 get_scorer(name)(clf, X, sp.csr_array(Y))
@@ -318,9 +314,9 @@ def test_scorers_that_scikit_learn_has_a_name_for(name):
 
 
 def test_a_frame_in_another_order_beside_a_matrix_without_names():
-    for given in ((FRAME, Y), (Y, FRAME), (FRAME, sp.csr_array(Y))):
-        with pytest.raises(ValueError, match="another order than hierarchy.nodes"):
-            hierarchical_f1_score(*given, hierarchy=LIFE)
+    for pair in ((FRAME, Y), (Y, FRAME), (FRAME, sp.csr_array(Y))):
+        with pytest.raises(ValueError, match=r"another order than hierarchy\.nodes"):
+            hierarchical_f1_score(*pair, hierarchy=LIFE)
     in_order = FRAME[list(LIFE.nodes)]
     assert hierarchical_f1_score(FRAME, in_order, hierarchy=LIFE) == 1
     assert hierarchical_f1_score(in_order, Y, hierarchy=LIFE) == 1
@@ -341,9 +337,7 @@ def test_a_frame_in_another_order_beside_a_matrix_without_names():
     ],
 )
 def test_metrics_of_one_label_name_those_of_several(metric, options):
-    message = (
-        "y_true: expected one label or path .*, F and consistency can read, .*confusion_matrix"
-    )
+    message = "y_true: expected one label .*, F and consistency can read, .*confusion_matrix"
     for y in (Y, sp.csr_array(Y), FRAME, Y.tolist(), [set(row) for row in LISTS]):
         with pytest.raises(ValueError, match=message):
             metric(y, Y, hierarchy=LIFE, **options)

@@ -201,9 +201,9 @@ class _HierarchicalScorer:
             if are_sets:
                 columns = _columns(estimator, y, response, hierarchy)
                 response = _in_node_order(response, columns, hierarchy)
-            elif self.response_method != "predict" and self._takes("labels"):
-                if "labels" not in kwargs:
-                    kwargs["labels"] = _columns(estimator, y, response, hierarchy)
+            takes_names = self.response_method != "predict" and self._takes("labels")
+            if takes_names and "labels" not in kwargs:
+                kwargs["labels"] = _columns(estimator, y, response, hierarchy)
             if are_sets or is_multilabel(estimator):
                 y = _read_sets(y, hierarchy)
         rows = (y, response) if self.needs_truth else (response,)
