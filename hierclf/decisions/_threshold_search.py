@@ -192,8 +192,7 @@ class ThresholdSearch:
             there = reached[unit].astype(np.int32)
             if is_single:  # it is below each of the columns, so that its row serves all
                 return there
-            total: NDArray[np.int32] = self._spread[columns][:, unit] @ there
-            return total
+            return np.asarray(self._spread[columns][:, unit] @ there)
 
         own = support_of_unit()
         # What no other node chooses depends on this threshold.
@@ -308,7 +307,7 @@ class ThresholdSearch:
         if self.average == "samples":
             return cells.sum(axis=0).astype(np.float64)
         by_node: NDArray[np.float64] = cells @ self.weight
-        return by_node if self.average == "macro" else by_node.sum(keepdims=True)
+        return by_node if self.average == "macro" else np.array([by_node.sum()])
 
     def _f(
         self,
