@@ -132,14 +132,14 @@ shown = [int(i) for i in np.flatnonzero(Y_test[:, hierarchy.leaf_indices].sum(ax
 thresholds = tuned["level"].best_threshold_[hierarchy.depths - 1]
 fig, axes = plt.subplots(1, 3, figsize=(9, 3.2), layout="constrained", sharex=True)
 for row, ax in zip(shown, axes, strict=True):
-    top = np.sort(np.argsort(-proba[row])[:8])[::-1]
+    top = np.sort(np.argsort(-proba[row])[:8])[::-1]  # libraries above their modules
     names = [hierarchy.nodes[i] for i in top]
     bars = [colors["by all"] if Y_test[row, i] else "0.8" for i in top]
     ax.barh(names, proba[row, top], color=bars)
     for place, i in enumerate(top):
         ax.plot([thresholds[i]] * 2, [place - 0.4, place + 0.4], color=colors["one half"])
     title = texts_test[row]
-    ax.set_title(f'"{title[:38]}…"', loc="left", fontsize=9)
+    ax.set_title(f'"{title[:30]}…"', loc="left", fontsize=9)
     ax.set_xlabel("probability")
     ax.spines[["top", "right"]].set_visible(False)
 plt.show()

@@ -307,7 +307,7 @@ class ThresholdSearch:
         if self.average == "samples":
             return cells.sum(axis=0).astype(np.float64)
         by_node: NDArray[np.float64] = cells @ self.weight
-        return by_node if self.average == "macro" else np.array([by_node.sum()])
+        return by_node if self.average == "macro" else np.asarray([by_node.sum()])
 
     def _f(
         self,
