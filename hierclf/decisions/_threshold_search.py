@@ -251,9 +251,9 @@ class ThresholdSearch:
         if self.average == "samples":
             parts = [part.T for part in parts]
         elif self.average == "micro":
-            parts = [part.reshape(1, -1) for part in parts]
+            parts = [part[active][None] for part in parts]
         groups = columns if self.average == "macro" else slice(None)
-        order = np.argsort(-parts[0], axis=1, kind="stable")
+        order = np.argsort(-parts[0], axis=1)
         scores, chosen, shared = (np.take_along_axis(part, order, axis=1) for part in parts)
         before = self._f(n_shared, n_chosen, self._n_true)
         nothing = float(self._share @ before)
@@ -266,7 +266,7 @@ class ThresholdSearch:
         changes *= self._share[groups, None]
         changes, scores = changes.ravel(), scores.ravel()
         if len(order) > 1:
-            order = np.argsort(-scores, kind="stable")
+            order = np.argsort(-scores)
             changes, scores = changes[order], scores[order]
         return Curve.of(scores, nothing + np.cumsum(changes), nothing)
 
@@ -282,7 +282,7 @@ class ThresholdSearch:
 
         It is that of `_curve_of_cells`, which would sort as many cells.
         """
-        order = np.argsort(-scores, kind="stable")
+        order = np.argsort(-scores)
         shared = active & self.truth[columns]
         before = self._f(n_shared, n_chosen, self._n_true)
         nothing = float(self._share @ before)
@@ -305,9 +305,12 @@ class ThresholdSearch:
     def _count(self, cells: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Return the weight of the cells that are True: of all, of each node or each sample."""
         if self.average == "samples":
-            return cells.sum(axis=0).astype(np.float64)
+            return np.asarray(cells.sum(axis=0), dtype=np.float64)
         by_node: NDArray[np.float64] = cells @ self.weight
-        return by_node if self.average == "macro" else np.asarray([by_node.sum()])
+        if self.average == "macro":
+            return by_node
+        total: NDArray[np.float64] = by_node.sum(keepdims=True)
+        return total
 
     def _f(
         self,
