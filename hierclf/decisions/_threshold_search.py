@@ -63,7 +63,8 @@ class Curve(NamedTuple):
     @classmethod
     def of(cls, scores: NDArray[np.float64], values: NDArray[np.float64], nothing: float) -> Curve:
         """Keep the last of equal scores, which are given in falling order with their F."""
-        is_last = np.append(scores[1:] != scores[:-1], [True] * bool(len(scores)))
+        is_last = np.ones(len(scores), dtype=bool)  # there may be none
+        is_last[:-1] = scores[1:] != scores[:-1]
         kept = np.flatnonzero(is_last & (scores > NO_COLUMN))
         return cls(scores[kept], np.append(nothing, values[kept]))
 
