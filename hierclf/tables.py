@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hierclf._utils.find_hierarchy import fitted_hierarchy, look_inside
+from hierclf._utils.find_hierarchy import fitted_hierarchy, is_multilabel, look_inside
 from hierclf.hierarchy._readers import clean_path, iter_rows
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def prediction_table(estimator: Any, X: Any) -> pd.DataFrame:
     ImportError
         If pandas is not installed.
     ValueError
-        If the estimator knows no hierarchy.
+        If the estimator knows no hierarchy, or was fitted to several labels per sample.
 
     Examples
     --------
@@ -64,6 +64,12 @@ def prediction_table(estimator: Any, X: Any) -> pd.DataFrame:
         import pandas as pd
     except ImportError:
         raise ImportError("prediction_table needs pandas: pip install pandas") from None
+    if is_multilabel(estimator):
+        raise ValueError(
+            f"prediction_table shows one path per sample, and {type(estimator).__name__} was "
+            "fitted to several labels: pandas.DataFrame(estimator.predict_proba(X), "
+            "columns=estimator.classes_) has the probability of each node"
+        )
     hierarchy = fitted_hierarchy(estimator)
     estimator = getattr(estimator, "best_estimator_", estimator)
     paths = [clean_path(row, i) for i, row in iter_rows(estimator.predict(X, level="path"))]

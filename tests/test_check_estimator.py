@@ -13,11 +13,18 @@ from hierclf import (
     HierarchicalSoftmaxClassifier,
 )
 from hierclf.calibration import TemperatureScalingClassifier
-from hierclf.decisions import InformationGainClassifier
+from hierclf.decisions import HierarchicalThresholdClassifierCV, InformationGainClassifier
 from hierclf.induction import BalancedHierarchy
 
 # The checks set no random_state inside of another estimator.
 LINEAR = FlatSoftmaxClassifier(
+    hidden_layer_sizes=(),
+    learning_rate_init=0.05,
+    max_iter=10,
+    n_iter_no_change=10,
+    random_state=0,
+)
+SEVERAL = HierarchicalMultilabelClassifier(
     hidden_layer_sizes=(),
     learning_rate_init=0.05,
     max_iter=10,
@@ -45,6 +52,7 @@ LINEAR = FlatSoftmaxClassifier(
             recursive_regularization=1e-3,
             max_iter=30,
         ),
+        HierarchicalThresholdClassifierCV(SEVERAL, cv=2),
         InformationGainClassifier(LINEAR, accuracy=0.6, cv=2),
         TemperatureScalingClassifier(LINEAR, cv=2),
     ]

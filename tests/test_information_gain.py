@@ -44,7 +44,7 @@ def test_decision_is_the_best_of_all_nodes(data, hierarchy, trade_off):
         )
     )
     rows = st.lists(st.integers(0, 8), min_size=len(classes), max_size=len(classes))
-    proba = np.array(data.draw(st.lists(rows, min_size=1, max_size=4))) / 64
+    proba = np.array(data.draw(st.lists(rows, min_size=1, max_size=4))) / 256  # sums below 1
     chosen = InformationGain(trade_off).decide(proba, classes, hierarchy)
 
     rewards = rewards_by_hand(hierarchy, classes)

@@ -22,9 +22,9 @@ from skorch.callbacks import Callback, EpochScoring
 from strategies import dags, trees
 
 from hierclf import HierarchicalMultilabelClassifier, Hierarchy
+from hierclf._utils.label_sets import rarest_labels
 from hierclf.classifiers import _multilabel
 from hierclf.classifiers._batches import Batches, Rows
-from hierclf.classifiers._label_sets import rarest_labels
 from hierclf.classifiers._thresholds import read_thresholds
 from hierclf.encoders import LSTMEncoder, ModuleEncoder
 from hierclf.heads import BaseNodeHead, LinearHead, as_head

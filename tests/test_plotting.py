@@ -8,6 +8,7 @@ from unittest import mock
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +21,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from strategies import dags, trees
 
-from hierclf import Hierarchy
+from hierclf import HierarchicalMultilabelClassifier, Hierarchy
+from hierclf.decisions import Argmax, HierarchicalThresholdClassifierCV
 from hierclf.plotting import (
     AccuracySpecificityDisplay,
     HierarchyDisplay,
@@ -28,6 +30,7 @@ from hierclf.plotting import (
     PredictionPathDisplay,
 )
 from hierclf.plotting._layout import ring_angles, tree_positions
+from hierclf.tables import prediction_table
 
 TREE = Hierarchy.from_dict({"animal": ["cat", "dog", "emu"], "plant": ["oak"], "rock": []})
 DAG = Hierarchy.from_dict({"pet": ["cat", "dog"], "farm": ["cow", "dog"]})
@@ -611,6 +614,8 @@ def test_curve_by_brute_force(h, data):
     counts = st.lists(st.integers(0, 8), min_size=len(classes), max_size=len(classes))
     # Eighths, so that sums are exact and meet thresholds.
     proba = np.array(data.draw(st.lists(counts, min_size=4, max_size=4))) / 8
+    # A class may be above another, and then no row may sum to more than 1.
+    proba /= 2.0 ** np.ceil(np.log2(max(1, proba.sum(axis=1).max())))
     y_true = data.draw(st.lists(st.sampled_from(h.nodes), min_size=4, max_size=4))
     weight = data.draw(st.lists(st.integers(1, 3), min_size=4, max_size=4))
     with undrawn(AccuracySpecificityDisplay):
@@ -812,3 +817,63 @@ def test_names_are_written_as_they_are():
     assert not display.texts_["$x^$"].get_parse_math()
     LevelConfusionMatrixDisplay(np.eye(3), h).plot().figure_.draw_without_rendering()
     PredictionPathDisplay([0.5] * 5, h).plot().figure_.draw_without_rendering()
+
+
+# -- several labels per sample
+
+
+def test_probabilities_of_nodes_by_themselves_are_not_added_up():
+    X, y = np.eye(4), [["cat"], ["dog", "oak"], ["rock"], ["emu"]]
+    clf = HierarchicalMultilabelClassifier(
+        TREE, max_iter=3, n_iter_no_change=3, random_state=0
+    ).fit(X, y)
+    proba = clf.predict_proba(X[:1])[0]
+    assert proba.sum() > 1.01  # it is no distribution
+    display = HierarchyDisplay.from_estimator(clf, X[:1])
+    assert_allclose(display.values, proba)
+    wrapper = HierarchicalThresholdClassifierCV(clf, cv=2).fit(X, y)
+    frame = pd.DataFrame(TREE.to_indicator(y), columns=list(TREE.nodes)).iloc[:, ::-1]
+    wrapper.fit(X, frame)
+    display = HierarchyDisplay.from_estimator(make_pipeline(wrapper).fit(X, frame), X[:1])
+    assert_allclose(display.values, wrapper.predict_proba(X[:1])[0][::-1])
+
+
+@pytest.mark.parametrize(
+    ("draw", "cure"),
+    [
+        (lambda c, X, y: PredictionPathDisplay.from_estimator(c, X[:1]), "HierarchyDisplay"),
+        (LevelConfusionMatrixDisplay.from_estimator, "multilabel_confusion_matrix"),
+        (AccuracySpecificityDisplay.from_estimator, "PrecisionRecallDisplay"),
+        (lambda c, X, y: prediction_table(c, X), "columns=estimator.classes_"),
+    ],
+)
+def test_displays_of_one_label_name_what_serves_several(draw, cure):
+    X, y = np.eye(4), TREE.to_indicator([["cat"], ["dog", "oak"], ["rock"], ["emu"]])
+    clf = HierarchicalMultilabelClassifier(
+        TREE, max_iter=1, n_iter_no_change=1, random_state=0
+    ).fit(X, y)
+    for estimator in (
+        clf,
+        make_pipeline(FunctionTransformer(), clf),
+        HierarchicalThresholdClassifierCV(clf, cv="prefit").fit(X, y),
+    ):
+        with pytest.raises(ValueError, match=f"fitted to several.*{cure}"):
+            draw(estimator, X, y)
+    # One label for each sample is what they show.
+    clf.fit(X, ["cat", "dog", "rock", "emu"])
+    LevelConfusionMatrixDisplay.from_estimator(clf, X, ["cat", "dog", "rock", "emu"])
+
+
+def test_matrices_of_several_labels_are_refused():
+    y = TREE.to_indicator([["cat"], ["dog", "oak"]])
+    with pytest.raises(ValueError, match=r"indicator matrix.*multilabel_confusion_matrix"):
+        LevelConfusionMatrixDisplay.from_predictions(y, y, hierarchy=TREE)
+    with pytest.raises(ValueError, match=r"indicator matrix.*multilabel_confusion_matrix"):
+        HierarchyDisplay.from_predictions(y, y, hierarchy=TREE, statistic="support")
+    proba = np.full(y.shape, 0.5)
+    with pytest.raises(ValueError, match="'animal' is above the class 'cat'"):
+        AccuracySpecificityDisplay.from_predictions(
+            ["cat", "dog"], proba, classes=list(TREE.nodes), hierarchy=TREE
+        )
+    with pytest.raises(ValueError, match=r"the sum of row 0 of proba is 3.5, and .*'animal' is"):
+        Argmax().decide(proba, list(TREE.nodes), TREE)

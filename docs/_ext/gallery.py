@@ -4,6 +4,7 @@ ORDER = (
     "plot_docstrings.py",
     "plot_few_samples.py",
     "plot_decisions.py",
+    "plot_several_labels.py",
     "plot_measures.py",
     "plot_labels.py",
     "plot_text_encoder.py",

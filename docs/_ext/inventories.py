@@ -21,6 +21,7 @@ SKLEARN = """
     sklearn.linear_model.LogisticRegression
     sklearn.metrics.ConfusionMatrixDisplay
     sklearn.metrics.accuracy_score
+    sklearn.metrics.average_precision_score
     sklearn.metrics.f1_score
     sklearn.metrics.make_scorer
     sklearn.model_selection.GridSearchCV

@@ -6,6 +6,7 @@
 ``find_hierarchy``   the hierarchy that an estimator was given, or learnt
 ``proba``            probabilities of classes, checked
 ``labels``           labels of any kind: told apart, found in a hierarchy, compared
+``label_sets``       several labels per sample: their forms told apart, found in a hierarchy
 ``naming``           what predicted nodes are called
 ``held_out``         the base class of classifiers that learn from held-out samples
 ``folds``            how samples are held out from the training of an estimator

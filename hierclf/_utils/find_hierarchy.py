@@ -94,6 +94,11 @@ def look_inside(estimator: Any, look: Callable[[Any], Any]) -> Any:
     return None
 
 
+def is_multilabel(estimator: Any) -> bool:
+    """Tell whether an estimator, or what it wraps, was fitted to several labels per sample."""
+    return bool(look_inside(estimator, lambda inner: getattr(inner, "multilabel_", None)))
+
+
 def own_hierarchy(estimator: Any) -> Hierarchy | None:
     """Return the fitted hierarchy of a classifier of ours, or of one inside; None for others.
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
-from sklearn.model_selection import StratifiedShuffleSplit, check_cv
+from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit, check_cv
 from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from hierclf._utils.find_hierarchy import classes_in
-from hierclf._utils.labels import locate, read_labels
+from hierclf._utils.label_sets import LabelSets, check_rows_closed, read_label_sets
+from hierclf._utils.labels import Labels, locate, read_labels
 from hierclf._utils.proba import check_proba
-from hierclf._utils.sklearn_private import check_sample_weight, safe_indexing
+from hierclf._utils.sklearn_private import check_sample_weight, n_samples, safe_indexing
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.hierarchy._nodes import as_labels, plain_array
 
@@ -43,6 +46,11 @@ class SampleLabels(NamedTuple):
     counts: NDArray[np.bool_]
     codes: NDArray[Any]
     longest_path: int | None
+
+    @property
+    def are_strata(self) -> bool:
+        """Whether a split is to hold out each code in proportion."""
+        return True
 
     def positions(self, hierarchy: Hierarchy) -> NDArray[np.intp]:
         """Return where the labels are in ``hierarchy.nodes``, -1 for samples of weight 0."""
@@ -105,13 +113,89 @@ class Split(NamedTuple):
     test: NDArray[np.intp]
 
 
-def split_samples(X: Any, y: NDArray[Any], cv: Any, random_state: Any) -> list[Split]:
+class SampleSets(NamedTuple):
+    """The labels of all samples, where a sample may have several.
+
+    Attributes
+    ----------
+    y : object
+        What the estimator is trained on, as it was given.
+    sets : LabelSets
+        The same, read; but a sample of weight 0, whose labels may be anything, has those of
+        another.
+    """
+
+    y: Any
+    sets: LabelSets
+
+    @property
+    def codes(self) -> Any:
+        """What splitters are given."""
+        return self.y
+
+    @property
+    def are_strata(self) -> bool:
+        """Whether a split is to hold out each code in proportion."""
+        return False
+
+    @property
+    def longest_path(self) -> None:
+        """There are no paths."""
+
+    def positions(self, hierarchy: Hierarchy) -> SampleNodes:
+        """Find the nodes of each sample, all above each among them."""
+        return SampleNodes(self.sets, self.sets.closed(hierarchy))
+
+
+class SampleNodes(NamedTuple):
+    """The labels of all samples, and their nodes as a matrix of shape (n_samples, n_nodes)."""
+
+    sets: LabelSets
+    nodes: sp.csr_array
+
+
+def read_sample_sets(
+    y: Any,
+    weight: NDArray[np.float64],
+    hierarchy: Hierarchy | None,
+    columns: Sequence[Any] | None,
+    name: str,
+) -> SampleSets | None:
+    """Read several labels for each sample, or return None where each sample has one.
+
+    Parameters
+    ----------
+    y, hierarchy, columns, name
+        As for :func:`read_label_sets`.
+    weight : ndarray of shape (n_samples,)
+        The weights.
+
+    Returns
+    -------
+    SampleSets or None
+    """
+    counts = weight > 0
+    rows = np.where(counts, np.arange(len(counts)), counts.argmax())
+    read = read_label_sets(y if counts.all() else safe_indexing(y, rows), hierarchy, columns, name)
+    if isinstance(read, Labels):
+        return None
+    # An induced hierarchy has nodes that are no columns.
+    if hierarchy is not None and read.are_columns and len(read.names) == len(hierarchy):
+        check_rows_closed(read, hierarchy)
+    return SampleSets(y, read)
+
+
+def split_samples(
+    X: Any, labels: SampleLabels | SampleSets, cv: Any, random_state: Any
+) -> list[Split]:
     """Part samples as a number of folds, a share, or a splitter says; by labels if it asks."""
+    y, stratify = labels.codes, labels.are_strata
     if isinstance(cv, Real) and not isinstance(cv, Integral):
-        cv = StratifiedShuffleSplit(1, test_size=cv, random_state=random_state)
+        of_share = StratifiedShuffleSplit if stratify else ShuffleSplit
+        cv = of_share(1, test_size=cv, random_state=random_state)
     else:
-        cv = check_cv(cv, y, classifier=True)
-    rows = np.arange(len(y))
+        cv = check_cv(cv, y if stratify else None, classifier=stratify)
+    rows = np.arange(n_samples(y))
     return [Split(rows[train], rows[test]) for train, test in cv.split(X, y)]
 
 
@@ -182,4 +266,10 @@ def fit_and_hold_out(
 def class_proba(estimator: Any, X: Any) -> NDArray[Any]:
     """Return the probabilities of a fitted estimator, of shape (n, n_classes), checked."""
     name = f"what {type(estimator).__name__}.predict_proba returned"
-    return check_proba(estimator.predict_proba(X), np.asarray(estimator.classes_), name)
+    proba = estimator.predict_proba(X)
+    if isinstance(proba, list) and getattr(proba[0], "ndim", 1) == 2:
+        raise ValueError(
+            f"{name} is a list with an array for each column of y: put the estimator into "
+            "sklearn.multiclass.OneVsRestClassifier, which returns one array"
+        )
+    return check_proba(proba, np.asarray(estimator.classes_), name)

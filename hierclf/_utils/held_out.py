@@ -23,10 +23,16 @@ from sklearn.utils.validation import (
 )
 
 from hierclf._utils.base_estimator import BaseEstimator
-from hierclf._utils.find_hierarchy import classes_in, fitted_hierarchy, hierarchy_param
+from hierclf._utils.find_hierarchy import (
+    classes_in,
+    fitted_hierarchy,
+    hierarchy_param,
+    is_multilabel,
+)
 from hierclf._utils.folds import (
     Fold,
     SampleLabels,
+    SampleSets,
     Split,
     fit_and_hold_out,
     fit_on,
@@ -44,6 +50,7 @@ from hierclf._utils.sklearn_private import (
     RealNotInt,
     StrOptions,
     fit_context,
+    n_samples,
 )
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 
@@ -117,22 +124,28 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
         X, y = indexable(X, y)
-        given = None if sample_weight is None else read_weight(sample_weight, len(y))
+        n = n_samples(y)
+        given = None if sample_weight is None else read_weight(sample_weight, n)
         # Only the ratios count: in this way equal weights are 1, to the last digit.
-        weight = np.ones(len(y)) if given is None else given / given.max()
+        weight = np.ones(n) if given is None else given / given.max()
         self._check_prefit()
         labels = self._read_labels(y, weight)
         fit_params = self._fit_params(given)
         if self.hierarchy is not None:
             hierarchy = as_hierarchy(self.hierarchy)
             positions = labels.positions(hierarchy)
-        splits = self._split(X, labels.codes, weight)
+        splits = self._split(X, labels, weight)
         if splits is None:
             estimator = self.estimator
         elif self.refit:
             estimator = clone(self.estimator).fit(X, labels.y, **fit_params)
         else:
             estimator = fit_on(self.estimator, X, labels.y, splits[0].train, fit_params)
+        if isinstance(labels, SampleLabels) and is_multilabel(estimator):
+            raise ValueError(
+                f"{type(estimator).__name__} was fitted to several labels per sample, and y holds "
+                "one for each. hierclf.decisions.HierarchicalThresholdClassifierCV takes several"
+            )
         if self.hierarchy is None:
             hierarchy = fitted_hierarchy(estimator)
             with _suggest_whole_hierarchy():
@@ -165,7 +178,7 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 f"cv='prefit' needs a fitted estimator, and {self.estimator!r} is not"
             ) from None
 
-    def _read_labels(self, y: Any, weight: NDArray[np.float64]) -> SampleLabels:
+    def _read_labels(self, y: Any, weight: NDArray[np.float64]) -> SampleLabels | SampleSets:
         """Read labels or paths; what hierarchy there is tells tuples that are nodes from paths."""
         name = type(self).__name__
         if self.hierarchy is not None:
@@ -228,7 +241,7 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     def _learn(
         self,
         folds: Sequence[Fold],
-        labels: NDArray[np.intp],
+        labels: Any,
         classes: NDArray[Any],
         hierarchy: Hierarchy,
     ) -> None:
@@ -240,7 +253,7 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             The held-out samples.
         labels : ndarray of shape (n_samples,)
             The true label of every sample, as a position in ``hierarchy.nodes``; -1 where
-            the weight is 0, since no label is needed.
+            the weight is 0, since no label is needed. SampleNodes where samples may have several.
         classes : ndarray of shape (n_classes,)
             The classes of the estimator that will predict.
         hierarchy : Hierarchy
@@ -248,11 +261,13 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         """
         raise NotImplementedError
 
-    def _split(self, X: Any, y: NDArray[Any], weight: NDArray[np.float64]) -> list[Split] | None:
+    def _split(
+        self, X: Any, labels: SampleLabels | SampleSets, weight: NDArray[np.float64]
+    ) -> list[Split] | None:
         """Part the samples, or return None if nothing is to be trained."""
         if self._is_prefit:
             return None
-        splits = split_samples(X, y, self.cv, self.random_state)
+        splits = split_samples(X, labels, self.cv, self.random_state)
         if not self.refit and len(splits) != 1:
             raise ValueError(
                 f"refit=False keeps the estimator of a single split, and cv={self.cv!r} has "

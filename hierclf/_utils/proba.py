@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from hierclf.hierarchy import Hierarchy
 from hierclf.hierarchy._nodes import as_labels, plain_array, repeated, shorten
 
+# How far the probabilities of a row may be from a sum of 1: float16 keeps about 3 digits.
+_TOLERANCE = 1e-2
+
 
 def read_proba(
     proba: ArrayLike, classes: ArrayLike, hierarchy: Hierarchy, name: str = "proba"
@@ -19,7 +22,8 @@ def read_proba(
     Parameters
     ----------
     proba : array-like of shape (n, n_classes)
-        Finite numbers, not negative. They need not sum to 1.
+        Finite numbers, not negative. They need not sum to 1, but where one class is above
+        another their sum must not be more.
     classes : array-like of shape (n_classes,)
         What the columns stand for: at least one node, none twice.
     hierarchy : Hierarchy
@@ -42,7 +46,33 @@ def read_proba(
         If one of them is not as described; the message names it.
     """
     labels, positions = read_classes(classes, hierarchy)
-    return labels, positions, check_proba(proba, labels, name)
+    values = check_proba(proba, labels, name)
+    _check_exclusive(values, labels, positions, hierarchy, name)
+    return labels, positions, values
+
+
+def _check_exclusive(
+    values: NDArray[Any],
+    labels: NDArray[Any],
+    positions: NDArray[np.intp],
+    hierarchy: Hierarchy,
+    name: str,
+) -> None:
+    """Refuse probabilities that nodes have each by itself: they would be added up."""
+    totals = values.sum(axis=1, dtype=np.float64)
+    if totals.max(initial=0) <= 1 + _TOLERANCE:
+        return
+    columns, above = hierarchy.ancestor_pairs(positions)
+    overlaps = np.flatnonzero(np.isin(above, positions) & (above != positions[columns]))
+    if len(overlaps):
+        row, first = int(totals.argmax()), overlaps[0]
+        names = [hierarchy.nodes[i] for i in (above[first], positions[columns[first]])]
+        raise ValueError(
+            f"the sum of row {row} of {name} is {totals[row]:.3g}, and the class {names[0]!r} is "
+            f"above the class {names[1]!r}: such probabilities, which nodes have each by itself, "
+            "are not those of one label per sample. "
+            "hierclf.decisions.HierarchicalThresholdClassifierCV chooses several"
+        )
 
 
 def read_classes(classes: ArrayLike, hierarchy: Hierarchy) -> tuple[NDArray[Any], NDArray[np.intp]]:

@@ -20,6 +20,7 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils._pprint import _EstimatorPrettyPrinter as EstimatorPrinter
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+from sklearn.utils.validation import _num_samples as n_samples
 
 if TYPE_CHECKING:
     _Method = TypeVar("_Method", bound=Callable[..., Any])
@@ -40,6 +41,7 @@ __all__ = [
     "StrOptions",
     "check_sample_weight",
     "fit_context",
+    "n_samples",
     "safe_indexing",
     "validate_parameter_constraints",
 ]

@@ -13,7 +13,6 @@
 ``_single_label``  y: one label or path per sample; predictions, whatever is trained
 ``_partial_fit``   a block of samples at a time, over a hierarchy that may grow
 ``_stream``        the labels that the samples of a stream may have, and their number so far
-``_label_sets``    y with several labels per sample: its forms, and where its labels are
 ``_thresholds``    the probability from which on a node is predicted
 ``_targets``       the node, and the weight, of each sample; the classes
 ``_batches``       samples cut into batches of tensors, and held out

@@ -12,13 +12,20 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
-from sklearn.metrics import accuracy_score
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from torch.optim import Optimizer
 
 from hierclf._utils.blocks import row_blocks
+from hierclf._utils.label_sets import (
+    LabelSets,
+    check_rows_closed,
+    of_single_labels,
+    rarest_labels,
+    read_label_sets,
+    set_accuracy,
+)
 from hierclf._utils.labels import Labels, accuracy, locate
 from hierclf._utils.naming import name_nodes
 from hierclf._utils.sklearn_private import Interval, StrOptions, fit_context
@@ -26,14 +33,6 @@ from hierclf.classifiers._checks import unchanged_on_failure, warn_of_column
 from hierclf.classifiers._computation import Step
 from hierclf.classifiers._estimator import BaseHierarchyEstimator, Settings, TrainingTargets
 from hierclf.classifiers._features import InputReader
-from hierclf.classifiers._label_sets import (
-    LabelSets,
-    as_sparse,
-    check_rows_closed,
-    of_single_labels,
-    rarest_labels,
-    read_label_sets,
-)
 from hierclf.classifiers._parameters import whole_hierarchy
 from hierclf.classifiers._passes import argmax, check_log_proba, select
 from hierclf.classifiers._targets import in_dtype, scale_weights
@@ -643,21 +642,13 @@ class HierarchicalMultilabelClassifier(ClassifierMixin, BaseHierarchyEstimator):
         predicted, name = self.predict(X), type(self).__name__
         if self._form == "label":
             return accuracy(y, predicted, sample_weight, self.hierarchy_, name)
-        labels = as_list(self.classes_)
-        sets = read_label_sets(y, self.hierarchy_, labels, name)
-        if isinstance(sets, Labels):
-            raise ValueError(
-                f"y holds one label per sample, and {name} was fitted to several: give an "
-                "indicator matrix, or a list of labels for each sample"
-            )
-        if sets.are_columns:
-            place = {label: column for column, label in enumerate(labels)}
-            columns = np.array([place[label] for label in sets.names], dtype=np.intp)
-            true = as_sparse(sets.offsets, columns[sets.codes], len(labels))
-        else:
-            true = sets.closed(self.hierarchy_)[:, self._class_positions]
-        true, predicted = true.astype(np.int8), sp.csr_array(predicted).astype(np.int8)
-        return float(accuracy_score(true, predicted, sample_weight=sample_weight))
+        columns = as_list(self.classes_)
+        return set_accuracy(y, predicted, sample_weight, self.hierarchy_, columns, name)
+
+    @property
+    def multilabel_(self) -> bool:
+        """Whether it was fitted to several labels per sample."""
+        return self._form != "label"
 
 
 def _is_all(level: Any) -> bool:

@@ -5,6 +5,8 @@
 ``_risk``                         MinimumRisk, to which some mistakes are worse than others
 ``_information_gain``             InformationGain, which weighs being right against saying much
 ``_information_gain_classifier``  InformationGainClassifier, which is right as often as asked for
+``_threshold_classifier``         HierarchicalThresholdClassifierCV, for several labels per sample
+``_threshold_search``             which thresholds give the best F on some samples
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ from hierclf.decisions._information_gain import InformationGain
 from hierclf.decisions._information_gain_classifier import InformationGainClassifier
 from hierclf.decisions._risk import MinimumRisk
 from hierclf.decisions._rules import Argmax, Threshold, TopDown
+from hierclf.decisions._threshold_classifier import HierarchicalThresholdClassifierCV
 
 __all__ = [
     "Argmax",
     "BaseDecision",
+    "HierarchicalThresholdClassifierCV",
     "InformationGain",
     "InformationGainClassifier",
     "MinimumRisk",

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
+from hierclf._utils.labels import column_names
 from hierclf._utils.naming import check_reject_label
 from hierclf._utils.proba import read_classes
 from hierclf._utils.sklearn_private import check_sample_weight
@@ -20,6 +21,7 @@ from hierclf.hierarchy._nodes import (
     as_labels,
     as_list,
     is_hashable,
+    plain_array,
     sort_if_possible,
 )
 from hierclf.hierarchy._readers import iter_rows
@@ -112,7 +114,8 @@ def read_positions(y: Any, name: str, hierarchy: Hierarchy) -> NDArray[np.intp]:
         if kind == "indicator":
             raise ValueError(
                 "expected one label or path for each row, got an indicator matrix, which "
-                "precision, recall, F and consistency can read"
+                "precision, recall, F and consistency can read, and node by node "
+                "sklearn.metrics.multilabel_confusion_matrix"
             )
         return _find(kind, rows, hierarchy)
 
@@ -176,12 +179,12 @@ def read_sets(y: Any, name: str, hierarchy: Hierarchy, *, close: bool = True) ->
         if not close:
             raise ValueError(
                 f"{kind} stand for nodes and their ancestors; close_predictions=False is for an "
-                "indicator matrix"
+                "indicator matrix or sets of labels, and so is constrained_f1_score"
             )
         try:
             positions = _find(kind, rows, hierarchy)
         except ValueError as error:
-            cure = " (rows of several labels are given as hierarchy.to_indicator(rows))"
+            cure = " (rows of several labels are given as sets or hierarchy.to_indicator(rows))"
             raise ValueError(f"{error}{cure if kind == 'paths' else ''}") from None
     closed: sp.csr_array = _closure(hierarchy)[positions]
     return closed
@@ -232,6 +235,9 @@ def _tell_lists_apart(y: Any, hierarchy: Hierarchy) -> tuple[Kind, Any]:
     if isinstance(y, (str, bytes)) or not hasattr(y, "__iter__"):
         raise TypeError(f"expected labels, paths or an indicator matrix, got {y!r}")
     items = as_list(y)
+    if items and all(isinstance(item, (set, frozenset)) for item in items):
+        are_nodes = all(isinstance(item, frozenset) and item in hierarchy for item in items)
+        return ("labels", items) if are_nodes else ("indicator", _of_sets(items, hierarchy))
     if not all(isinstance(item, (list, tuple, np.ndarray)) for item in items):
         return "labels", items
     if all(is_hashable(item) and item in hierarchy for item in items):  # nodes may be tuples
@@ -242,6 +248,42 @@ def _tell_lists_apart(y: Any, hierarchy: Hierarchy) -> tuple[Kind, Any]:
         if array.ndim == 2 and _is_indicator(array, hierarchy):
             return "indicator", array
     return "paths", items
+
+
+def _of_sets(items: list[Any], hierarchy: Hierarchy) -> sp.csr_array:
+    """Return the indicator matrix of sets of labels, and of no nodes above them."""
+    columns = hierarchy.node_indices(plain_array([label for item in items for label in item]))
+    offsets = np.concatenate(([0], np.cumsum([len(item) for item in items])))
+    shape = len(items), len(hierarchy)
+    matrix = sp.csr_array((np.ones(len(columns)), columns, offsets), shape=shape)
+    matrix.sort_indices()
+    return matrix
+
+
+def check_column_order(y_true: Any, y_pred: Any, hierarchy: Hierarchy) -> None:
+    """Refuse a data frame in another order than that of nodes beside a matrix without names."""
+    given = {"y_true": y_true, "y_pred": y_pred}
+    positions = {name: _named_columns(y, hierarchy) for name, y in given.items()}
+    for frame, matrix in (("y_true", "y_pred"), ("y_pred", "y_true")):
+        order = positions[frame]
+        is_matrix = sp.issparse(given[matrix]) or getattr(given[matrix], "ndim", None) == 2
+        if order is None or positions[matrix] is not None or not is_matrix:
+            continue
+        if (np.diff(order) < 0).any():
+            raise ValueError(
+                f"{frame} is a data frame whose columns are in another order than "
+                f"hierarchy.nodes, and the columns of {matrix} have no names: make it a data "
+                f"frame, such as pandas.DataFrame(clf.predict(X), columns=clf.classes_), or give "
+                f"{frame}[list(hierarchy.nodes)] and {matrix} in that order"
+            )
+
+
+def _named_columns(y: Any, hierarchy: Hierarchy) -> NDArray[np.intp] | None:
+    names = column_names(y)
+    is_indicator = names is not None and getattr(y, "ndim", 2) == 2 and hasattr(y, "to_numpy")
+    if not is_indicator or not _is_indicator(np.asarray(y.to_numpy()), hierarchy):
+        return None
+    return find_columns(names or [], hierarchy.nodes)
 
 
 def _is_indicator(array: NDArray[Any], hierarchy: Hierarchy) -> bool:

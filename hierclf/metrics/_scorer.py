@@ -7,17 +7,25 @@ from functools import partial
 from inspect import Parameter, signature
 from typing import Any, Literal, TypeAlias, get_args
 
-from numpy.typing import ArrayLike
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
 
 from hierclf._utils.find_hierarchy import (
     classes_in,
     given_hierarchy,
     hierarchy_param,
+    is_multilabel,
     own_hierarchy,
 )
+from hierclf._utils.label_sets import LabelSets, read_label_sets
+from hierclf._utils.labels import column_names
 from hierclf._utils.sklearn_private import StrOptions, validate_parameter_constraints
 from hierclf.hierarchy import Hierarchy, as_hierarchy
+from hierclf.hierarchy._indicators import find_columns
+from hierclf.hierarchy._nodes import plain_array
 from hierclf.hierarchy._readers import iter_rows
+from hierclf.metrics._average_precision import hierarchical_average_precision_score
 from hierclf.metrics._consistency import consistency_score
 from hierclf.metrics._distances import lca_height, mistake_severity, tree_distance
 from hierclf.metrics._from_proba import hierarchical_distance_at_k, level_calibration_error
@@ -30,7 +38,11 @@ _LOWER_IS_BETTER = (
     hierarchical_distance_at_k,
     level_calibration_error,
 )
-_OF_PROBABILITIES = (hierarchical_distance_at_k, level_calibration_error)
+_OF_PROBABILITIES = (
+    hierarchical_average_precision_score,
+    hierarchical_distance_at_k,
+    level_calibration_error,
+)
 _WITHOUT_TRUTH = (consistency_score,)
 
 ResponseMethod: TypeAlias = Literal[
@@ -66,11 +78,12 @@ def make_hierarchical_scorer(
     response_method : {"predict", "predict_proba", "predict_log_proba", "decision_function"}, \
 optional
         What to score. None is what the metric needs: probabilities for
-        :func:`hierarchical_distance_at_k` and :func:`level_calibration_error`, else predictions.
-        For the first it is the `k` labels of ``predict_topk`` where the estimator has that, so
-        that there may be very many classes.
+        :func:`hierarchical_average_precision_score`, :func:`hierarchical_distance_at_k` and
+        :func:`level_calibration_error`, else predictions. For the second it is the `k` labels of
+        ``predict_topk`` where the estimator has that, so that there may be very many classes.
         If it is not "predict" and the metric takes `labels`, these are the estimator's
-        ``classes_``.
+        ``classes_``. Where several labels are predicted for each sample, columns are found by
+        these names, too, and y may be lists of labels.
     greater_is_better : bool, optional
         Whether the scorer returns the score, or minus the score. None is what the metric needs:
         False for the distances, the severity of mistakes and the calibration error, else True.
@@ -183,9 +196,16 @@ class _HierarchicalScorer:
         if self.takes_topk and hasattr(estimator, "predict_topk"):
             response, _ = estimator.predict_topk(X, kwargs.pop("k"))
         else:
-            if self.response_method != "predict" and self._takes("labels"):
-                kwargs.setdefault("labels", classes_in(hierarchy, estimator))
             response = getattr(estimator, self.response_method)(X)
+            are_sets = self.response_method == "predict" and _is_indicator(response, hierarchy)
+            if are_sets:
+                columns = _columns(estimator, y, response, hierarchy)
+                response = _in_node_order(response, columns, hierarchy)
+            takes_names = self.response_method != "predict" and self._takes("labels")
+            if takes_names and "labels" not in kwargs:
+                kwargs["labels"] = _columns(estimator, y, response, hierarchy)
+            if are_sets or is_multilabel(estimator):
+                y = _read_sets(y, hierarchy)
         rows = (y, response) if self.needs_truth else (response,)
         score = self.metric(*rows, hierarchy=hierarchy, **kwargs)
         return score if self.greater_is_better else -score
@@ -223,6 +243,41 @@ class _HierarchicalScorer:
         return name in parameters or any(
             p.kind is Parameter.VAR_KEYWORD for p in parameters.values()
         )
+
+
+def _is_indicator(response: Any, hierarchy: Hierarchy) -> bool:
+    is_table = sp.issparse(response) or getattr(response, "ndim", 1) == 2
+    return is_table and tell_apart(response, hierarchy)[0] == "indicator"
+
+
+def _columns(estimator: Any, y: Any, response: Any, hierarchy: Hierarchy) -> NDArray[Any]:
+    """Return which nodes the columns of a response are.
+
+    A classifier that knows no hierarchy, and was trained on an indicator matrix, numbers them.
+    """
+    if not hasattr(estimator, "classes_"):
+        return plain_array(hierarchy.nodes)
+    classes = classes_in(hierarchy, estimator)
+    n_columns = response.shape[1]
+    is_numbered = classes.tolist() == list(range(n_columns)) and own_hierarchy(estimator) is None
+    if is_numbered and (n_columns == len(hierarchy)) and _is_indicator(y, hierarchy):
+        names = column_names(y)
+        is_named = names is not None and find_columns(names, hierarchy.nodes) is not None
+        return plain_array(names if is_named and names else hierarchy.nodes)
+    return classes
+
+
+def _in_node_order(response: Any, columns: NDArray[Any], hierarchy: Hierarchy) -> Any:
+    """Return an indicator matrix with its columns in the order of nodes, if they are the nodes."""
+    labels = columns.tolist()
+    order = find_columns(labels, hierarchy.nodes) if set(labels) == set(hierarchy.nodes) else None
+    return response if order is None else response[:, np.argsort(order)]
+
+
+def _read_sets(y: Any, hierarchy: Hierarchy) -> Any:
+    """Read y as several labels for each sample, as predictions are: lists are no paths."""
+    sets = None if y is None else read_label_sets(y, hierarchy, hierarchy.nodes, "the scorer")
+    return sets.closed(hierarchy).astype(np.int8) if isinstance(sets, LabelSets) else y
 
 
 def _name(metric: Callable[..., float]) -> str:

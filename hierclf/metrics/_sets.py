@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias, get_args, overload
 from warnings import warn
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import UndefinedMetricWarning
 
@@ -16,9 +17,9 @@ from hierclf._utils.sklearn_private import (
     StrOptions,
     validate_parameter_constraints,
 )
-from hierclf.hierarchy import as_hierarchy
+from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.hierarchy._nodes import shorten
-from hierclf.metrics._read import check_lengths, read_sets, read_weight
+from hierclf.metrics._read import check_column_order, check_lengths, read_sets, read_weight
 
 Average: TypeAlias = Literal["micro", "macro", "samples"]
 
@@ -405,6 +406,101 @@ def hierarchical_fbeta_score(
     )
 
 
+@overload
+def constrained_f1_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    hierarchy: Any,
+    average: Average = ...,
+    sample_weight: ArrayLike | None = ...,
+    zero_division: float | Literal["warn"] = ...,
+) -> float: ...
+@overload
+def constrained_f1_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    hierarchy: Any,
+    average: None,
+    sample_weight: ArrayLike | None = ...,
+    zero_division: float | Literal["warn"] = ...,
+) -> NDArray[np.float64]: ...
+def constrained_f1_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    hierarchy: Any,
+    average: Average | None = "micro",
+    sample_weight: ArrayLike | None = None,
+    zero_division: float | Literal["warn"] = "warn",
+) -> float | NDArray[np.float64]:
+    r"""Compute F1, where a hit counts only if all its ancestors are predicted.
+
+    The C-F1 of papers on hierarchical texts [1]_ [2]_: :math:`2 |H| / (|\hat Y| + |Y|)`, where
+    :math:`H` are the nodes of :math:`\hat Y \cap Y` all of whose ancestors are in
+    :math:`\hat Y`. Predictions are taken as they are, and where they are closed under ancestors
+    it is :func:`hierarchical_f1_score`.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,) or (n_samples, n_levels), or indicator matrix
+        Labels, paths, or an {array-like, sparse matrix} of shape (n_samples, n_nodes); see
+        :mod:`hierclf.metrics`. They are closed under ancestors.
+    y_pred : {array-like, sparse matrix} of shape (n_samples, n_nodes), or list of sets
+        An indicator matrix, or a set of nodes for each sample.
+    hierarchy : Hierarchy, dict, edges or graph
+        The hierarchy.
+    average : {"micro", "macro", "samples"} or None, default="micro"
+        Count over all samples and nodes, or take the mean over nodes or samples; None is a score
+        for each node. See :func:`hierarchical_precision_score`.
+    sample_weight : array-like of shape (n_samples,), optional
+        Weights of the samples.
+    zero_division : {"warn", 0, 1, nan}, default="warn"
+        The score of a node or sample where nothing is true or predicted.
+
+    Returns
+    -------
+    float, or ndarray of shape (n_nodes,) if `average` is None
+        In the order of ``hierarchy.nodes``.
+
+    Raises
+    ------
+    ValueError
+        If labels are not in the hierarchy, shapes do not fit, or a parameter is wrong.
+
+    References
+    ----------
+    .. [1] C. Yu, Y. Shen and Y. Mao, "Constrained Sequence-to-Tree Generation for Hierarchical
+       Text Classification", SIGIR 2022.
+    .. [2] F. Torba et al., "A Study on Hierarchical Text Classification as a Seq2seq Task",
+       ECIR 2024.
+
+    Examples
+    --------
+    Of the true {animal, cat} only the cat is predicted, without the animal: no hit.
+
+    >>> from hierclf.metrics import constrained_f1_score, hierarchical_f1_score
+    >>> tree = {"animal": ["cat", "dog"], "plant": ["oak"]}
+    >>> constrained_f1_score(["cat"], [{"cat"}], hierarchy=tree)
+    0.0
+    >>> hierarchical_f1_score(["cat"], [{"cat"}], hierarchy=tree, close_predictions=False)
+    0.666...
+    """
+    return _score(
+        "constrained_f1_score",
+        y_true,
+        y_pred,
+        recall_share=0.5,
+        hierarchy=hierarchy,
+        average=average,
+        sample_weight=sample_weight,
+        zero_division=zero_division,
+        close_predictions=False,
+        constrained=True,
+    )
+
+
 def _score(
     name: str,
     y_true: Any,
@@ -416,6 +512,7 @@ def _score(
     sample_weight: ArrayLike | None,
     zero_division: float | Literal["warn"],
     close_predictions: bool,
+    constrained: bool = False,
 ) -> float | NDArray[np.float64]:
     """Divide shared nodes by a mean of true and predicted ones, `recall_share` of it the true.
 
@@ -430,12 +527,14 @@ def _score(
         },
     )
     hierarchy = as_hierarchy(hierarchy)
+    check_column_order(y_true, y_pred, hierarchy)
     true = read_sets(y_true, "y_true", hierarchy)
     predicted = read_sets(y_pred, "y_pred", hierarchy, close=close_predictions)
     check_lengths(true.shape[0], "y_pred", predicted.shape[0])
     weight = read_weight(sample_weight, true.shape[0])
 
-    matrices = (true.multiply(predicted), true, predicted)
+    hits = _with_all_above(predicted, hierarchy) if constrained else predicted
+    matrices = (true.multiply(hits), true, predicted)
     if average == "samples":
         counts = [matrix.sum(axis=1) for matrix in matrices]
     else:
@@ -456,6 +555,17 @@ def _score(
     if average is None:
         return scores
     return _mean_of_known(scores, weight if average == "samples" else np.ones(len(scores)))
+
+
+def _with_all_above(sets: sp.csr_array, hierarchy: Hierarchy) -> sp.csr_array:
+    """Keep the nodes of each row all of whose ancestors are in it."""
+    n_rows, width = sets.shape
+    rows = np.repeat(np.arange(n_rows), np.diff(sets.indptr))
+    items, above = hierarchy.ancestor_pairs(sets.indices)
+    lacking = ~np.isin(rows[items] * width + above, rows * width + sets.indices)
+    kept = np.bincount(items[lacking], minlength=len(rows)) == 0
+    ones = np.ones(int(kept.sum()))
+    return sp.csr_array((ones, (rows[kept], sets.indices[kept])), shape=sets.shape)
 
 
 def _check(name: str, params: dict[str, Any]) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from hierclf._utils.proba import read_proba
+from hierclf._utils.find_hierarchy import is_multilabel
+from hierclf._utils.proba import check_proba, read_classes, read_proba
 from hierclf.hierarchy import Hierarchy
 
 GREY = "0.75"
@@ -40,6 +41,12 @@ def node_probabilities(estimator: Any, X: Any, hierarchy: Hierarchy) -> NDArray[
             "probabilities"
         )
     name = f"what {type(estimator).__name__}.predict_proba returned"
+    if is_multilabel(estimator):  # each node has a probability of its own
+        labels, positions = read_classes(estimator.classes_, hierarchy)
+        proba = check_proba(estimator.predict_proba(X), labels, name)
+        values = np.zeros((len(proba), len(hierarchy)), dtype=proba.dtype)
+        values[:, positions] = proba
+        return values
     classes, _, proba = read_proba(
         estimator.predict_proba(X), estimator.classes_, hierarchy, name=name
     )
@@ -57,6 +64,15 @@ def _unwrap(estimator: Any) -> tuple[Any, list[Pipeline]]:
             estimator = estimator.best_estimator_
         else:
             return estimator, pipelines
+
+
+def refuse_several(estimator: Any, caller: str, cure: str) -> None:
+    """Refuse an estimator that was fitted to several labels per sample."""
+    if is_multilabel(estimator):
+        raise ValueError(
+            f"{caller} shows classifiers of one label per sample, and {type(estimator).__name__} "
+            f"was fitted to several: {cure}"
+        )
 
 
 def check_one_row(X_row: Any) -> None:

@@ -21,6 +21,7 @@ from hierclf.plotting._common import (
     fit_text,
     get_axes,
     readable_size,
+    refuse_several,
     text_width,
 )
 from hierclf.plotting._layout import drawn_parents
@@ -177,7 +178,8 @@ class LevelConfusionMatrixDisplay:
         Raises
         ------
         ValueError
-            As :meth:`from_predictions` does, or if no hierarchy is known.
+            As :meth:`from_predictions` does, or if no hierarchy is known, or the estimator was
+            fitted to several labels per sample.
 
         Examples
         --------
@@ -191,6 +193,11 @@ class LevelConfusionMatrixDisplay:
         array([[2, 0],
                [0, 2]])
         """
+        refuse_several(
+            estimator,
+            "LevelConfusionMatrixDisplay",
+            "sklearn.metrics.multilabel_confusion_matrix counts the mistakes of each node",
+        )
         hierarchy = fitted_hierarchy(estimator, hierarchy)
         hierarchy.level_indices(level)
         check_plot_params(cls, plot_params)

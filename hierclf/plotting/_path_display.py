@@ -20,6 +20,7 @@ from hierclf.plotting._common import (
     fit_text,
     get_axes,
     node_probabilities,
+    refuse_several,
 )
 
 if TYPE_CHECKING:
@@ -183,7 +184,8 @@ class PredictionPathDisplay:
         Raises
         ------
         ValueError
-            If `X_row` is not one sample, no hierarchy is known, or it is a DAG.
+            If `X_row` is not one sample, the estimator was fitted to several labels per sample, no
+            hierarchy is known, or it is a DAG.
 
         Examples
         --------
@@ -194,6 +196,11 @@ class PredictionPathDisplay:
         >>> PredictionPathDisplay.from_estimator(clf, [[5.5]], hierarchy=hierarchy).path
         ('plant', 'oak')
         """
+        refuse_several(
+            estimator,
+            "PredictionPathDisplay",
+            "HierarchyDisplay draws the probabilities of all nodes",
+        )
         check_one_row(X_row)
         hierarchy = fitted_hierarchy(estimator, hierarchy)
         _check_rivals(hierarchy, n_rivals)

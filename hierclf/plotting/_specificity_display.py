@@ -14,7 +14,11 @@ from hierclf.decisions._base import by_depth, covering
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.metrics._levels import information_of_nodes
 from hierclf.metrics._read import check_lengths, read_positions, read_weight
-from hierclf.plotting._common import check_plot_params, get_axes
+from hierclf.plotting._common import (
+    check_plot_params,
+    get_axes,
+    refuse_several,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -138,7 +142,8 @@ class AccuracySpecificityDisplay:
         Raises
         ------
         ValueError
-            As :meth:`from_predictions` does, or if no hierarchy is known.
+            As :meth:`from_predictions` does, or if no hierarchy is known, or the estimator was
+            fitted to several labels per sample.
 
         Examples
         --------
@@ -151,6 +156,11 @@ class AccuracySpecificityDisplay:
         >>> display.name, len(display.accuracy), display.accuracy.min()
         ('GaussianNB', 101, np.float64(1.0))
         """
+        refuse_several(
+            estimator,
+            "AccuracySpecificityDisplay",
+            "sklearn.metrics.PrecisionRecallDisplay.from_predictions shows the trade-off of a node",
+        )
         hierarchy = fitted_hierarchy(estimator, hierarchy)
         grid = _read_thresholds(thresholds)
         check_plot_params(cls, line_params)

@@ -25,7 +25,11 @@ from hierclf import (
 )
 from hierclf.calibration import TemperatureScalingClassifier
 from hierclf.datasets import fetch_reuters, fetch_trec, load_digits_hierarchy, load_docstrings
-from hierclf.decisions import InformationGainClassifier, Threshold
+from hierclf.decisions import (
+    HierarchicalThresholdClassifierCV,
+    InformationGainClassifier,
+    Threshold,
+)
 from hierclf.encoders import BaseEncoder, LSTMEncoder, ModuleEncoder, TransformerEncoder
 from hierclf.heads import HMCN, BaseNodeHead, HiAGM, HiMTL, HiTIN, LinearHead
 from hierclf.induction import BalancedHierarchy, KMeansHierarchy, PrunedHierarchy
@@ -263,6 +267,7 @@ def modules() -> None:
     )
     assert_type(hierclf.datasets.load_digits_hierarchy().hierarchy, Hierarchy)
     assert_type(hierclf.decisions.Threshold(), Threshold)
+    HierarchicalThresholdClassifierCV(HierarchicalMultilabelClassifier(ANIMALS), by="level")
     assert_type(hierclf.encoders.LSTMEncoder(), LSTMEncoder)
     assert_type(hierclf.induction.BalancedHierarchy(), BalancedHierarchy)
     learnt = KMeansHierarchy(2, random_state=0).fit([[0.0], [1.0], [9.0]], ["cat", "dog", "oak"])
@@ -300,6 +305,7 @@ def mistakes() -> None:
     HierarchicalMultilabelClassifier(ANIMALS, head="linear")  # type: ignore[arg-type]
     HiMTL("hiagm")  # type: ignore[arg-type]
     LSTMEncoder(cell="rnn")  # type: ignore[arg-type]
+    HierarchicalThresholdClassifierCV(None, by="group")  # type: ignore[arg-type]
     TransformerEncoder("a-name", pooling="max")  # type: ignore[arg-type]
     load_docstrings(levels=4)  # type: ignore[call-overload]
     fetch_reuters("r90")  # type: ignore[call-overload]

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from sklearn.metrics import accuracy_score
 
 from hierclf._utils.labels import Labels, are_flags, as_rows, column_names, read_labels
 from hierclf.hierarchy import Hierarchy
@@ -257,3 +258,54 @@ def rarest_labels(target: sp.csr_array) -> NDArray[np.intp]:
     rows = np.repeat(np.arange(n_rows), np.diff(target.indptr))
     np.minimum.at(rarest, rows, rank[target.indices])
     return rarest
+
+
+def set_accuracy(
+    y: Any,
+    predicted: Any,
+    sample_weight: Any,
+    hierarchy: Hierarchy,
+    columns: Sequence[Any],
+    name: str,
+) -> float:
+    """Return the share of rows whose labels are all predicted, and no others.
+
+    Parameters
+    ----------
+    y : object
+        True labels, in a form that may be fitted.
+    predicted : {ndarray, sparse matrix} of shape (n_rows, n_columns)
+        What ``predict`` returned.
+    sample_weight : array-like of shape (n_rows,) or None
+        Weights.
+    hierarchy : Hierarchy
+        That of the predictions.
+    columns : sequence
+        The nodes that are the columns of ``predicted``.
+    name : str
+        Name of the estimator, for errors.
+
+    Returns
+    -------
+    float
+        In [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If y is in no such form, or holds one label for each row.
+    """
+    sets = read_label_sets(y, hierarchy, columns, name)
+    if isinstance(sets, Labels):
+        raise ValueError(
+            f"y holds one label per sample, and {name} was fitted to several: give an "
+            "indicator matrix, or a list of labels for each sample"
+        )
+    if sets.are_columns:
+        place = {label: column for column, label in enumerate(columns)}
+        found = np.array([place[label] for label in sets.names], dtype=np.intp)
+        true = as_sparse(sets.offsets, found[sets.codes], len(columns))
+    else:
+        true = sets.closed(hierarchy)[:, hierarchy.node_indices(columns)]
+    true, predicted = true.astype(np.int8), sp.csr_array(predicted).astype(np.int8)
+    return float(accuracy_score(true, predicted, sample_weight=sample_weight))
