@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score
 
+from hierclf._utils.closure import close_sets
 from hierclf._utils.labels import Labels, are_flags, as_rows, column_names, read_labels
 from hierclf.hierarchy import Hierarchy
 from hierclf.hierarchy._arrays import gather
@@ -27,7 +28,6 @@ from hierclf.hierarchy._nodes import (
     shorten,
     sort_if_possible,
 )
-from hierclf.metrics._read import close_sets
 
 Form = Literal["label", "dense", "sparse"]
 _COLLECTIONS = (list, tuple, set, frozenset, np.ndarray)

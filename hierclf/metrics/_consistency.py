@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hierclf._utils.closure import close_sets
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.hierarchy._nodes import plain_array
 from hierclf.hierarchy._readers import clean_path, iter_rows
-from hierclf.metrics._read import blame, close_sets, read_sets, read_weight, tell_apart
+from hierclf.metrics._read import blame, read_sets, read_weight, tell_apart
 
 
 def consistency_score(

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
+from hierclf._utils.closure import close_sets, closure
 from hierclf._utils.labels import column_names
 from hierclf._utils.naming import check_reject_label
 from hierclf._utils.proba import read_classes
@@ -186,24 +187,8 @@ def read_sets(y: Any, name: str, hierarchy: Hierarchy, *, close: bool = True) ->
         except ValueError as error:
             cure = " (rows of several labels are given as sets or hierarchy.to_indicator(rows))"
             raise ValueError(f"{error}{cure if kind == 'paths' else ''}") from None
-    closed: sp.csr_array = _closure(hierarchy)[positions]
+    closed: sp.csr_array = closure(hierarchy)[positions]
     return closed
-
-
-def close_sets(matrix: sp.csr_array, hierarchy: Hierarchy) -> sp.csr_array:
-    """Add the ancestors of the nodes of each row."""
-    closed = sp.csr_array(matrix @ _closure(hierarchy))
-    closed.data[:] = 1  # the product counts the ways to a node
-    closed.sort_indices()
-    return closed
-
-
-def _closure(hierarchy: Hierarchy) -> sp.csr_array:
-    """Return the matrix whose row i holds 1 for node i and each of its ancestors."""
-    n = len(hierarchy)
-    items, above = hierarchy.ancestor_pairs(np.arange(n))
-    offsets = np.concatenate(([0], np.cumsum(np.bincount(items, minlength=n))))
-    return sp.csr_array((np.ones(len(above)), above, offsets), shape=(n, n))
 
 
 def _as_sparse(given: Any, hierarchy: Hierarchy) -> sp.csr_array:
