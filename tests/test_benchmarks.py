@@ -23,6 +23,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
         ("induction", "induction.py"),
         ("overhead", "overhead.py"),
         ("heads", "heads.py"),
+        ("himtl", "himtl.py"),
         ("streams", "streams.py"),
         ("threads", "threads.py"),
         ("scale", "scale.py"),
