@@ -24,6 +24,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
         ("overhead", "overhead.py"),
         ("heads", "heads.py"),
         ("himtl", "himtl.py"),
+        ("himtl_details", "himtl.py --details"),
         ("streams", "streams.py"),
         ("threads", "threads.py"),
         ("scale", "scale.py"),
