@@ -25,6 +25,8 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
         ("induction", "induction.py"),
         ("overhead", "overhead.py"),
         ("heads", "heads.py"),
+        ("himtl", "himtl.py"),
+        ("himtl_details", "himtl.py --details"),
         ("streams", "streams.py"),
         ("threads", "threads.py"),
         ("scale", "scale.py"),

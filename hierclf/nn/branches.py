@@ -156,7 +156,7 @@ class BranchedSoftmax(HierarchicalSoftmax):
         return steps
 
     def map_rows(self, before: Hierarchy, after: Hierarchy) -> dict[str, RowMap]:
-        """Map the rows as :func:`map_edges` does, and the branches by their names.
+        """Map the rows as every softmax at inner nodes does, and the branches by their names.
 
         A new branch has a layer as it is drawn.
 
