@@ -362,6 +362,23 @@ def print_curves(results: list[dict[str, Any]]) -> None:
                 rows.append((name, n_rows, *cells))
                 kinds = list(trials[0])
         print_table(("data", "rows", *kinds), rows)
+    print("\nRows per class: points of the margins less the others, trained on the same rows\n")
+    rows = []
+    others = kinds[1:]
+    for name, found in _by_rows(results).items():
+        for n_rows, trials in found.items():
+            gains = (
+                [100 * (trial[OWN][score] - trial[other][score]) for trial in trials]
+                for other, score in itertools.product(others, ("macro-F1", "top accuracy"))
+            )
+            rows.append((name, n_rows, *(_signed(gain) for gain in gains)))
+    columns = (column for other in others for column in (other, "top"))
+    print_table(("data", "rows", *columns), rows)
+
+
+def _signed(values: list[float]) -> str:
+    found = mean_sd(values, 1)
+    return found if found.startswith("-") else f"+{found}"
 
 
 def _mean(rows: list[dict[str, float]], key: str) -> float:
