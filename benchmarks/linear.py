@@ -412,7 +412,7 @@ def picture(results: list[dict[str, Any]], file: Path) -> None:
             places = np.arange(len(of_name))
             for kind in next(iter(of_name.values()))[0]:
                 scores = [[trial[kind][score] for trial in trials] for trials in of_name.values()]
-                mean, sd = np.mean(scores, axis=1), np.std(scores, axis=1)
+                mean, sd = (np.array([f(some) for some in scores]) for f in (np.mean, np.std))
                 color, marker = looks[kind]
                 label = "HierarchicalLinearClassifier" if kind == OWN else kind
                 axes.plot(places, mean, color=color, marker=marker, ms=4, label=label)
