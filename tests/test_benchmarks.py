@@ -22,6 +22,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
         ("first_models", "first_models.py"),
         ("first_models_study", "first_models.py --study"),
         ("first_models_margins", "first_models.py --margins"),
+        ("linear", "linear.py"),
         ("induction", "induction.py"),
         ("overhead", "overhead.py"),
         ("heads", "heads.py"),
