@@ -29,7 +29,8 @@ LEAVES = ["cat", "cow", "oak", "elm", "poodle", "collie"]
 
 @pytest.fixture(params=["loops", "torch"])
 def way(request, monkeypatch):
-    """Both ways to fit and to search."""
+    """Both ways to fit and to search many features."""
+    monkeypatch.setattr(hierclf.nn._compact_fit, "EXACT_FEATURES", 0)
     if request.param == "loops" and not has_numba():
         pytest.skip("needs numba")
     if request.param == "torch":
@@ -106,7 +107,7 @@ def log_proba_by_force(hierarchy, X, y, X_test, C, weight=None, balanced=False, 
     return np.array([found[node] for node in hierarchy]).T
 
 
-def check(hierarchy, X, y, *, C=3.0, weight=None, balanced=False, tau=0.0):
+def check(hierarchy, X, y, *, C=3.0, weight=None, balanced=False, tau=0.0, atol=5e-3):
     clf = HierarchicalLinearClassifier(
         hierarchy,
         against="siblings",
@@ -118,7 +119,7 @@ def check(hierarchy, X, y, *, C=3.0, weight=None, balanced=False, tau=0.0):
     X_test = np.r_[X, np.random.default_rng(1).standard_normal((5, X.shape[1]))]
     expected = log_proba_by_force(clf.hierarchy_, X, y, X_test, C, weight, balanced, tau)
     found = clf.predict_log_proba(sp.csr_matrix(X_test), level="all")
-    np.testing.assert_allclose(found, expected, atol=5e-3)
+    np.testing.assert_allclose(found, expected, atol=atol)
     return clf
 
 
@@ -128,7 +129,7 @@ def test_probabilities_are_products_of_optima(hierarchy, data):
     nodes = list(hierarchy)
     labels = data.draw(st.lists(st.sampled_from(nodes), min_size=1, max_size=6, unique=True))
     X, y = samples(labels, n=16, d=4)
-    check(hierarchy, X, y)
+    check(hierarchy, X, y, atol=1e-4)
 
 
 @pytest.mark.parametrize("labels", [LEAVES, ["dog", "plant", "cat"], ["dog", *LEAVES]])
@@ -151,7 +152,7 @@ def test_a_flat_softmax_is_a_logistic_regression_with_its_bias_drawn_to_0(way):
 @pytest.mark.parametrize("C", [0.01, 30.0, 300.0])
 def test_both_ways_lead_to_one_optimum(monkeypatch, C):
     pytest.importorskip("numba")
-    X, y = samples(LEAVES, n=200, d=30)
+    X, y = samples(LEAVES, n=200, d=80)
     clf = HierarchicalLinearClassifier(TREE, against="siblings", C=C, tol=1e-6)
     by_loops = clf.fit(X, y).predict_proba(X)
     monkeypatch.setattr(hierclf.nn._compact_fit, "loops_for", lambda *_: None)
@@ -168,7 +169,9 @@ def test_inner_labels_teach_the_groups_above_alone(way):
     coarse = clf.fit(more, labels).predict_log_proba(X, level="all")
     below = [found[:, nodes[1:]] - found[:, nodes[:1]] for found in (plain, coarse)]
     np.testing.assert_allclose(*below, atol=1e-3)
-    assert (coarse[:, nodes[0]] > plain[:, nodes[0]]).mean() > 0.8
+    is_dog = y == "poodle"
+    gain = coarse[is_dog][:, nodes[0]] - plain[is_dog][:, nodes[0]]
+    assert gain.mean() > 0.01  # they are dogs twice
 
 
 def test_a_weight_of_two_is_two_samples(way):
@@ -190,7 +193,7 @@ def test_a_class_weight_is_a_weight_of_its_samples():
     np.testing.assert_allclose(clf.fit(X, y).predict_proba(X), expected, atol=1e-6)
 
 
-def wide_tree(n_leaves=900, seed=0):
+def wide_tree(n_leaves=2500, seed=0):
     rng = np.random.default_rng(seed)
     labels = [f"l{i:04d}" for i in range(n_leaves)]
     edges = [("top", f"g{i}") for i in range(30)] + [("g0", "only"), ("only", "deep")]
@@ -202,7 +205,10 @@ def wide_tree(n_leaves=900, seed=0):
 @pytest.mark.parametrize("as_x", [sp.csr_matrix, np.asarray])
 def test_the_likeliest_are_those_of_a_full_sort(way, dtype, as_x):
     tree, labels = wide_tree()
-    X, y = samples(labels, n=2000, d=40, dtype=dtype)
+    X, y = samples(labels, n=3000, d=40, dtype=dtype)
+    groups = list(tree.level(0))
+    above = [groups.index(next(x for x in tree.path(label) if x in groups)) for label in y]
+    X[np.arange(len(X)), 5 + np.array(above)] = 6  # so that few groups are in doubt
     clf = HierarchicalLinearClassifier(tree, against="siblings").fit(as_x(X), y)
     assert clf._network.softmax.searches(5)
     X_test = np.r_[X[:40], np.zeros((1, 40)), np.eye(40)[:2]].astype(dtype)
@@ -249,7 +255,7 @@ def test_features_in_any_order_and_twice_are_the_same_rows(way):
 
 def test_the_number_of_threads_changes_no_bit():
     tree, labels = wide_tree()
-    X, y = samples(labels, n=2000, d=40, dtype=np.float32)
+    X, y = samples(labels, n=3000, d=80, dtype=np.float32)
     X = sp.csr_matrix(X)
     clf = HierarchicalLinearClassifier(tree, against="siblings")
     one = clf.fit(X, y)._network.softmax.linear.weight.numpy().copy()

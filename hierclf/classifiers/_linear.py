@@ -124,7 +124,7 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
     tol : float, default=1e-2
         A margin is solved when its objective is at most this share of it above a bound of the
         optimum. As a rule it is then a tenth of that above the optimum itself. With up to 64
-        features the optimum is exact, but not with "siblings".
+        features the optimum is exact.
     max_iter : int, default=1000
         Passes over the samples, or Newton steps, at most.
     n_jobs : int, optional

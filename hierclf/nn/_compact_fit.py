@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 _Ints = NDArray[np.int64]
 
+# Features at most for which the optimum is exact: what Newton's method reaches in so many steps,
+# or the gap at which the rest is rounding.
+EXACT_FEATURES = 64
+_EXACT, _EXACT_STEPS = 1e-20, 100
 # Parts that the groups are dealt out to, for each thread.
 _PARTS = 8
 # Passes over the rows, before Newton's method takes over.
@@ -180,7 +184,7 @@ def fit_tables(
         The factors f.
     tol : float
         A group is solved when its objective is at most this share of it above a bound of the
-        optimum.
+        optimum. With few features the optimum is always exact.
     max_iter : int
         Passes over the rows, or Newton steps, at most.
     n_jobs : int, optional
@@ -197,9 +201,13 @@ def fit_tables(
         If the weights take more than half of the memory of the machine.
     """
     first, last = runs.group_rows
-    n_groups, n_nodes = len(first), len(factor)
+    n_groups, n_nodes, dtype = len(first), len(factor), X.dtype
     loops = loops_for("_compact_loops", torch.from_numpy(X.data[:0].copy()))
     offsets, features = _list_features(X, first, last, loops)
+    wanted, most = tol, max_iter
+    if X.shape[1] <= EXACT_FEATURES:
+        X, loops = X.astype(np.float64), None
+        wanted, most = min(tol, _EXACT), min(max_iter, _EXACT_STEPS)
     n_lines = np.diff(offsets)
     places = np.append(0, np.cumsum(n_lines * runs.sizes))
     check_fits(
@@ -236,7 +244,10 @@ def fit_tables(
         todo = np.flatnonzero(~(gaps <= tol) & (n_iter < max_iter))
     if len(todo):
         # Passes get nowhere where many rows share few features, and Newton's method does.
-        NewtonGroups(X, runs, cost, factor, tables).solve(todo, tol, max_iter, n_iter, gaps)
+        NewtonGroups(X, runs, cost, factor, tables).solve(todo, wanted, most, n_iter, gaps)
+    tables = tables._replace(
+        weight=weight.astype(dtype, copy=False), bias=bias.astype(dtype, copy=False)
+    )
     return Fitted(tables, int(n_iter.max(initial=0)), bool((gaps <= tol).all()))
 
 

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from hierclf.nn.growth import RowMap
 
 
+# A row is given up when it has read this share of the nodes.
+_SHARE = 1 / 2
+# Rows that are searched side by side in torch.
+_ROWS = 2048
+
+
 class CompactSoftmax(HierarchicalSoftmax):
     """A :class:`HierarchicalSoftmax` whose groups have weights for a few features each.
 
@@ -197,8 +203,8 @@ class CompactSearch(TreeSearch):
         n_rows = len(rows.offsets) - 1
         if loops is None:
             parts = []
-            for start in range(0, max(n_rows, 1), 2048):
-                some = _SparseHidden(rows.rows(slice(start, min(start + 2048, n_rows))))
+            for start in range(0, max(n_rows, 1), _ROWS):
+                some = _SparseHidden(rows.rows(slice(start, min(start + _ROWS, n_rows))))
                 parts.append(self._in_torch(cast("Tensor", some), weight, bias, k))
             return Found(*map(torch.cat, zip(*parts, strict=True)))
         leaves = torch.zeros(n_rows, k, dtype=torch.long)
@@ -211,8 +217,12 @@ class CompactSearch(TreeSearch):
         )
         results = (t.numpy() for t in (leaves, log_proba, is_exact))
         arrays = (t.detach().numpy() for t in tensors)
-        loops.search(*arrays, self.top, *results, self._limit(1 / 2), self.widest)
+        loops.search(*arrays, self.top, *results, self._limit(_SHARE), self.widest)
         return Found(leaves, log_proba, is_exact)
+
+    def _limit(self, share: float) -> int:
+        # A pass over all leaves first makes a table of all weights by feature.
+        return super()._limit(max(share, _SHARE))
 
     def _top(self, hidden: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         rows = torch.arange(len(hidden))
