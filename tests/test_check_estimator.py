@@ -44,6 +44,7 @@ SEVERAL = HierarchicalMultilabelClassifier(
         HierarchicalSoftmaxClassifier(BalancedHierarchy(branching=2), max_iter=30),
         HierarchicalLinearClassifier(),
         HierarchicalLinearClassifier(BalancedHierarchy(branching=2)),
+        HierarchicalLinearClassifier(BalancedHierarchy(branching=2), against="siblings"),
         HierarchicalMultilabelClassifier(max_iter=30),
         HierarchicalMultilabelClassifier(BalancedHierarchy(branching=2), max_iter=30),
         HierarchicalSoftmaxClassifier(

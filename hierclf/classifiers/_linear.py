@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 from warnings import warn
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
@@ -32,10 +33,25 @@ from hierclf.classifiers._targets import weights_of_labels
 from hierclf.decisions import BaseDecision, as_decision
 from hierclf.hierarchy import Hierarchy
 from hierclf.nn import FlatSoftmax, HierarchyNetwork
+from hierclf.nn._compact_fit import Runs, fit_tables
+from hierclf.nn.compact import CompactSoftmax
 from hierclf.nn.margins import BLOCK, solve_margins
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+
+# Chosen on held-out rows: see the user guide.
+DEFAULT_C = {"all": 1.0, "siblings": 30.0}
+DEFAULT_PATH_WEIGHT = 0.2
+
+
+class _Fitted(NamedTuple):
+    """What a fit has found."""
+
+    model: HierarchyNetwork
+    scale: float
+    n_iter: int
 
 
 class HierarchicalLinearClassifier(SingleLabelClassifier):
@@ -71,15 +87,26 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
         - "itself": the node is the answer, as in a catalogue whose items sit on inner nodes.
           If there are labels below it, it becomes a class of its own beside them: a leaf
           named "node (itself)" under the node. ``predict`` calls it by the node's name.
-    C : float, default=1.0
-        Inverse strength of the regularisation, as in :class:`sklearn.svm.LinearSVC`.
-    path_weight : float, default=0.2
+    against : {"all", "siblings"}, default="all"
+        What a node is told apart from.
+
+        - "all": all other nodes, on all samples. The more accurate where there is room for a
+          weight for each feature and class.
+        - "siblings": its siblings alone, on the samples below their parent. For thousands of
+          classes: see Notes. The hierarchy must be a tree.
+    C : float or "auto", default="auto"
+        Inverse strength of the regularisation, as in :class:`sklearn.svm.LinearSVC`, or with
+        "siblings" in :class:`sklearn.linear_model.LogisticRegression`. "auto" is 1 with "all" and
+        30 with "siblings".
+    path_weight : float or "auto", default="auto"
         How much the margins of inner nodes count beside that of the leaf. With 0 the hierarchy
-        has no part in what is predicted.
+        has no part in what is predicted. "auto" is 0.2. With "siblings" there are no margins to
+        weigh, and nothing else than "auto" is taken.
     scale : float or "auto", default="auto"
         Factor by which scores become logits. It changes the probabilities, and not which leaf is
         the likeliest. "auto" is the likeliest for a tenth of the samples, as they are scored by
-        margins solved without them.
+        margins solved without them. With "siblings" it is a factor of the logits of all softmaxes,
+        which may change which leaf is the likeliest, and "auto" is 1.
     decision : str or decision, default="argmax"
         Which node ``predict`` returns, given the probabilities: an object of
         :mod:`hierclf.decisions`, or a short name for one with its defaults ("argmax",
@@ -92,7 +119,8 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
         weight, and each inner node's.
     logit_adjustment : float, default=0.0
         How much rare classes are favoured: the logarithm of each leaf's share of the samples is
-        taken off its logit, times this.
+        taken off its logit, times this. With "siblings" it is that of each node's share of the
+        samples below its parent.
     tol : float, default=1e-2
         A margin is solved when its objective is at most this share of it above a bound of the
         optimum. As a rule it is then a tenth of that above the optimum itself. With up to 64
@@ -100,8 +128,8 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
     max_iter : int, default=1000
         Passes over the samples, or Newton steps, at most.
     n_jobs : int, optional
-        How many blocks of 32 margins to solve at a time, in threads; None is 1, -1 one for each
-        processor. The result is the same.
+        How many blocks of 32 margins, or parts of the hierarchy, to solve at a time, in threads;
+        None is 1, -1 one for each processor. The result is the same.
 
     Attributes
     ----------
@@ -112,9 +140,10 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
         The hierarchy without the nodes that are neither above, at nor below a label of
         ``y``.
     coef_ : ndarray of shape (n_classes, n_features), or (1, n_features) for two classes
-        Weights of the scores: those of a leaf with the share of the nodes above it.
+        Weights of the scores: those of a leaf with the share of the nodes above it. With
+        "siblings" there are none: the log-probability of a leaf is not linear.
     intercept_ : ndarray of shape (n_classes,), or (1,) for two classes
-        What is added to them.
+        What is added to them; none with "siblings".
     scale_ : float
         The scale.
     n_iter_ : int
@@ -136,6 +165,13 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
     0. Sparse features are solved by dual coordinate descent [1]_ for 32 margins at once, which
     takes numba (``pip install hierclf[fast]``); without it, and for dense features, by Newton's
     method with conjugate gradients, which takes longer.
+
+    With ``against="siblings"`` each inner node has a softmax over its children, fitted by itself on
+    the samples below the node: the optimum of the log loss with half the squared weights and
+    biases, times 1 / ``C``. The probability of a node is the product of those on its path. A
+    softmax has weights for the features that occur in its samples and no others, which would be 0
+    at the optimum: with thousands of classes that is a hundredth of a whole table or less. A
+    sample that is labelled with an inner node takes part in the softmaxes above it.
 
     References
     ----------
@@ -159,8 +195,9 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **SingleLabelClassifier._parameter_constraints,
-        "C": [Interval(Real, 0, None, closed="neither")],
-        "path_weight": [Interval(Real, 0, None, closed="left")],
+        "against": [StrOptions({"all", "siblings"})],
+        "C": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+        "path_weight": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "scale": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "logit_adjustment": [Interval(Real, None, None, closed="neither")],
         "tol": [Interval(Real, 0, None, closed="neither")],
@@ -178,8 +215,9 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
         hierarchy: Any = None,
         *,
         inner_labels: Literal["below", "itself"] = "below",
-        C: float = 1.0,
-        path_weight: float = 0.2,
+        against: Literal["all", "siblings"] = "all",
+        C: float | Literal["auto"] = "auto",
+        path_weight: float | Literal["auto"] = "auto",
         scale: float | Literal["auto"] = "auto",
         decision: Literal["argmax", "top_down", "threshold", "minimum_risk", "information_gain"]
         | BaseDecision = "argmax",
@@ -191,6 +229,7 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
     ) -> None:
         self.hierarchy = hierarchy
         self.inner_labels = inner_labels
+        self.against = against
         self.C = C
         self.path_weight = path_weight
         self.scale = scale
@@ -242,9 +281,83 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
 
     def _fit(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> None:
         as_decision(self.decision).check()
+        self._check_against()
         reader = InputReader(None)
-        samples, columns = self._read_problem(X, y, sample_weight, reader)
-        X, targets, tree = samples.X, samples.targets, columns.tree
+        samples, label_weight = self._read_problem(X, y, sample_weight, reader)
+        fit = self._fit_siblings if self.against == "siblings" else self._fit_all
+        fitted = fit(samples, label_weight)
+        for name, value in samples.attributes.items():
+            setattr(self, name, value)
+        self.hierarchy_ = samples.targets.hierarchy
+        self.scale_ = fitted.scale
+        self.n_iter_ = fitted.n_iter
+        self._model = fitted.model.eval()
+        self._cut = Cut.of(fitted.model, len(self.hierarchy_))
+        self._reader = reader
+
+    def _fit_siblings(
+        self, samples: LabelledSamples, label_weight: NDArray[np.float64] | None
+    ) -> _Fitted:
+        """Fit a softmax for each group of siblings, over a table of its own."""
+        targets, hierarchy = samples.targets, samples.targets.hierarchy
+        runs = Runs.of(hierarchy, targets.nodes)
+        is_sparse: bool = sp.issparse(samples.X)
+        X = (samples.X if is_sparse else sp.csr_matrix(samples.X))[runs.order]
+        weight = np.ones(len(targets.codes)) if samples.weight is None else samples.weight
+        if label_weight is not None:
+            weight = weight * label_weight[targets.codes]
+        weight = weight[runs.order]
+        shares = runs.shares(weight)
+        factor = np.ones(len(hierarchy))
+        if label_weight is None:
+            # All nodes of a group that have samples share its weight.
+            np.divide(1, shares.n_with_rows * shares.share, out=factor, where=shares.share > 0)
+        C = DEFAULT_C["siblings"] if self.C == "auto" else float(self.C)
+        with limited_threads(X.nnz * BLOCK):
+            fitted = fit_tables(
+                X,
+                runs,
+                C * weight,
+                factor,
+                tol=float(self.tol),
+                max_iter=int(self.max_iter),
+                n_jobs=self.n_jobs,
+            )
+        tables = fitted.tables
+        if not (np.isfinite(tables.weight).all() and np.isfinite(tables.bias).all()):
+            raise _not_finite(X)
+        if not fitted.is_converged:
+            _warn_of_max_iter("softmaxes", self.max_iter)
+        scale = 1.0 if self.scale == "auto" else float(self.scale)
+        tables.weight[:] *= tables.weight.dtype.type(scale)
+        logits = scale * tables.bias.astype(np.float64)
+        if self.logit_adjustment:
+            logits -= self.logit_adjustment * shares.log()
+        tables.bias[:] = logits
+        model = HierarchyNetwork(
+            X.shape[1],
+            hierarchy,
+            head=lambda n, tree, **_: CompactSoftmax(n, tree, tables=tables),
+        )
+        return _Fitted(model, scale, fitted.n_iter)
+
+    def _fit_all(
+        self, samples: LabelledSamples, label_weight: NDArray[np.float64] | None
+    ) -> _Fitted:
+        """Solve the margin of each node against all others, and fold them into the leaves."""
+        X, targets = samples.X, samples.targets
+        tree = MarginTree.of(targets.hierarchy, targets.labelled)
+        check_fits(
+            X.shape[1],
+            len(tree.nodes),
+            2 * X.dtype.itemsize,
+            what="the table of weights, of which there are two during a fit,",
+            cure="use against='siblings', choose fewer features, such as SelectKBest does, or give "
+            "HierarchicalSoftmaxClassifier hidden_layer_sizes",
+        )
+        weight = np.ones(len(targets.codes)) if samples.weight is None else samples.weight
+        columns = tree.weigh(targets.codes, weight, label_weight)
+        C = DEFAULT_C["all"] if self.C == "auto" else float(self.C)
         leaf = self._leaf_of_label(samples)[targets.codes]
         asked = np.zeros(0, np.intp)
         if self.scale == "auto" and tree.n_leaves > 1:
@@ -253,7 +366,7 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
         with limited_threads(n_values * min(BLOCK, len(tree.nodes))):
             margins = solve_margins(
                 X,
-                columns.sides(float(self.C)),
+                columns.sides(C),
                 len(tree.nodes),
                 tol=float(self.tol),
                 max_iter=int(self.max_iter),
@@ -261,18 +374,10 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
                 n_jobs=self.n_jobs,
             )
         if not (np.isfinite(margins.bias).all() and np.isfinite(margins.weight).all()):
-            raise ValueError(
-                f"the weights are not finite: X holds values up to {abs(X).max():.3g}; scale the "
-                "features, or lower C"
-            )
+            raise _not_finite(X)
         if not margins.is_converged:
-            warn(
-                f"After max_iter={self.max_iter} some margins are not solved. Raise max_iter or "
-                "tol, lower C, or scale the features.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-        weight = tree.fold(margins.weight, float(self.path_weight))
+            _warn_of_max_iter("margins", self.max_iter)
+        weight = tree.fold(margins.weight, self._path_weight)
         bias = self._fold(margins.bias.astype(np.float64), columns)
         scale = float(DEFAULT_SCALE if self.scale == "auto" else self.scale)
         if len(asked):
@@ -289,19 +394,12 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
         linear.bias = torch.nn.Parameter(
             torch.from_numpy(logits.astype(table.dtype)), requires_grad=False
         )
-        for name, value in samples.attributes.items():
-            setattr(self, name, value)
-        self.hierarchy_ = targets.hierarchy
-        self.scale_ = scale
-        self.n_iter_ = margins.n_iter
-        self._model = model.eval()
-        self._cut = Cut.of(model, len(targets.hierarchy))
-        self._reader = reader
+        return _Fitted(model, scale, margins.n_iter)
 
     def _read_problem(
         self, X: Any, y: Any, sample_weight: ArrayLike | None, reader: InputReader
-    ) -> tuple[LabelledSamples, ColumnWeights]:
-        """Check the samples, X included, and find out what they are to teach each margin."""
+    ) -> tuple[LabelledSamples, NDArray[np.float64] | None]:
+        """Check the samples, X included, and weigh the labels; None is "balanced"."""
         given = self._given_hierarchy()
         samples = self._read_samples(X, y, sample_weight, given, reader)
         targets, hierarchy = samples.targets, samples.targets.hierarchy
@@ -321,17 +419,23 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
                 raise ValueError(
                     "the class weights of all classes in y are 0: nothing to learn from"
                 )
-        tree = MarginTree.of(hierarchy, targets.labelled)
-        check_fits(
-            samples.X.shape[1],
-            len(tree.nodes),
-            2 * samples.X.dtype.itemsize,
-            what="the table of weights, of which there are two during a fit,",
-            cure="choose fewer features, such as SelectKBest does, or give "
-            "HierarchicalSoftmaxClassifier hidden_layer_sizes",
-        )
-        weight = np.ones(len(targets.codes)) if samples.weight is None else samples.weight
-        return samples, tree.weigh(targets.codes, weight, label_weight)
+        if self.against == "siblings" and not hierarchy.is_tree:
+            raise ValueError(
+                "against='siblings' needs a tree, and this hierarchy is a DAG, in which a node has "
+                "several parents: use against='all'"
+            )
+        return samples, label_weight
+
+    def _check_against(self) -> None:
+        if self.against == "siblings" and self.path_weight != "auto":
+            raise ValueError(
+                f"path_weight={self.path_weight!r} weighs the margins of against='all'; with "
+                "against='siblings' the probabilities on a path are multiplied: leave it 'auto'"
+            )
+
+    @property
+    def _path_weight(self) -> float:
+        return DEFAULT_PATH_WEIGHT if self.path_weight == "auto" else float(self.path_weight)
 
     def _leaf_of_label(self, samples: LabelledSamples) -> NDArray[np.intp]:
         """Return which leaf each label is; -1 for an inner node."""
@@ -347,19 +451,21 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
         n_leaves = columns.tree.n_leaves
         # Without this a group would be the likelier the larger it is, whatever its samples say.
         margins[n_leaves:] = (margins[n_leaves:].T - (2 * columns.share[n_leaves:] - 1)).T
-        return columns.tree.fold(margins, float(self.path_weight))
+        return columns.tree.fold(margins, self._path_weight)
 
     @property
     def _network(self) -> HierarchyNetwork:
         return self._model
 
     def _apply(self, X: Any, function: Callable[..., Any], *, looks_at_all: bool) -> Any:
-        dtype = np.dtype(str(self._model.softmax.linear.weight.dtype).removeprefix("torch."))
+        dtype = np.dtype(str(self._model.softmax.linear.bias.dtype).removeprefix("torch."))
         rows = Rows(self._reader.rows(X, dtype, "cpu"))
         return apply_network(self._model, rows, function, self._cut, looks_at_all=looks_at_all)
 
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Compute the score of every class; ``scale_`` times the scores are logits.
+
+        With ``against="siblings"`` they are log-probabilities, divided by ``scale_``.
 
         Parameters
         ----------
@@ -385,14 +491,22 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
     @property
     def coef_(self) -> NDArray[Any]:
         """The weights of the scores."""
-        check_is_fitted(self)
+        self._check_is_linear("coef_")
         return self._of_scores(self._model.softmax.linear.weight.numpy().T)
 
     @property
     def intercept_(self) -> NDArray[Any]:
         """What is added to the scores."""
-        check_is_fitted(self)
+        self._check_is_linear("intercept_")
         return self._of_scores(self._model.softmax.linear.bias.numpy())
+
+    def _check_is_linear(self, name: str) -> None:
+        check_is_fitted(self)
+        if isinstance(self._model.head, CompactSoftmax):
+            raise AttributeError(
+                f"with against='siblings' there is no {name}: the log-probability of a class is a "
+                "sum over the softmaxes on its path, which is not linear in the features"
+            )
 
     @property
     def _columns(self) -> NDArray[np.intp]:
@@ -403,3 +517,19 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
     def _of_scores(self, of_logits: NDArray[Any]) -> NDArray[Any]:
         found: NDArray[Any] = of_logits[self._columns] / self.scale_
         return found[1:] - found[:1] if len(found) == 2 else found
+
+
+def _not_finite(X: Any) -> ValueError:
+    return ValueError(
+        f"the weights are not finite: X holds values up to {abs(X).max():.3g}; scale the "
+        "features, or lower C"
+    )
+
+
+def _warn_of_max_iter(what: str, max_iter: int) -> None:
+    warn(
+        f"After max_iter={max_iter} some {what} are not solved. Raise max_iter or "
+        "tol, lower C, or scale the features.",
+        ConvergenceWarning,
+        stacklevel=6,
+    )

@@ -411,7 +411,8 @@ class SingleLabelClassifier(ClassifierMixin, HierarchyParams):  # type: ignore[m
             if isinstance(decision, Argmax) and is_of_leaves:
                 return positions[self._find_leaves(X, 1)[0][:, 0]]
             reads_sparse = sp.issparse(X) and not len(network.hidden)
-            if type(decision) is TopDown and is_of_leaves and not reads_sparse:
+            descends = network.softmax.descends_sparse or not reads_sparse
+            if type(decision) is TopDown and is_of_leaves and descends:
                 reached: NDArray[np.intp] = self._collect(X, _descend, looks_at_all=False)[0]
                 return positions[reached]
         nodes: NDArray[np.intp] = self._collect(X, self._chooser(level))

@@ -116,6 +116,8 @@ class SoftmaxHead(Head):
         ``log P(child | parent)``. If not, there is one column, ``log P(target)``.
     smooths_labels : bool
         Whether :meth:`path_log_proba` takes ``label_smoothing``, whatever the hierarchy.
+    descends_sparse : bool
+        Whether a head that searches can go from the root to a leaf with sparse rows, too.
     step_levels : Tensor of shape (n_steps,) or None
         The level into which each column is a step, where ``gives_steps``.
     """
@@ -126,6 +128,7 @@ class SoftmaxHead(Head):
 
     gives_steps: ClassVar[bool] = False
     smooths_labels: ClassVar[bool] = True
+    descends_sparse: ClassVar[bool] = False
 
     @property
     def step_levels(self) -> Tensor | None:
