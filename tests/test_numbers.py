@@ -27,7 +27,11 @@ from hierclf import (
     text,
 )
 from hierclf.calibration import TemperatureScalingClassifier
-from hierclf.decisions import InformationGainClassifier, Threshold
+from hierclf.decisions import (
+    HierarchicalThresholdClassifierCV,
+    InformationGainClassifier,
+    Threshold,
+)
 from hierclf.encoders import ModuleEncoder, TransformerEncoder
 from hierclf.hierarchy import Hierarchy
 from hierclf.induction import PrunedHierarchy
@@ -77,6 +81,12 @@ def around(cls, params):
     return np.hstack([clf.predict_proba(X), (clf.predict(X)[:, None] == clf.classes_)])
 
 
+def choose_thresholds(cls, params):
+    several = HierarchicalMultilabelClassifier(TREE, max_iter=2, n_iter_no_change=2, random_state=0)
+    clf = cls(several, **{"random_state": 0, **params}).fit(X, [[label] for label in Y])
+    return np.append(clf.best_threshold_, clf.best_score_)
+
+
 def induce(cls, params):
     if "random_state" in inspect.signature(cls).parameters:
         params = {"random_state": 0, **params}
@@ -114,6 +124,7 @@ WORK = {
     ModuleEncoder: lambda cls, params: classify(encoder=cls(lambda: Linear(3, 4), **params)),
     PrunedHierarchy: prune,
     InformationGainClassifier: around,
+    HierarchicalThresholdClassifierCV: choose_thresholds,
     TemperatureScalingClassifier: around,
 }
 # Values that do more than the defaults or take less time, and some where those are None.
@@ -161,7 +172,8 @@ def test_all_public_objects_are_looked_at():
         "HierarchicalLinearClassifier", "HierarchicalMultilabelClassifier",
         "HMCN", "HiAGM", "HiTIN", "HiMTL",
         "ModuleEncoder", "PathCrossEntropy", "HierarchicalCrossEntropy", "SoftLabelCrossEntropy",
-        "Threshold", "InformationGain", "InformationGainClassifier", "SequenceVectorizer",
+        "Threshold", "InformationGain", "InformationGainClassifier",
+        "HierarchicalThresholdClassifierCV", "SequenceVectorizer",
         "BalancedHierarchy", "TemperatureScalingClassifier", "RandomHierarchy",
         "HuffmanHierarchy", "KMeansHierarchy", "AgglomerativeHierarchy", "PrunedHierarchy",
     }  # fmt: skip

@@ -2,6 +2,7 @@
 
 ORDER = (
     "plot_docstrings.py",
+    "plot_linear.py",
     "plot_few_samples.py",
     "plot_decisions.py",
     "plot_several_labels.py",

@@ -30,7 +30,7 @@ from hierclf.decisions._threshold_search import NO_COLUMN, ThresholdSearch, rais
 from hierclf.hierarchy import Hierarchy, as_hierarchy
 from hierclf.hierarchy._nodes import as_list, plain_array
 from hierclf.metrics import hierarchical_fbeta_score
-from hierclf.metrics._sets import Average
+from hierclf.metrics._sets import Average, share_of_recall
 
 _MAX_PASSES = 20
 
@@ -265,7 +265,7 @@ class HierarchicalThresholdClassifierCV(BaseHeldOutClassifier):
             weight,
             hierarchy,
             average=self.average,
-            recall_share=1.0 if np.isinf(self.beta) else self.beta**2 / (1 + self.beta**2),
+            recall_share=share_of_recall(self.beta),
         )
         curve = search.common()
         threshold, _ = curve.best()
@@ -288,7 +288,7 @@ class HierarchicalThresholdClassifierCV(BaseHeldOutClassifier):
             truth.astype(np.int8),
             sp.csr_array(chosen.T, dtype=np.int8),
             hierarchy=hierarchy,
-            beta=self.beta,
+            beta=float(self.beta),
             average=self.average,
             sample_weight=weight,
             zero_division=0,

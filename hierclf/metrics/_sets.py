@@ -397,7 +397,7 @@ def hierarchical_fbeta_score(
         "hierarchical_fbeta_score",
         y_true,
         y_pred,
-        recall_share=1.0 if np.isinf(beta) else beta**2 / (1 + beta**2),
+        recall_share=share_of_recall(beta),
         hierarchy=hierarchy,
         average=average,
         sample_weight=sample_weight,
@@ -499,6 +499,12 @@ def constrained_f1_score(
         close_predictions=False,
         constrained=True,
     )
+
+
+def share_of_recall(beta: float) -> float:
+    """Return the weight of recall in F, of which precision has the rest."""
+    beta = float(beta)  # numpy's small types overflow, or round
+    return 1.0 if np.isinf(beta) else beta**2 / (1 + beta**2)
 
 
 def _score(
