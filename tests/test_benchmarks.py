@@ -26,6 +26,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
         ("induction", "induction.py"),
         ("overhead", "overhead.py"),
         ("heads", "heads.py"),
+        ("hmc", "hmc.py"),
         ("himtl", "himtl.py"),
         ("himtl_details", "himtl.py --details"),
         ("streams", "streams.py"),

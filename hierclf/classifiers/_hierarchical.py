@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from hierclf._utils.sklearn_private import Interval, StrOptions
 from hierclf.classifiers._computation import COMPUTATIONS, Step, choose_head
-from hierclf.classifiers._estimator import Settings
+from hierclf.classifiers._network import Settings
 from hierclf.classifiers._optimizer import check_takes_sparse
 from hierclf.classifiers._partial_fit import StreamSoftmaxClassifier
 from hierclf.decisions import BaseDecision

@@ -29,11 +29,11 @@ from hierclf._utils.label_sets import (
 from hierclf._utils.labels import Labels, accuracy, locate
 from hierclf._utils.naming import name_nodes
 from hierclf._utils.sklearn_private import Interval, StrOptions, fit_context
+from hierclf.classifiers._base import whole_hierarchy
 from hierclf.classifiers._checks import unchanged_on_failure, warn_of_column
 from hierclf.classifiers._computation import Step
-from hierclf.classifiers._estimator import BaseHierarchyEstimator, Settings, TrainingTargets
 from hierclf.classifiers._features import InputReader
-from hierclf.classifiers._parameters import whole_hierarchy
+from hierclf.classifiers._network import BaseNetworkClassifier, Settings, TrainingTargets
 from hierclf.classifiers._passes import argmax, check_log_proba, select
 from hierclf.classifiers._targets import in_dtype, scale_weights
 from hierclf.classifiers._thresholds import read_thresholds
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class HierarchicalMultilabelClassifier(ClassifierMixin, BaseHierarchyEstimator):  # type: ignore[misc]
+class HierarchicalMultilabelClassifier(ClassifierMixin, BaseNetworkClassifier):  # type: ignore[misc]
     r"""A network that gives each node of a hierarchy a probability of its own.
 
     A sample may have several labels, each together with all nodes above it, in a tree or a
@@ -199,7 +199,7 @@ class HierarchicalMultilabelClassifier(ClassifierMixin, BaseHierarchyEstimator):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **BaseHierarchyEstimator._parameter_constraints,
+        **BaseNetworkClassifier._parameter_constraints,
         "head": "no_validation",
         "constraint": [StrOptions({"loss", "prediction"}), None],
         "threshold": [Interval(Real, 0, 1, closed="both"), "array-like", dict],

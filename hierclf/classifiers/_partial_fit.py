@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from hierclf._utils.labels import locate, read_labels
 from hierclf._utils.sklearn_private import fit_context
+from hierclf.classifiers._base import whole_hierarchy
 from hierclf.classifiers._checks import unchanged_on_failure, warn_of_column
-from hierclf.classifiers._estimator import Settings, TrainingTargets
 from hierclf.classifiers._features import InputReader
-from hierclf.classifiers._parameters import whole_hierarchy
+from hierclf.classifiers._network import Settings, TrainingTargets
 from hierclf.classifiers._single_label import level_names
 from hierclf.classifiers._softmax import BaseSoftmaxClassifier
 from hierclf.classifiers._stream import Stream, check_is_whole, find_hierarchy, read_classes

@@ -17,9 +17,9 @@ from sklearn.utils.validation import check_is_fitted
 from hierclf._utils.labels import accuracy, column_names, locate, read_labels
 from hierclf._utils.naming import name_nodes, name_paths
 from hierclf._utils.sklearn_private import StrOptions
+from hierclf.classifiers._base import BaseHierarchyClassifier, whole_hierarchy
 from hierclf.classifiers._checks import warn_of_column
 from hierclf.classifiers._features import InputReader
-from hierclf.classifiers._parameters import HierarchyParams, whole_hierarchy
 from hierclf.classifiers._passes import argmax, check_log_proba, select
 from hierclf.classifiers._targets import Targets, read_targets
 from hierclf.decisions import Argmax, TopDown, as_decision
@@ -54,7 +54,7 @@ class LabelledSamples(NamedTuple):
     attributes: dict[str, Any]
 
 
-class SingleLabelClassifier(ClassifierMixin, HierarchyParams):  # type: ignore[misc]
+class SingleLabelClassifier(ClassifierMixin, BaseHierarchyClassifier):  # type: ignore[misc]
     """Labels of any kind, and predictions from the log-probabilities of a network's head.
 
     It knows nothing of training. A subclass trains, with what :meth:`_read_samples` finds.

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from hierclf._utils.sklearn_private import fit_context
 from hierclf.classifiers._checks import unchanged_on_failure
 from hierclf.classifiers._computation import Step, head_class, keep_head
-from hierclf.classifiers._estimator import BaseHierarchyEstimator, Settings, TrainingTargets
 from hierclf.classifiers._features import InputReader
+from hierclf.classifiers._network import BaseNetworkClassifier, Settings, TrainingTargets
 from hierclf.classifiers._optimizer import LINEAR_LOGIT_ADJUSTMENT
 from hierclf.classifiers._single_label import SingleLabelClassifier
 from hierclf.classifiers._stream import Stream
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class BaseSoftmaxClassifier(SingleLabelClassifier, BaseHierarchyEstimator):
+class BaseSoftmaxClassifier(SingleLabelClassifier, BaseNetworkClassifier):
     """A network over a hierarchy that learns and predicts one label, or path, per sample."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **BaseHierarchyEstimator._parameter_constraints,
+        **BaseNetworkClassifier._parameter_constraints,
         **SingleLabelClassifier._parameter_constraints,
         "loss": "no_validation",
     }

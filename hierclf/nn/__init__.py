@@ -15,6 +15,7 @@
 ``_search_loops``  the same as loops that numba compiles
 ``softmax``      the hierarchical softmax of a tree, and the flat one
 ``path``         the same, trained on the groups on the paths of a batch alone
+``_kernels``     its loops, and those of its optimisers, that numba compiles
 ``branches``     the same with a hidden layer for each branch under the root
 ``dag``          the hierarchical softmax where a node may have several parents
 ``losses``       the probabilities that a head gives to targets -> a scalar
@@ -26,6 +27,10 @@
 ``margins``      linear margins over the same rows, solved to their optimum
 ``_margin_solvers``  three ways there, for a block of columns
 ``_margin_loops``  one of them as loops that numba compiles
+``compact``      softmaxes over the features that occur below their nodes, solved to the optimum
+``_compact_fit``  the samples and features of each, and which way to solve it
+``_compact_loops``  one way, and the search for the likeliest leaves, as loops that numba compiles
+``_compact_newton``  the other way, for many softmaxes at once
 ``text``         token ids -> a vector for each text
 ``transformer``  the same with a pretrained transformer
 ``network``      encoder and hidden layers joined to a head

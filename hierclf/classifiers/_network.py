@@ -19,6 +19,7 @@ from sklearn.utils import check_random_state
 
 from hierclf._utils.sklearn_private import Interval, StrOptions
 from hierclf._utils.stratified import stratified_holdout
+from hierclf.classifiers._base import BaseHierarchyClassifier
 from hierclf.classifiers._checks import (
     check_callbacks,
     check_hidden_layer_sizes,
@@ -35,7 +36,6 @@ from hierclf.classifiers._optimizer import (
     choose_pace,
     is_lazy_linear,
 )
-from hierclf.classifiers._parameters import HierarchyParams
 from hierclf.classifiers._warm_start import check_same_network, describe
 from hierclf.encoders import BaseEncoder
 from hierclf.encoders._module_encoder import as_encoder
@@ -103,7 +103,7 @@ class TrainingTargets(NamedTuple):
     attributes: dict[str, Any]
 
 
-class BaseHierarchyEstimator(HierarchyParams, ABC):
+class BaseNetworkClassifier(BaseHierarchyClassifier, ABC):
     """A network trained by skorch whose head gives every node of a hierarchy a probability.
 
     It knows parameters, X, training and warm starts. What y means is for its subclasses,

@@ -34,7 +34,7 @@ _PARAM_OBJECTS = {
 
 
 @with_short_repr
-class HierarchyParams(BaseEstimator):
+class BaseHierarchyClassifier(BaseEstimator):
     """An estimator with a parameter ``hierarchy``, and a network that gives nodes probabilities.
 
     How the network is trained, and what y means, is for its subclasses.
