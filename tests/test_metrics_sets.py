@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import sklearn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
@@ -18,6 +19,7 @@ from sklearn.metrics import (
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neural_network import MLPClassifier
+from sklearn.utils.fixes import parse_version
 from strategies import dags, trees
 
 from hierclf import HierarchicalMultilabelClassifier, Hierarchy
@@ -39,6 +41,10 @@ from hierclf.metrics import (
     mistake_severity,
     tree_distance,
 )
+
+# Older ones look for the positive class 1 among the names of the columns.
+READS_NAMES = parse_version(sklearn.__version__) >= parse_version("1.8")
+NEEDS_NAMES = pytest.mark.skipif(not READS_NAMES, reason="needs scikit-learn 1.8")
 
 LIFE = Hierarchy.from_dict({"animal": ["cat", "dog"], "plant": ["oak"], "stone": []})
 LISTS = [["cat"], ["dog", "oak"], ["stone"], [], ["plant"], ["cat", "dog"]] * 6
@@ -264,7 +270,7 @@ def test_searches():
     }
     expected = None
     for y in (Y, FRAME, LISTS):
-        names = ["f", "ap"] if y is LISTS else list(scorers)
+        names = ["f", "ap"] if y is LISTS or not READS_NAMES else list(scorers)
         search = GridSearchCV(
             network(),
             {"max_iter": [1, 6]},
@@ -288,7 +294,7 @@ def test_searches():
         *(f"{kind}_{average}" for kind in ("f1", "precision", "recall", "jaccard")
           for average in ("micro", "macro", "samples", "weighted")),
         "accuracy",
-        "average_precision",
+        pytest.param("average_precision", marks=NEEDS_NAMES),
         "roc_auc",
     ],
 )  # fmt: skip

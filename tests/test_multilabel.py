@@ -506,7 +506,7 @@ def test_recursive_regularization_draws_children_to_their_parents():
 
 @pytest.mark.parametrize("factor", [0.0, 0.1])
 def test_sparse_features_train_as_dense_ones(factor):
-    features = sp.random_array((24, 30), density=0.2, rng=np.random.default_rng(0), format="csr")
+    features = sp.csr_array(sp.random(24, 30, density=0.2, random_state=0, format="csr"))
     options = {"recursive_regularization": factor, "hidden_layer_sizes": (), "weight_decay": 0.0}
     options |= {"optimizer": torch.optim.Adam}
     found = [make(**options).fit(x, LISTS).predict_proba(x) for x in (features, features.toarray())]
