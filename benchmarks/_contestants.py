@@ -202,8 +202,10 @@ def _dense(head: Any, problem: Problem, y_top: np.ndarray | None = None) -> dict
         if y_top is not None:
             n_wrong, compared = 0, problem.few(COMPARED_VALUES)
             leaves = {leaf: place for place, leaf in enumerate(problem.hierarchy.leaves)}
-            for start in range(0, len(compared), BATCH):
-                rows = torch.from_numpy(compared[start : start + BATCH])
+            # Few at a time: the peak memory of this process is a result.
+            step = min(BATCH, len(few))
+            for start in range(0, len(compared), step):
+                rows = torch.from_numpy(compared[start : start + step])
                 log_proba = head.leaf_log_proba(rows)
                 places = [
                     [leaves[leaf] for leaf in row]
