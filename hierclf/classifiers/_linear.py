@@ -129,7 +129,8 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
         Passes over the samples, or Newton steps, at most.
     n_jobs : int, optional
         How many blocks of 32 margins, or parts of the hierarchy, to solve at a time, in threads;
-        None is 1, -1 one for each processor. The result is the same.
+        None is 1, -1 one for each processor. The result is the same, with ``against="siblings"``
+        within ``tol``.
 
     Attributes
     ----------
