@@ -15,6 +15,7 @@ from sklearn.base import ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import (
     check_is_fitted,
@@ -274,6 +275,43 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 f"{len(splits)}: use refit=True, or a share of the rows such as cv=0.2"
             )
         return hold_out_weighted(splits, weight)
+
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Return the probabilities of the classes, as the estimator has them.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or list of length n_samples
+            What the estimator reads.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Columns in the order of ``classes_``.
+        """
+        check_is_fitted(self)
+        proba: NDArray[Any] = self.estimator_.predict_proba(X)
+        return proba
+
+    @available_if(  # type: ignore[untyped-decorator]
+        lambda self: hasattr(getattr(self, "estimator_", self.estimator), "predict_log_proba")
+    )
+    def predict_log_proba(self, X: Any) -> NDArray[Any]:
+        """Return the log-probabilities of the classes, as the estimator has them.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or list of length n_samples
+            What the estimator reads.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Columns in the order of ``classes_``.
+        """
+        check_is_fitted(self)
+        log_proba: NDArray[Any] = self.estimator_.predict_log_proba(X)
+        return log_proba
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Return the share of samples whose label, or whole path, is predicted.

@@ -34,6 +34,20 @@ def unchanged_on_failure(estimator: BaseEstimator) -> Iterator[Callable[[], None
         raise
 
 
+@contextmanager
+def train_or_restore(estimator: BaseEstimator) -> Iterator[Callable[[], None]]:
+    """As :func:`unchanged_on_failure`, with gradients.
+
+    Whoever calls may have switched them off, as around predictions.
+    """
+    with (
+        unchanged_on_failure(estimator) as keep,
+        torch.inference_mode(False),
+        torch.enable_grad(),
+    ):
+        yield keep
+
+
 def resolve_device(device: str) -> str:
     """Return the device that ``device`` names, once it is there.
 

@@ -304,7 +304,7 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
         runs = Runs.of(hierarchy, targets.nodes)
         is_sparse: bool = sp.issparse(samples.X)
         X = (samples.X if is_sparse else sp.csr_matrix(samples.X))[runs.order]
-        weight = np.ones(len(targets.codes)) if samples.weight is None else samples.weight
+        weight = self._weights(samples)
         if label_weight is not None:
             weight = weight * label_weight[targets.codes]
         weight = weight[runs.order]
@@ -313,12 +313,11 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
         if label_weight is None:
             # All nodes of a group that have samples share its weight.
             np.divide(1, shares.n_with_rows * shares.share, out=factor, where=shares.share > 0)
-        C = DEFAULT_C["siblings"] if self.C == "auto" else float(self.C)
         with limited_threads(X.nnz * BLOCK):
             fitted = fit_tables(
                 X,
                 runs,
-                C * weight,
+                self._strength * weight,
                 factor,
                 tol=float(self.tol),
                 max_iter=int(self.max_iter),
@@ -356,9 +355,7 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
             cure="use against='siblings', choose fewer features, such as SelectKBest does, or give "
             "HierarchicalSoftmaxClassifier hidden_layer_sizes",
         )
-        weight = np.ones(len(targets.codes)) if samples.weight is None else samples.weight
-        columns = tree.weigh(targets.codes, weight, label_weight)
-        C = DEFAULT_C["all"] if self.C == "auto" else float(self.C)
+        columns = tree.weigh(targets.codes, self._weights(samples), label_weight)
         leaf = self._leaf_of_label(samples)[targets.codes]
         asked = np.zeros(0, np.intp)
         if self.scale == "auto" and tree.n_leaves > 1:
@@ -367,7 +364,7 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
         with limited_threads(n_values * min(BLOCK, len(tree.nodes))):
             margins = solve_margins(
                 X,
-                columns.sides(C),
+                columns.sides(self._strength),
                 len(tree.nodes),
                 tol=float(self.tol),
                 max_iter=int(self.max_iter),
@@ -433,6 +430,15 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
                 f"path_weight={self.path_weight!r} weighs the margins of against='all'; with "
                 "against='siblings' the probabilities on a path are multiplied: leave it 'auto'"
             )
+
+    def _weights(self, samples: LabelledSamples) -> NDArray[np.float64]:
+        """Return the weight of each sample."""
+        n_samples = len(samples.targets.codes)
+        return np.ones(n_samples) if samples.weight is None else samples.weight
+
+    @property
+    def _strength(self) -> float:
+        return DEFAULT_C[self.against] if self.C == "auto" else float(self.C)
 
     @property
     def _path_weight(self) -> float:

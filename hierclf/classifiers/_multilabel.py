@@ -30,7 +30,7 @@ from hierclf._utils.labels import Labels, accuracy, locate
 from hierclf._utils.naming import name_nodes
 from hierclf._utils.sklearn_private import Interval, StrOptions, fit_context
 from hierclf.classifiers._base import whole_hierarchy
-from hierclf.classifiers._checks import unchanged_on_failure, warn_of_column
+from hierclf.classifiers._checks import warn_of_column
 from hierclf.classifiers._computation import Step
 from hierclf.classifiers._features import InputReader
 from hierclf.classifiers._network import BaseNetworkClassifier, Settings, TrainingTargets
@@ -314,9 +314,7 @@ class HierarchicalMultilabelClassifier(ClassifierMixin, BaseNetworkClassifier): 
         last whole batch, and ``n_iter_`` and ``loss_curve_`` count the whole epochs. If
         training had diverged, all is as before.
         """
-        # Whoever calls may have switched gradients off, as around predictions.
-        with unchanged_on_failure(self), torch.inference_mode(False), torch.enable_grad():
-            self._fit(X, y, sample_weight)
+        self._fit(X, y, sample_weight)
         return self
 
     def _check_settings(self, *, is_stream: bool = False) -> Settings:

@@ -24,6 +24,7 @@ from hierclf.classifiers._checks import (
     check_callbacks,
     check_hidden_layer_sizes,
     resolve_device,
+    train_or_restore,
 )
 from hierclf.classifiers._computation import Step
 from hierclf.classifiers._features import InputReader
@@ -237,10 +238,11 @@ class BaseNetworkClassifier(BaseHierarchyClassifier, ABC):
 
     def _fit(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> None:
         """Train, and set the fitted attributes: what every ``fit`` does, in its order."""
-        settings = self._check_settings()
-        reader = self._choose_reader(settings)
-        X, targets = self._read_targets(X, y, sample_weight, settings, reader)
-        self._train(X, targets, settings, reader)
+        with train_or_restore(self):
+            settings = self._check_settings()
+            reader = self._choose_reader(settings)
+            X, targets = self._read_targets(X, y, sample_weight, settings, reader)
+            self._train(X, targets, settings, reader)
 
     def _choose_reader(self, settings: Settings) -> InputReader:
         """Return what reads X: that of the last fit if this one goes on, and may."""

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from hierclf._utils.labels import locate, read_labels
 from hierclf._utils.sklearn_private import fit_context
 from hierclf.classifiers._base import whole_hierarchy
-from hierclf.classifiers._checks import unchanged_on_failure, warn_of_column
+from hierclf.classifiers._checks import train_or_restore, warn_of_column
 from hierclf.classifiers._features import InputReader
 from hierclf.classifiers._network import Settings, TrainingTargets
 from hierclf.classifiers._single_label import level_names
@@ -114,11 +113,7 @@ class StreamSoftmaxClassifier(BaseSoftmaxClassifier):
         >>> clf.n_iter_
         5
         """
-        with (
-            unchanged_on_failure(self) as keep,
-            torch.inference_mode(False),
-            torch.enable_grad(),
-        ):
+        with train_or_restore(self) as keep:
             self._fit_block(X, y, classes, sample_weight, keep)
         return self
 

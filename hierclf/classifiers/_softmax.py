@@ -11,7 +11,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from hierclf._utils.sklearn_private import fit_context
-from hierclf.classifiers._checks import unchanged_on_failure
 from hierclf.classifiers._computation import Step, head_class, keep_head
 from hierclf.classifiers._features import InputReader
 from hierclf.classifiers._network import BaseNetworkClassifier, Settings, TrainingTargets
@@ -93,9 +92,7 @@ class BaseSoftmaxClassifier(SingleLabelClassifier, BaseNetworkClassifier):
         last whole batch, and ``n_iter_`` and ``loss_curve_`` count the whole epochs. If
         training had diverged, all is as before.
         """
-        # Whoever calls may have switched gradients off, as around predictions.
-        with unchanged_on_failure(self), torch.inference_mode(False), torch.enable_grad():
-            self._fit(X, y, sample_weight)
+        self._fit(X, y, sample_weight)
         return self
 
     @abstractmethod

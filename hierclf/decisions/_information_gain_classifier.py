@@ -10,7 +10,6 @@ from warnings import warn
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from hierclf._utils.blocks import row_blocks
@@ -249,43 +248,6 @@ class InformationGainClassifier(BaseHeldOutClassifier):
         proba = class_proba(self.estimator_, X)
         _, _, nodes = choose_nodes(self.decision_, proba, self._classes, self.hierarchy_)
         return self._name(nodes, self.decision_.reject_label)
-
-    def predict_proba(self, X: Any) -> NDArray[Any]:
-        """Return the probabilities of the classes, as the estimator has them.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or list of length n_samples
-            What the estimator reads.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Columns in the order of ``classes_``.
-        """
-        check_is_fitted(self)
-        proba: NDArray[Any] = self.estimator_.predict_proba(X)
-        return proba
-
-    @available_if(  # type: ignore[untyped-decorator]
-        lambda self: hasattr(getattr(self, "estimator_", self.estimator), "predict_log_proba")
-    )
-    def predict_log_proba(self, X: Any) -> NDArray[Any]:
-        """Return the log-probabilities of the classes, as the estimator has them.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or list of length n_samples
-            What the estimator reads.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Columns in the order of ``classes_``.
-        """
-        check_is_fitted(self)
-        log_proba: NDArray[Any] = self.estimator_.predict_log_proba(X)
-        return log_proba
 
 
 def _sufficient_trade_off(least: float, most: float, accuracy: float) -> float:

@@ -10,7 +10,6 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import get_tags
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from hierclf._utils.blocks import row_blocks
@@ -328,43 +327,6 @@ class HierarchicalThresholdClassifierCV(BaseHeldOutClassifier):
         if self._form == "sparse":
             return sp.vstack(found, format="csr").astype(self._dtype)
         return np.concatenate(found).astype(self._dtype)
-
-    def predict_proba(self, X: Any) -> NDArray[Any]:
-        """Return the probabilities of the nodes, as the estimator has them.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or list of length n_samples
-            What the estimator reads.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Columns in the order of ``classes_``.
-        """
-        check_is_fitted(self)
-        proba: NDArray[Any] = self.estimator_.predict_proba(X)
-        return proba
-
-    @available_if(  # type: ignore[untyped-decorator]
-        lambda self: hasattr(getattr(self, "estimator_", self.estimator), "predict_log_proba")
-    )
-    def predict_log_proba(self, X: Any) -> NDArray[Any]:
-        """Return the log-probabilities of the nodes, as the estimator has them.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or list of length n_samples
-            What the estimator reads.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Columns in the order of ``classes_``.
-        """
-        check_is_fitted(self)
-        log_proba: NDArray[Any] = self.estimator_.predict_log_proba(X)
-        return log_proba
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Return the share of samples whose labels are all predicted, and no others.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +36,13 @@ def gather(
     """Return the targets of several rows of an adjacency, and how many each row has."""
     starts = offsets[rows]
     counts = offsets[rows + 1] - starts
-    shift = starts - (np.cumsum(counts) - counts)
-    return targets[np.repeat(shift, counts) + np.arange(counts.sum())], counts
+    return targets[ranges(starts, counts)], counts
+
+
+def ranges(starts: NDArray[Any], sizes: NDArray[Any]) -> NDArray[Any]:
+    """Return the numbers from each start on, one run after another."""
+    shift: NDArray[Any] = np.repeat(starts - np.cumsum(sizes) + sizes, sizes)
+    return shift + np.arange(len(shift))
 
 
 def closure(adjacency: Adjacency, rows: NDArray[np.intp]) -> NDArray[np.bool_]:

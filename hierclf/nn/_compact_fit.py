@@ -16,7 +16,8 @@ from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
 
 from hierclf._utils.memory import check_fits
-from hierclf.nn._compact_newton import VALUES, NewtonGroups, ranges
+from hierclf.hierarchy._arrays import ranges
+from hierclf.nn._compact_newton import VALUES, NewtonGroups
 from hierclf.nn._fast import loops_for
 
 if TYPE_CHECKING:

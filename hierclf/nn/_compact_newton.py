@@ -9,6 +9,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from hierclf.hierarchy._arrays import ranges
 from hierclf.nn.linear import rows_times
 
 if TYPE_CHECKING:
@@ -275,10 +276,3 @@ def _parts(matrix: Any) -> tuple[Tensor, Tensor, Tensor]:
         torch.from_numpy(part.astype(np.int64)) for part in (matrix.indices, matrix.indptr)
     )
     return indices, offsets, torch.from_numpy(matrix.data)
-
-
-def ranges(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the numbers from each start on, one run after another."""
-    ends = np.cumsum(sizes)
-    shift: NDArray[np.int64] = np.repeat(starts - ends + sizes, sizes)
-    return shift + np.arange(len(shift))
