@@ -44,7 +44,8 @@ def level_indices(arrays: HierarchyArrays, level: int | str) -> NDArray[np.intp]
         return leaves
     # Nodes come level by level, so those of a level are a slice, and leaves above it come before.
     start, stop = arrays.depth_offsets[k], arrays.depth_offsets[k + 1]
-    return np.append(leaves[: np.searchsorted(leaves, start)], np.arange(start, stop))
+    nodes, n_above = np.arange(start, stop), leaves.searchsorted(start)
+    return np.append(leaves[:n_above], nodes) if n_above else nodes
 
 
 def sum_columns(

@@ -293,7 +293,7 @@ class RaggedGroups(nn.Module):
         """Add the rows (rows, batch) of each group in log space: (groups, batch)."""
         if not self.blocks:
             return values[:0]
-        sums = [block(values).logsumexp(0) for block in self.blocks]
+        sums = [_logsumexp(block(values)) for block in self.blocks]
         # A single block holds the groups in their order.
         return sums[0] if len(sums) == 1 else torch.cat(sums).index_select(0, self.group_order)
 
@@ -337,6 +337,15 @@ class PaddedGroups(nn.Module):
         """Return the row that stands in a slot (groups, batch) of each group: (groups, batch)."""
         groups = torch.arange(self.shape[1], device=slot.device).unsqueeze(1)
         return self.members.view(self.shape)[slot, groups]
+
+
+def _logsumexp(values: Tensor) -> Tensor:
+    """Add in log space over the first axis, where some value is finite.
+
+    torch's own, which allows for infinities, takes twice as long for one row.
+    """
+    largest = values.amax(0)
+    return (values - largest).exp().sum(0).log() + largest
 
 
 def _join(parts: list[Tensor]) -> Tensor:
