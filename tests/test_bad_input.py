@@ -111,7 +111,7 @@ CASES = {
     "dropout of 1": ({"dropout": 1.0}, {}, r"'dropout' parameter .*\[0.0, 1.0\). Got 1.0"),
     "dropout below 0": ({"dropout": -0.1}, {}, "'dropout' parameter"),
     # training
-    "optimizer": ({"optimizer": "newton"}, {}, "'optimizer' parameter .*adamw.* Got 'newton'"),
+    "optimizer": ({"optimizer": "lbfgs"}, {}, "'optimizer' parameter .*adamw.* Got 'lbfgs'"),
     "LBFGS": (
         {"optimizer": torch.optim.LBFGS},
         {},

@@ -135,7 +135,8 @@ class Rows:
 class Batches:
     """Batches of a data set, shuffled anew on each pass if given a generator.
 
-    Texts come with others of about their length, so that little of a batch is padding.
+    Texts come with others of about their length, so that little of a batch is padding. Sparse
+    batches come with their transpose if ``training``, which is True at least with a generator.
 
     Attributes
     ----------
@@ -150,9 +151,12 @@ class Batches:
         batch_size: int,
         device: str = "cpu",
         generator: torch.Generator | None = None,
+        *,
+        training: bool = False,
     ) -> None:
         self.rows, self.batch_size = rows, batch_size
         self.device, self.generator = device, generator
+        self.training = training or generator is not None
         self.order: Tensor | None = None
         if rows.lengths is not None and generator is None:
             self.order = rows.lengths.argsort(stable=True)
@@ -202,12 +206,12 @@ class Batches:
         return n_whole + (n_left > 0 and not joins_last)
 
     def __iter__(self) -> Iterator[Batch]:
-        training = self.generator is not None
-        if training and isinstance(self.rows.X, Tensor) and self.rows.lengths is None:
+        is_plain = isinstance(self.rows.X, Tensor) and self.rows.lengths is None
+        if self.generator is not None and is_plain:
             yield from self._slices()
             return
         for rows in self._row_numbers():
-            yield self.rows.take(rows, self.device, training=training)
+            yield self.rows.take(rows, self.device, training=self.training)
 
     def _slices(self) -> Iterator[Batch]:
         """Yield shuffled batches as slices of rows that are gathered for several at once."""

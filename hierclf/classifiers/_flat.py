@@ -50,8 +50,8 @@ class FlatSoftmaxClassifier(StreamSoftmaxClassifier):
         fit starts, or a class or function that returns a module. It also says what X is:
         token ids, texts, or an array of two dimensions or more. None: X is the features.
     hidden_layer_sizes : int or sequence of int, optional
-        Sizes of the hidden layers; ``()`` is a linear model. None is ``()`` for a sparse X
-        and with an encoder, else ``(100,)``.
+        Sizes of the hidden layers; ``()`` is a linear model. None is ``()`` for a sparse X,
+        with an encoder and with ``optimizer="newton"``, else ``(100,)``.
     activation : {"relu", "gelu", "tanh", "logistic", "identity"}, default="relu"
         Activation function after each hidden layer.
     dropout : float, default=0.0
@@ -68,7 +68,7 @@ class FlatSoftmaxClassifier(StreamSoftmaxClassifier):
         :mod:`hierclf.decisions`, or a short name for one with its defaults ("argmax",
         "top_down", "threshold", "minimum_risk", "information_gain"). It does not change
         the probabilities, and you may set another after the fit.
-    optimizer : {"auto", "adamw", "adagrad", "adam", "sgd"} or type, default="auto"
+    optimizer : {"auto", "adamw", "adagrad", "adam", "sgd", "newton"} or type, default="auto"
         Optimiser of the weights.
 
         - "auto" is "adamw". Only a linear model of sparse features has another:
@@ -81,11 +81,17 @@ class FlatSoftmaxClassifier(StreamSoftmaxClassifier):
           memory than the weights.
         - "adam" is :class:`torch.optim.Adam`.
         - "sgd" is :class:`torch.optim.SGD` with Nesterov momentum of 0.9.
+        - "newton" is :class:`hierclf.nn.NewtonCG`, for linear models. It takes few large
+          steps over all samples at once, each of them an epoch, and reaches the minimum of
+          the loss and an L2 penalty of ``weight_decay``. It has no use for ``batch_size`` and
+          ``random_state``, holds all logits in memory, and cannot serve ``partial_fit``,
+          an encoder, or callbacks that look at gradients.
         - A subclass of :class:`torch.optim.Optimizer` is called with ``lr`` and
           ``weight_decay``.
     learning_rate_init : float or "auto", default="auto"
         Learning rate at the start. "auto" is 1e-3, and 0.1 with ``optimizer="adagrad"`` and
-        for a linear model of sparse features with ``optimizer="auto"``. A skorch
+        for a linear model of sparse features with ``optimizer="auto"``. With "newton" it is
+        the length of a step that is tried first, and "auto" is 1: a whole step. A skorch
         ``LRScheduler`` among the callbacks changes it during training.
     weight_decay : float, default=1e-4
         Strength of the weight decay. It is decoupled from the gradient with "adamw" and
@@ -99,9 +105,11 @@ class FlatSoftmaxClassifier(StreamSoftmaxClassifier):
         training samples better, and others no better.
     tol : float, default=1e-4
         An epoch is an improvement if it lowers the loss by more than this, in nats per
-        sample.
+        sample. With ``optimizer="newton"`` training ends when the objective is no farther
+        than this above its minimum, as far as the last step can tell.
     n_iter_no_change : int, default=10
-        Training stops after this number of epochs without an improvement.
+        Training stops after this number of epochs without an improvement. With
+        ``optimizer="newton"`` it counts only if ``early_stopping``.
     early_stopping : bool, default=False
         Whether to hold samples out, to stop when their loss no longer improves, and to keep
         the weights of the best epoch. If False, the training loss decides when to stop. It is
@@ -192,7 +200,8 @@ class FlatSoftmaxClassifier(StreamSoftmaxClassifier):
         loss: BaseLoss | None = None,
         decision: Literal["argmax", "top_down", "threshold", "minimum_risk", "information_gain"]
         | BaseDecision = "argmax",
-        optimizer: Literal["auto", "adamw", "adagrad", "adam", "sgd"] | type[Optimizer] = "auto",
+        optimizer: Literal["auto", "adamw", "adagrad", "adam", "sgd", "newton"]
+        | type[Optimizer] = "auto",
         learning_rate_init: float | Literal["auto"] = "auto",
         weight_decay: float = 1e-4,
         batch_size: int = 128,

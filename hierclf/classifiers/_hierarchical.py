@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from hierclf._utils.sklearn_private import Interval, StrOptions
 from hierclf.classifiers._computation import COMPUTATIONS, Step, choose_head
 from hierclf.classifiers._network import Settings
-from hierclf.classifiers._optimizer import check_takes_sparse
+from hierclf.classifiers._optimizer import NEWTON, check_takes_sparse
 from hierclf.classifiers._partial_fit import StreamSoftmaxClassifier
 from hierclf.decisions import BaseDecision
 from hierclf.encoders import BaseEncoder
@@ -56,8 +56,8 @@ class HierarchicalSoftmaxClassifier(StreamSoftmaxClassifier):
         fit starts, or a class or function that returns a module. It also says what X is:
         token ids, texts, or an array of two dimensions or more. None: X is the features.
     hidden_layer_sizes : int or sequence of int, optional
-        Sizes of the hidden layers; ``()`` is a linear model. None is ``()`` for a sparse X
-        and with an encoder, else ``(100,)``.
+        Sizes of the hidden layers; ``()`` is a linear model. None is ``()`` for a sparse X,
+        with an encoder and with ``optimizer="newton"``, else ``(100,)``.
     activation : {"relu", "gelu", "tanh", "logistic", "identity"}, default="relu"
         Activation function after each hidden layer.
     dropout : float, default=0.0
@@ -109,7 +109,7 @@ class HierarchicalSoftmaxClassifier(StreamSoftmaxClassifier):
           least 75,000, and the softmaxes on a path have on average at most a
           2.5th of the nodes. Without numba it is 1,000,000 and a 60th. Else "auto" is
           "dense".
-    optimizer : {"auto", "adamw", "adagrad", "adam", "sgd"} or type, default="auto"
+    optimizer : {"auto", "adamw", "adagrad", "adam", "sgd", "newton"} or type, default="auto"
         Optimiser of the weights.
 
         - "auto" is "adamw". Only a linear model of sparse features has another:
@@ -122,11 +122,17 @@ class HierarchicalSoftmaxClassifier(StreamSoftmaxClassifier):
           memory than the weights.
         - "adam" is :class:`torch.optim.Adam`.
         - "sgd" is :class:`torch.optim.SGD` with Nesterov momentum of 0.9.
+        - "newton" is :class:`hierclf.nn.NewtonCG`, for linear models. It takes few large
+          steps over all samples at once, each of them an epoch, and reaches the minimum of
+          the loss and an L2 penalty of ``weight_decay``. It has no use for ``batch_size`` and
+          ``random_state``, holds all logits in memory, and cannot serve ``partial_fit``,
+          an encoder, or callbacks that look at gradients.
         - A subclass of :class:`torch.optim.Optimizer` is called with ``lr`` and
           ``weight_decay``.
     learning_rate_init : float or "auto", default="auto"
         Learning rate at the start. "auto" is 1e-3, and 0.1 with ``optimizer="adagrad"`` and
-        for a linear model of sparse features with ``optimizer="auto"``. A skorch
+        for a linear model of sparse features with ``optimizer="auto"``. With "newton" it is
+        the length of a step that is tried first, and "auto" is 1: a whole step. A skorch
         ``LRScheduler`` among the callbacks changes it during training.
     weight_decay : float, default=1e-4
         Strength of the weight decay. It is decoupled from the gradient with "adamw" and
@@ -140,9 +146,11 @@ class HierarchicalSoftmaxClassifier(StreamSoftmaxClassifier):
         training samples better, and others no better.
     tol : float, default=1e-4
         An epoch is an improvement if it lowers the loss by more than this, in nats per
-        sample.
+        sample. With ``optimizer="newton"`` training ends when the objective is no farther
+        than this above its minimum, as far as the last step can tell.
     n_iter_no_change : int, default=10
-        Training stops after this number of epochs without an improvement.
+        Training stops after this number of epochs without an improvement. With
+        ``optimizer="newton"`` it counts only if ``early_stopping``.
     early_stopping : bool, default=False
         Whether to hold samples out, to stop when their loss no longer improves, and to keep
         the weights of the best epoch. If False, the training loss decides when to stop. It is
@@ -261,7 +269,8 @@ class HierarchicalSoftmaxClassifier(StreamSoftmaxClassifier):
         branch_hidden_size: int | None = None,
         recursive_regularization: float = 0.0,
         computation: Literal["auto", "dense", "path"] = "auto",
-        optimizer: Literal["auto", "adamw", "adagrad", "adam", "sgd"] | type[Optimizer] = "auto",
+        optimizer: Literal["auto", "adamw", "adagrad", "adam", "sgd", "newton"]
+        | type[Optimizer] = "auto",
         learning_rate_init: float | Literal["auto"] = "auto",
         weight_decay: float = 1e-4,
         batch_size: int = 128,
@@ -311,6 +320,14 @@ class HierarchicalSoftmaxClassifier(StreamSoftmaxClassifier):
 
     def _check_settings(self, *, is_stream: bool = False) -> Settings:
         settings = super()._check_settings(is_stream=is_stream)
+        if self.optimizer == NEWTON:
+            for name, none in (("branch_hidden_size", None), ("recursive_regularization", 0)):
+                value = getattr(self, name)
+                if value not in (None, 0):
+                    raise ValueError(
+                        f"optimizer='newton' has no form with {name}={value}: give "
+                        f"{name}={none}, or another optimizer"
+                    )
         if self.computation == "path":
             is_linear = settings.encoder is None and settings.network["hidden_layer_sizes"] == ()
             check_takes_sparse(

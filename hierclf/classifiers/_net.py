@@ -30,13 +30,15 @@ from hierclf.classifiers._batches import Batch, Batches, Rows, count_weights
 from hierclf.classifiers._optimizer import choose_optimizer
 from hierclf.classifiers._passes import Cut, apply_network, argmax
 from hierclf.hierarchy import Hierarchy
-from hierclf.nn import HierarchyNetwork, LazyOptimizer
+from hierclf.nn import HierarchyNetwork, LazyOptimizer, NewtonCG
 from hierclf.nn.dropout import drawing_from
 from hierclf.nn.growth import grow
 from hierclf.nn.head import SoftmaxHead
+from hierclf.nn.newton import Progress
 from hierclf.nn.optim import lean_step, shown_dense
 
-_BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
+_GRADIENT_HOOK = "on_grad_computed"
+_BATCH_HOOKS = ("on_batch_begin", "on_batch_end", _GRADIENT_HOOK)
 # What the callback is called that ends training.
 _WATCH = "watch_loss"
 
@@ -95,6 +97,8 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         """Draw new weights and start a new order of the rows."""
         self.generator_: Any = torch.Generator().manual_seed(self.batch_seed)
         super().initialize()
+        if isinstance(self.optimizer_, NewtonCG):
+            self.optimizer_.begin()
         self._measure()
         return self
 
@@ -118,11 +122,7 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
 
     def _overridden(self, *hooks: str) -> bool:
         """Tell whether a callback does something in any of some hooks."""
-        return any(
-            getattr(type(callback), hook) is not getattr(Callback, hook)
-            for _, callback in self.callbacks_
-            for hook in hooks
-        )
+        return any(overrides(callback, *hooks) for _, callback in self.callbacks_)
 
     def go_on(
         self,
@@ -286,7 +286,7 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         it is the user's, and reaches them. Gradients that a callback looks at are dense.
         """
         if method_name != "on_epoch_end":
-            looks = method_name == "on_grad_computed" and self._overridden(method_name)
+            looks = method_name == _GRADIENT_HOOK and self._overridden(method_name)
             with shown_dense(self.module_.parameters()) if looks else nullcontext():
                 super().notify(method_name, **cb_kwargs)
             return
@@ -310,6 +310,8 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
 
     def get_iterator(self, dataset: Rows, training: bool = False) -> Batches:
         """Return the batches of a pass, in a new random order each time if training."""
+        if training and isinstance(self.optimizer_, NewtonCG):
+            return Batches(dataset, len(dataset), self.device, training=True)
         generator = self.generator_ if training else None
         return Batches(dataset, self.batch_size, self.device, generator)
 
@@ -348,10 +350,13 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
         """
         if iterator is None:
             return
+        is_newton = training and isinstance(self.optimizer_, NewtonCG)
+        if is_newton:
+            step_fn = self._newton_step
         with self._drawing(training):
             if self._overridden(*_BATCH_HOOKS):
                 loss = self._watched_epoch(iterator, training, prefix, step_fn)
-            elif training:
+            elif training and not is_newton:
                 loss = self._lean_epoch(iterator)
             else:
                 losses = [step_fn(batch)["loss"] * _n_rows(batch) for batch in iterator]
@@ -386,6 +391,15 @@ class HierarchyNet(NeuralNet):  # type: ignore[misc]
                 losses.append(loss.detach())
                 sizes.append(_n_rows(batch))
         return float(torch.stack(losses).cpu().double() @ torch.tensor(sizes, dtype=torch.double))
+
+    def _newton_step(self, batch: Batch) -> dict[str, Any]:
+        """Take a step of Newton's method, and record what there was to gain."""
+        self._set_training(True)
+        x, (target, weight) = batch
+        head, loss = self.module_.head, self.criterion_
+        progress: Progress = self.optimizer_.minimize(head, loss, x, target, weight)
+        self.history.record("gain", progress.gain)
+        return {"loss": torch.tensor(progress.loss, dtype=torch.float64), "y_pred": None}
 
     def _watched_epoch(
         self,
@@ -548,6 +562,45 @@ def watch_loss(early_stopping: bool, tol: float, n_iter_no_change: int) -> tuple
         threshold_mode="abs",
         load_best=early_stopping,
     )
+
+
+class _StopWhenSolved(Callback):  # type: ignore[misc]
+    """End training after a step of Newton's method that had little to gain."""
+
+    def __init__(self, tol: float) -> None:
+        self.tol = tol
+
+    def on_epoch_end(self, net: HierarchyNet, **_: Any) -> None:
+        if net.history[-1, "gain"] <= self.tol:
+            raise KeyboardInterrupt  # skorch's request to stop: see notify
+
+
+def watch_gain(tol: float) -> tuple[str, Callback]:
+    """Return the callback, with its name, that ends training at the optimum.
+
+    Parameters
+    ----------
+    tol : float
+        How near, in nats per sample.
+
+    Returns
+    -------
+    (str, Callback)
+        For Newton's method.
+    """
+    return "watch_gain", _StopWhenSolved(tol)
+
+
+def gradient_callback(callbacks: Sequence[Any]) -> Any:
+    """Return the first of some callbacks that looks at gradients, or None."""
+    found = (item[1] if isinstance(item, tuple) else item for item in callbacks)
+    return next((callback for callback in found if overrides(callback, _GRADIENT_HOOK)), None)
+
+
+def overrides(callback: Any, *hooks: str) -> bool:
+    """Tell whether a callback, or a class of them, does something in any of some hooks."""
+    kind = callback if isinstance(callback, type) else type(callback)
+    return any(getattr(kind, hook, None) not in (None, getattr(Callback, hook)) for hook in hooks)
 
 
 def best_epoch(net: HierarchyNet) -> int:

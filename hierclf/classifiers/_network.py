@@ -28,11 +28,21 @@ from hierclf.classifiers._checks import (
 )
 from hierclf.classifiers._computation import Step
 from hierclf.classifiers._features import InputReader
-from hierclf.classifiers._net import HierarchyNet, LabelledRows, best_epoch, build_net, watch_loss
+from hierclf.classifiers._net import (
+    HierarchyNet,
+    LabelledRows,
+    best_epoch,
+    build_net,
+    gradient_callback,
+    watch_gain,
+    watch_loss,
+)
 from hierclf.classifiers._optimizer import (
+    NEWTON,
     OPTIMIZERS,
     PACE,
     Pace,
+    check_newton,
     check_optimizer,
     choose_pace,
     is_lazy_linear,
@@ -372,16 +382,26 @@ class BaseNetworkClassifier(BaseHierarchyClassifier, ABC):
         rate = self.learning_rate_init
         rate = float(PACE.learning_rate if isinstance(rate, str) else rate)
         check_optimizer(self.optimizer, rate, float(self.weight_decay))
+        layer_sizes = check_hidden_layer_sizes(self.hidden_layer_sizes)
+        callbacks = check_callbacks(self.callbacks)
+        if self.optimizer == NEWTON:
+            layer_sizes = layer_sizes or ()
+            check_newton(
+                hidden_layer_sizes=layer_sizes,
+                has_encoder=encoder is not None,
+                gradient_callback=gradient_callback(callbacks),
+                is_stream=is_stream,
+            )
         return Settings(
             goes_on=(self.warm_start or is_stream) and hasattr(self, "net_"),
             is_stream=is_stream,
             hierarchy=self._given_hierarchy(),
             encoder=encoder,
-            callbacks=check_callbacks(self.callbacks),
+            callbacks=callbacks,
             device=resolve_device(self.device),
             learning_rate=rate,
             network={
-                "hidden_layer_sizes": check_hidden_layer_sizes(self.hidden_layer_sizes),
+                "hidden_layer_sizes": layer_sizes,
                 "activation": self.activation,
                 "dropout": float(self.dropout),
             },
@@ -403,8 +423,11 @@ class BaseNetworkClassifier(BaseHierarchyClassifier, ABC):
         """Return what may differ from one warm start to the next."""
         encoder = settings.encoder
         # torch takes Python's numbers only, and numpy's small ones overflow.
-        stop = [watch_loss(self.early_stopping, float(self.tol), int(self.n_iter_no_change))]
-        stop = [] if settings.is_stream else stop
+        tol, patience = float(self.tol), int(self.n_iter_no_change)
+        is_newton = self.optimizer == NEWTON
+        stop = [watch_gain(tol)] if is_newton else []
+        if not settings.is_stream and (self.early_stopping or not is_newton):
+            stop.append(watch_loss(self.early_stopping, tol, patience))
         rate = None if encoder is None or encoder.is_frozen else encoder.learning_rate
         return {
             "callbacks": [*stop, *deepcopy(settings.callbacks)],

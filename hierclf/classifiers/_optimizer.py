@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 
 import torch
 
-from hierclf.nn import LazyAdamW, LazyNovoGrad, LazyRowwiseAdagrad, LeanAdamW, PathSoftmax
+from hierclf.nn import (
+    LazyAdamW,
+    LazyNovoGrad,
+    LazyRowwiseAdagrad,
+    LeanAdamW,
+    NewtonCG,
+    PathSoftmax,
+)
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "auto": LeanAdamW,
@@ -19,6 +26,8 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "sgd": torch.optim.SGD,
 }
+# Takes all samples at a step, and softmaxes that read X. For one label per sample.
+NEWTON = "newton"
 # Those that move only the rows of a sparse gradient, where there is one.
 LAZY = ("auto", "adamw", "adagrad")
 
@@ -100,6 +109,44 @@ def check_takes_sparse(optimizer: Any, lr: float, weight_decay: float, *, with_d
     )
 
 
+def check_newton(
+    *,
+    hidden_layer_sizes: tuple[int, ...],
+    has_encoder: bool,
+    gradient_callback: Any,
+    is_stream: bool,
+) -> None:
+    """Refuse what ``optimizer="newton"`` has no form for.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : tuple of int
+        Those of the network.
+    has_encoder : bool
+        Whether the softmaxes read what an encoder returns.
+    gradient_callback : object or None
+        A callback that looks at gradients.
+    is_stream : bool
+        Whether a block of samples is trained on, and not all of them.
+
+    Raises
+    ------
+    ValueError
+        The message names the parameter.
+    """
+    reason = None
+    if hidden_layer_sizes:
+        reason = f"softmaxes that read X, and not hidden_layer_sizes={hidden_layer_sizes}: give ()"
+    elif has_encoder:
+        reason = "softmaxes that read X, and not an encoder: give encoder=None"
+    elif gradient_callback is not None:
+        reason = f"without gradients of weights, which {gradient_callback!r} looks at"
+    elif is_stream:
+        reason = "all samples at a step, and partial_fit sees a block of them: call fit"
+    if reason:
+        raise ValueError(f"optimizer='newton' trains {reason}; or give another optimizer")
+
+
 class Pace(NamedTuple):
     """A learning rate, and the most epochs of a fit.
 
@@ -165,6 +212,8 @@ def choose_pace(
     auto = PACE
     if optimizer == "adagrad":
         auto = auto._replace(learning_rate=_ADAGRAD_RATE)
+    if optimizer == NEWTON:
+        auto = auto._replace(learning_rate=1.0)
     if is_lazy_linear:
         auto = auto._replace(learning_rate=_LINEAR_RATE, is_limit=False)
         if not early_stopping:
@@ -221,6 +270,8 @@ def choose_optimizer(
         options["param_groups"] = groups
     if optimizer == "adagrad":
         return LazyRowwiseAdagrad, options
+    if optimizer == NEWTON:
+        return NewtonCG, options
     if not isinstance(optimizer, str):
         return optimizer, options
     # One kernel for all parameters: a quarter off a step of a small network.

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from hierclf._utils.sklearn_private import fit_context
+from hierclf._utils.sklearn_private import StrOptions, fit_context
 from hierclf.classifiers._computation import Step, head_class, keep_head
 from hierclf.classifiers._features import InputReader
 from hierclf.classifiers._network import BaseNetworkClassifier, Settings, TrainingTargets
-from hierclf.classifiers._optimizer import LINEAR_LOGIT_ADJUSTMENT
+from hierclf.classifiers._optimizer import LINEAR_LOGIT_ADJUSTMENT, NEWTON, OPTIMIZERS
 from hierclf.classifiers._single_label import SingleLabelClassifier
 from hierclf.classifiers._stream import Stream
 from hierclf.classifiers._targets import combine_weights, scale_weights
@@ -35,6 +35,7 @@ class BaseSoftmaxClassifier(SingleLabelClassifier, BaseNetworkClassifier):
         **BaseNetworkClassifier._parameter_constraints,
         **SingleLabelClassifier._parameter_constraints,
         "loss": "no_validation",
+        "optimizer": [StrOptions({*OPTIMIZERS, NEWTON}), callable],
     }
 
     _stream: Stream

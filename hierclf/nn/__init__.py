@@ -36,6 +36,7 @@
 ``network``      encoder and hidden layers joined to a head
 ``dropout``      dropout from a generator of its own
 ``optim``        optimisers for small networks and for sparse gradients
+``newton``       Newton's method for linear models
 """
 
 from hierclf.nn.branches import BranchedSoftmax
@@ -51,6 +52,7 @@ from hierclf.nn.label_graph import HierarchyGCN, HierarchyTreeLSTM, edge_priors
 from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 from hierclf.nn.losses import PathLoss, SoftLabelLoss
 from hierclf.nn.network import HierarchyNetwork
+from hierclf.nn.newton import NewtonCG
 from hierclf.nn.node_head import LinearNodeHead, NodeHead, NodeScores, OutputRows, TrainedOutput
 from hierclf.nn.node_loss import NodeLoss
 from hierclf.nn.norm import BatchNorm
@@ -87,6 +89,7 @@ __all__ = [
     "Linear",
     "LinearNodeHead",
     "MaxConstraint",
+    "NewtonCG",
     "NodeHead",
     "NodeLoss",
     "NodeScores",
