@@ -1,6 +1,7 @@
 """Which tree for a softmax: the real one, a learnt one, a repaired one, a random one, or none?
 
     python benchmarks/induction.py
+    python benchmarks/induction.py --margins   # the same for HierarchicalLinearClassifier
 
 Texts become tf-idf of words, sublinear, in float32, and the softmax over them is linear: the
 default. ImCLEF07A has 80 numbers, standardised, and a hidden layer, about as ``peers.py`` chose it.
@@ -11,8 +12,12 @@ that a repaired tree must be ahead by two standard errors, not one, was settled 
 hwu64, whose test part had been seen: with one, the repaired trees lost .3 and .5 points there.
 "distance" is the mean number of edges of the real tree between prediction and truth, over all
 samples. Each seed draws new initial weights, another order of the samples, and what an inducer
-draws; the test part is the same. The committed results have three seeds of ImCLEF07A. Times are CPU
-seconds of one thread, and hold the building of the tree.
+draws; the test part is the same. Times are CPU seconds of one thread, and hold the building of the
+tree.
+
+With --margins the classifier is HierarchicalLinearClassifier with all its defaults. It draws
+nothing, so each seed draws nine tenths of the training part, and all samples of classes that
+would have none. "none (flat)" has ``path_weight=0``: the margins of the leaves alone.
 
 Every result is written to ``--out`` as soon as it is there; a second run skips what it finds.
 ``--report`` prints the tables of what is there.
@@ -24,7 +29,7 @@ import argparse
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +45,12 @@ from sklearn.metrics import accuracy_score, f1_score
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from hierclf import FlatSoftmaxClassifier, HierarchicalSoftmaxClassifier, Hierarchy
+from hierclf import (
+    FlatSoftmaxClassifier,
+    HierarchicalLinearClassifier,
+    HierarchicalSoftmaxClassifier,
+    Hierarchy,
+)
 from hierclf.induction import (
     AgglomerativeHierarchy,
     BalancedHierarchy,
@@ -61,6 +71,9 @@ HIDDEN = {
     "n_iter_no_change": 20,
 }
 FLAT = "none (flat)"
+# What margins are compared over: trees that no softmax has judged.
+OF_MARGINS = (FLAT, "real", "agglomerative", "k-means", "balanced, by name", "Huffman", "random")
+RESULTS = Path("benchmarks/results")
 
 
 def trees(taxonomy: Hierarchy, seed: int) -> dict[str, Any]:
@@ -92,12 +105,34 @@ def features(name: str) -> tuple[Any, ...]:
     return X, data.y_train, X_test, data.y_test, data.hierarchy
 
 
-def score(name: str, tree: str, seed: int) -> dict[str, float]:
-    """Fit a softmax over a tree, and ask for the test part."""
+def softmax(hierarchy: Any, seed: int, *, is_sparse: bool) -> Any:
+    """Make a softmax over a tree, or over none."""
+    cls = FlatSoftmaxClassifier if hierarchy is None else HierarchicalSoftmaxClassifier
+    return cls(hierarchy, random_state=seed, **({} if is_sparse else HIDDEN))
+
+
+def margins(hierarchy: Any) -> Any:
+    """Make margins over a tree, or over none."""
+    if hierarchy is None:
+        return HierarchicalLinearClassifier(path_weight=0)
+    return HierarchicalLinearClassifier(hierarchy)
+
+
+def most(y: np.ndarray, seed: int) -> np.ndarray:
+    """Draw nine tenths of the rows, and those of classes that would have none."""
+    drawn = np.random.default_rng(seed).random(len(y)) < 0.9
+    return np.flatnonzero(drawn | ~np.isin(y, y[drawn]))
+
+
+def score(name: str, tree: str, seed: int, of_margins: bool) -> dict[str, float]:
+    """Fit a classifier over a tree, and ask for the test part."""
     X, y, X_test, y_test, taxonomy = features(name)
     hierarchy = trees(taxonomy, seed)[tree]
-    cls = FlatSoftmaxClassifier if hierarchy is None else HierarchicalSoftmaxClassifier
-    clf = cls(hierarchy, random_state=seed, **({} if sp.issparse(X) else HIDDEN))
+    if of_margins:
+        rows = most(y, seed)
+        X, y, clf = X[rows], y[rows], margins(hierarchy)
+    else:
+        clf = softmax(hierarchy, seed, is_sparse=sp.issparse(X))
     start = time.process_time()
     clf.fit(X, y)
     seconds = time.process_time() - start
@@ -112,12 +147,14 @@ def score(name: str, tree: str, seed: int) -> dict[str, float]:
     }
 
 
-def trials(names: list[str], n_seeds: int) -> Iterator[tuple[dict[str, Any], Callable[[], Any]]]:
+def trials(
+    names: list[str], n_seeds: int, of_margins: bool
+) -> Iterator[tuple[dict[str, Any], Callable[[], Any]]]:
     for name in names:
         for seed in range(n_seeds):
-            for tree in trees(Hierarchy.flat(["a", "b"]), seed):
+            for tree in OF_MARGINS if of_margins else (FLAT, *compared()):
                 what = {"data": name, "tree": tree, "seed": seed}
-                yield what, lambda what=what: score(what["data"], what["tree"], what["seed"])
+                yield what, partial(score, name, tree, seed, of_margins)
 
 
 def by_set(results: list[dict[str, Any]]) -> dict[str, dict[str, list[dict[str, float]]]]:
@@ -159,6 +196,7 @@ def report(results: list[dict[str, Any]]) -> None:
         (
             (tree, *(in_words(gains(by_tree, tree)) for by_tree in found.values()))
             for tree in compared()
+            if any(tree in by_tree for by_tree in found.values())
         ),
     )
 
@@ -204,16 +242,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=list(NAMES), help="data sets")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/induction.json"))
+    parser.add_argument("--margins", action="store_true", help="of margins, not of softmaxes")
+    parser.add_argument("--out", type=Path, help="default: a file in benchmarks/results")
     parser.add_argument("--picture", type=Path, help="draw the gains over no tree there")
     parser.add_argument("--report", action="store_true", help="print what is there, run nothing")
     args = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", ConvergenceWarning)
     FlatSoftmaxClassifier(max_iter=1, n_iter_no_change=1).fit([[0.0], [1.0]], [0, 1])  # loads torch
-    todo = [] if args.report else trials(args.names, args.seeds)
+    todo = [] if args.report else trials(args.names, args.seeds, args.margins)
+    out = args.out or RESULTS / f"induction{'_margins' * args.margins}.json"
     with threadpool_limits(1):
-        for results in resume(args.out, todo, "scores"):
+        for results in resume(out, todo, "scores"):
             if not args.report and results:
                 print(results[-1], flush=True)
     report(results)

@@ -24,6 +24,8 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
         ("first_models_margins", "first_models.py --margins"),
         ("linear", "linear.py"),
         ("induction", "induction.py"),
+        ("induction_margins", "induction.py --margins"),
+        ("newton", "newton.py"),
         ("overhead", "overhead.py"),
         ("heads", "heads.py"),
         ("hmc", "hmc.py"),
