@@ -47,7 +47,7 @@ import torch
 from _data import Data, load
 from _measures import folds, measure
 from _report import mean_sd, print_table, resume, save_picture, saved
-from peers import HiClass, features
+from peers import MARGINS, HiClass, features
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -66,10 +66,7 @@ MACHINE, ROUGH, OWN = "LinearSVC", "LinearSVC, tol=0.1", "margins"
 CALIBRATED, LOGISTIC = "LinearSVC, calibrated", "LogisticRegression"
 GRIDS = {
     MACHINE: {"C": [0.1, 0.3, 1.0, 3.0], "class_weight": [None, "balanced"]},
-    OWN: [
-        {"path_weight": [0.1, 0.3], "C": [1.0], "logit_adjustment": [0.0, 0.4]},
-        {"path_weight": [0.1, 0.3], "C": [1.0, 3.0], "class_weight": ["balanced"]},
-    ],
+    OWN: MARGINS,
 }
 # For probabilities.
 PENALTIES = {OWN: (0.3, 1.0), CALIBRATED: (0.3, 1.0), LOGISTIC: (3.0, 30.0)}

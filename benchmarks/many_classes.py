@@ -31,7 +31,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,7 +70,7 @@ class Answer(NamedTuple):
     predict_seconds: float
 
 
-def prepare(name: str, folder: Path | None, is_study: bool, to: Path) -> Task:
+def prepare(name: str, folder: Path | None, is_study: bool, to: Path) -> None:
     """Write what the contestants read, which are processes of their own."""
     from _data import load
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -80,10 +80,26 @@ def prepare(name: str, folder: Path | None, is_study: bool, to: Path) -> Task:
     if is_study:
         held_out = hold_out(*train)
         train, test = ([part[rows] for part in train] for rows in (~held_out, held_out))
-    vectorizer = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2, dtype=np.float32)
-    sp.save_npz(to / "X.npz", vectorizer.fit_transform(train[0]), compressed=False)
-    sp.save_npz(to / "X_test.npz", vectorizer.transform(test[0]), compressed=False)
     labels = np.unique(train[1])
+    vectorizer = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2, dtype=np.float32)
+    write(to, vectorizer, train, test, labels, data.hierarchy.prune(labels.tolist()))
+
+
+def write(
+    to: Path,
+    vectorizer: Any,
+    train: Sequence[np.ndarray],
+    test: Sequence[np.ndarray],
+    labels: np.ndarray,
+    hierarchy: Hierarchy,
+) -> float:
+    """Write texts, features and labels of both parts, where ``labels`` are all there are.
+
+    Returns the seconds that the features of the training part take.
+    """
+    X, seconds = clock(lambda: vectorizer.fit_transform(train[0]))
+    sp.save_npz(to / "X.npz", X, compressed=False)
+    sp.save_npz(to / "X_test.npz", vectorizer.transform(test[0]), compressed=False)
     np.savez(
         to / "rest.npz",
         texts=train[0].astype(str),
@@ -91,8 +107,9 @@ def prepare(name: str, folder: Path | None, is_study: bool, to: Path) -> Task:
         y=np.searchsorted(labels, train[1]),
         y_test=np.searchsorted(labels, test[1]),
         labels=labels,
-        edges=np.array(data.hierarchy.prune(labels.tolist()).edges),
+        edges=np.array(hierarchy.edges),
     )
+    return seconds
 
 
 def hold_out(texts: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -135,10 +152,10 @@ def hierarchical(task: Task, **params: Any) -> Answer:
     return Answer(np.searchsorted(task.labels, names), fit, predict)
 
 
-def siblings(task: Task, **params: Any) -> Answer:
+def linear(task: Task, **params: Any) -> Answer:
     from hierclf import HierarchicalLinearClassifier
 
-    classifier = HierarchicalLinearClassifier(task.hierarchy, against="siblings", **params)
+    classifier = HierarchicalLinearClassifier(task.hierarchy, **params)
     y = task.labels[task.y]
     _, fit = clock(lambda: classifier.fit(task.X, y))
     (names, _), predict = clock(lambda: classifier.predict_topk(task.X_test, N_TOP))
@@ -304,7 +321,7 @@ class Contestant(NamedTuple):
 
 CONTESTANTS = {
     OURS: Contestant(hierarchical, is_peer=False),
-    "hierarchical linear, siblings": Contestant(siblings, is_peer=False),
+    "hierarchical linear, siblings": Contestant(partial(linear, against="siblings"), is_peer=False),
     "PECOS XR-Linear": Contestant(pecos),
     "Omikuji": Contestant(omikuji),
     "napkinXC HSM": Contestant(napkinxc),

@@ -36,6 +36,8 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
         ("scale", "scale.py"),
         ("many_classes", "many_classes.py"),
         ("many_classes_study", "many_classes.py --study"),
+        ("texts", "texts.py"),
+        ("texts_study", "texts.py --study"),
     ],
 )
 def test_tables_are_reports_of_the_results(table, command):
