@@ -31,6 +31,8 @@ SEVERAL = HierarchicalMultilabelClassifier(
     n_iter_no_change=10,
     random_state=0,
 )
+# Repeated samples and weights are to give the same to seven digits.
+OPTIMUM = {"optimizer": "newton", "weight_decay": 0.01, "tol": 1e-15}
 
 
 # The checks train on few rows for few epochs, and do not expect to be told.
@@ -53,6 +55,8 @@ SEVERAL = HierarchicalMultilabelClassifier(
             recursive_regularization=1e-3,
             max_iter=30,
         ),
+        FlatSoftmaxClassifier(**OPTIMUM),
+        HierarchicalSoftmaxClassifier(BalancedHierarchy(branching=2), **OPTIMUM),
         HierarchicalThresholdClassifierCV(SEVERAL, cv=2),
         InformationGainClassifier(LINEAR, accuracy=0.6, cv=2),
         TemperatureScalingClassifier(LINEAR, cv=2),

@@ -225,7 +225,10 @@ def test_what_it_has_no_form_for_is_named(samples, params, message):
 
 def test_blocks_and_several_labels_are_refused(samples):
     X, y = samples
-    with pytest.raises(ValueError, match="partial_fit sees a block of them: call fit"):
-        HierarchicalSoftmaxClassifier(TREE, optimizer="newton").partial_fit(X, y)
+    clf = HierarchicalSoftmaxClassifier(TREE, optimizer="newton")
+    assert not hasattr(clf, "partial_fit")
+    with pytest.raises(AttributeError) as error:
+        clf.partial_fit(X, y)
+    assert "call fit, or give another optimizer" in str(error.value.__cause__)
     with pytest.raises(ValueError, match="'optimizer' parameter"):
         HierarchicalMultilabelClassifier(TREE, optimizer="newton").fit(X, [[v] for v in y])

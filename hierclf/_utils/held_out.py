@@ -15,7 +15,6 @@ from sklearn.base import ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import (
     check_is_fitted,
@@ -50,6 +49,7 @@ from hierclf._utils.sklearn_private import (
     Interval,
     RealNotInt,
     StrOptions,
+    available_if,
     fit_context,
     n_samples,
 )
@@ -293,7 +293,7 @@ class BaseHeldOutClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         proba: NDArray[Any] = self.estimator_.predict_proba(X)
         return proba
 
-    @available_if(  # type: ignore[untyped-decorator]
+    @available_if(
         lambda self: hasattr(getattr(self, "estimator_", self.estimator), "predict_log_proba")
     )
     def predict_log_proba(self, X: Any) -> NDArray[Any]:

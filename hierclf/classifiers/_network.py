@@ -390,7 +390,6 @@ class BaseNetworkClassifier(BaseHierarchyClassifier, ABC):
                 hidden_layer_sizes=layer_sizes,
                 has_encoder=encoder is not None,
                 gradient_callback=gradient_callback(callbacks),
-                is_stream=is_stream,
             )
         return Settings(
             goes_on=(self.warm_start or is_stream) and hasattr(self, "net_"),

@@ -114,7 +114,6 @@ def check_newton(
     hidden_layer_sizes: tuple[int, ...],
     has_encoder: bool,
     gradient_callback: Any,
-    is_stream: bool,
 ) -> None:
     """Refuse what ``optimizer="newton"`` has no form for.
 
@@ -126,8 +125,6 @@ def check_newton(
         Whether the softmaxes read what an encoder returns.
     gradient_callback : object or None
         A callback that looks at gradients.
-    is_stream : bool
-        Whether a block of samples is trained on, and not all of them.
 
     Raises
     ------
@@ -141,8 +138,6 @@ def check_newton(
         reason = "softmaxes that read X, and not an encoder: give encoder=None"
     elif gradient_callback is not None:
         reason = f"without gradients of weights, which {gradient_callback!r} looks at"
-    elif is_stream:
-        reason = "all samples at a step, and partial_fit sees a block of them: call fit"
     if reason:
         raise ValueError(f"optimizer='newton' trains {reason}; or give another optimizer")
 

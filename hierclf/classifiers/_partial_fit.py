@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hierclf._utils.labels import locate, read_labels
-from hierclf._utils.sklearn_private import fit_context
+from hierclf._utils.sklearn_private import available_if, fit_context
 from hierclf.classifiers._base import whole_hierarchy
 from hierclf.classifiers._checks import train_or_restore, warn_of_column
 from hierclf.classifiers._features import InputReader
 from hierclf.classifiers._network import Settings, TrainingTargets
+from hierclf.classifiers._optimizer import NEWTON
 from hierclf.classifiers._single_label import level_names
 from hierclf.classifiers._softmax import BaseSoftmaxClassifier
 from hierclf.classifiers._stream import Stream, check_is_whole, find_hierarchy, read_classes
@@ -32,9 +33,20 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+def _takes_blocks(estimator: Any) -> bool:
+    """Tell whether an estimator has ``partial_fit``, or say why it has not."""
+    if estimator.optimizer == NEWTON:
+        raise AttributeError(
+            "optimizer='newton' takes all samples at a step, and partial_fit sees a block of "
+            "them: call fit, or give another optimizer"
+        )
+    return True
+
+
 class StreamSoftmaxClassifier(BaseSoftmaxClassifier):
     """A :class:`BaseSoftmaxClassifier` that can be trained a block of samples at a time."""
 
+    @available_if(_takes_blocks)
     def partial_fit(
         self,
         X: Any,

@@ -146,11 +146,16 @@ class NewtonCG(torch.optim.Optimizer):
         with torch.enable_grad():
             free = logits.detach().requires_grad_()
             value = losses(free)
-            (slopes,) = torch.autograd.grad(value, free, create_graph=True)
+            # With a single class nothing depends on the logits.
+            slopes = torch.zeros_like(free)
+            if value.requires_grad:
+                (slopes,) = torch.autograd.grad(value, free, create_graph=True)
 
         def curve(way: _Weights, along: Tensor) -> _Weights:
             """Multiply the second derivative with a way, which changes the logits ``along``."""
-            (image,) = torch.autograd.grad(slopes, free, grad_outputs=along, retain_graph=True)
+            image = torch.zeros_like(along)
+            if slopes.requires_grad:
+                (image,) = torch.autograd.grad(slopes, free, grad_outputs=along, retain_graph=True)
             return _add(product.down(image), decay, way)
 
         gradient = _add(product.down(slopes.detach()), decay, weights)
