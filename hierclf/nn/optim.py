@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache, cached_property, partial
-from itertools import chain
 from math import exp, inf, log, log1p, prod
 from typing import Any, NamedTuple
 
@@ -22,9 +21,6 @@ from hierclf.nn.linear import sparse_rows
 _WIDE = 32
 # Steps of a row whose bias corrections are looked up.
 _TABULATED = 1 << 12
-# Values of a table that are moved at once without compiled loops: few enough for a processor's
-# cache, and enough that the calls cost little.
-_BLOCK = 1 << 16
 
 
 class LeanAdamW(AdamW):
@@ -405,8 +401,8 @@ class RowsInPass:
     ) -> None:
         self.count = 0
         self._group, self._state = group, of_weight
-        self._tables = tuple(
-            tuple(table.detach() for table in (parameter, state["exp_avg"], state["exp_avg_sq"]))
+        self._of_weight, self._of_bias = (
+            (parameter.detach(), state["exp_avg"], state["exp_avg_sq"])
             for parameter, state in ((weight, of_weight), (bias, of_bias))
         )
 
@@ -423,7 +419,7 @@ class RowsInPass:
     def _arrays(self) -> tuple[Any, ...]:
         """The tables as arrays: to show them anew takes longer than the small ones of a step."""
         shared = self._state["row_step"], self._state["row_log_decay"]
-        return tuple(table.numpy() for table in (*chain(*self._tables), *shared))
+        return tuple(table.numpy() for table in (*self._of_weight, *self._of_bias, *shared))
 
     @torch.no_grad()
     def move(self, rows: Tensor, own: Tensor, values: Tensor, bias_values: Tensor) -> None:
@@ -441,10 +437,9 @@ class RowsInPass:
             The gradient of their biases.
         """
         pace = _pace(self._group, rows, self._state, self._state["row_step"])
-        of_weight, of_bias = self._tables
-        _move_in_torch(of_weight, rows, own, values, pace, self._group)
-        own = of_bias[0].index_select(0, rows)
-        _move_in_torch(of_bias, rows, own, bias_values, pace, self._group)
+        _move_in_torch(self._of_weight, rows, own, values, pace, self._group)
+        own = self._of_bias[0].index_select(0, rows)
+        _move_in_torch(self._of_bias, rows, own, bias_values, pace, self._group)
 
 
 class _Pace(NamedTuple):
@@ -499,7 +494,7 @@ def _move_in_torch(
     ``moved`` holds what the rows of the parameter are before.
     """
     beta1, beta2 = group["betas"]
-    decay, of_mean, of_square = (n if n is None else _beside(n, moved) for n in pace)
+    of_mean, of_square = _beside(pace.of_mean, moved), _beside(pace.of_square, moved)
     exp_avg, exp_avg_sq = torch.empty_like(moved), torch.empty_like(moved)
     read_rows(tables[1], rows, exp_avg)
     read_rows(tables[2], rows, exp_avg_sq)
@@ -509,8 +504,8 @@ def _move_in_torch(
     # takes fifty times as long, and is nothing beside eps.
     root = exp_avg_sq * of_mean.square().div_(of_square)
     root.clamp_min_(torch.finfo(root.dtype).tiny).sqrt_().add_(of_mean * group["eps"])
-    if decay is not None:
-        moved.mul_(decay)
+    if pace.decay is not None:
+        moved.mul_(_beside(pace.decay, moved))
     moved.addcdiv_(exp_avg, root, value=-float(group["lr"]))
     for table, part in zip(tables, (moved, exp_avg, exp_avg_sq), strict=True):
         _write_rows(table, rows, part)
