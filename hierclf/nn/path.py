@@ -292,28 +292,24 @@ class _Wide(NamedTuple):
     values: slice
     residual: Tensor
 
-    def new_gradients(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Return memory for the gradients of its weights and biases."""
-        size = self.nodes.stop - self.nodes.start
-        return weight.new_empty(size, weight.shape[1]), weight.new_empty(size)
-
-    def backward(
-        self,
-        visit: _Visit,
-        grad: Tensor,
-        hidden: Tensor,
-        weight: Tensor,
-        values: Tensor,
-        bias_values: Tensor,
-        hidden_grad: Tensor | None,
-    ) -> None:
+    def backward(self, visit: _Visit, back: _Back, values: Tensor, bias_values: Tensor) -> None:
         """Fill in the gradients of the group, and add those of the hidden states it reads."""
         row = visit.row[self.entries]
-        back = self.residual * grad[row, visit.column[self.entries], None]
-        torch.mm(back.t(), hidden.index_select(0, row), out=values)
-        torch.sum(back, 0, out=bias_values)
-        if hidden_grad is not None:
-            hidden_grad.index_add_(0, row, back @ weight[self.nodes])
+        residual = self.residual * back.grad[row, visit.column[self.entries], None]
+        torch.mm(residual.t(), back.hidden.index_select(0, row), out=values)
+        torch.sum(residual, 0, out=bias_values)
+        if back.hidden_grad is not None:
+            back.hidden_grad.index_add_(0, row, residual @ back.weight[self.nodes])
+
+
+class _Back(NamedTuple):
+    """What a backward pass starts from, and where it adds the gradient of the hidden states."""
+
+    grad: Tensor  # of the steps
+    hidden: Tensor
+    weight: Tensor
+    wide: list[_Wide]
+    hidden_grad: Tensor | None
 
 
 class _PathSteps(torch.autograd.Function):
@@ -347,13 +343,12 @@ class _PathSteps(torch.autograd.Function):
             rows = torch.zeros(0, dtype=torch.long, device=weight.device)
             values, bias_values = weight.new_zeros(0, weight.shape[1]), weight.new_zeros(0)
             return hidden_grad, *_gradients(rows, values, bias_values, weight), None, None
-        moved, buffer = ctx.call.moves.rows, ctx.call.buffer
-        args = buffer, grad, hidden, weight, ctx.wide, hidden_grad
+        back, moved = _Back(grad, hidden, weight, ctx.wide, hidden_grad), ctx.call.moves.rows
         if moved is not None:
             moved.begin()
-            visit.move(moved, *args)
+            visit.move(moved, back)
             return hidden_grad, None, None, None, None
-        values, bias_values = visit.gradients(*args)
+        values, bias_values = visit.gradients(back)
         return hidden_grad, *_gradients(visit.rows, values, bias_values, weight), None, None
 
 
@@ -436,28 +431,11 @@ class _Visit:
         start = int(self.start[k])
         return slice(first, last), slice(start, start + end - begin), slice(begin, end)
 
-    def gradients(
-        self,
-        buffer: _Buffer,
-        grad: Tensor,
-        hidden: Tensor,
-        weight: Tensor,
-        wide: list[_Wide],
-        hidden_grad: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:
+    def gradients(self, back: _Back) -> tuple[Tensor, Tensor]:
         """Return the gradients of the weights and biases of ``rows``; add those of the states."""
         raise NotImplementedError
 
-    def move(
-        self,
-        moved: RowsInPass,
-        buffer: _Buffer,
-        grad: Tensor,
-        hidden: Tensor,
-        weight: Tensor,
-        wide: list[_Wide],
-        hidden_grad: Tensor | None,
-    ) -> None:
+    def move(self, moved: RowsInPass, back: _Back) -> None:
         """Move ``rows`` by their gradients; add those of the states."""
         raise NotImplementedError
 
@@ -476,7 +454,7 @@ class _VisitInLoops(_Visit):
         steps: Tensor,
     ) -> None:
         groups = call.groups
-        self._loops = loops
+        self._loops, self._buffer = loops, call.buffer
         tables = call.moves.tables or groups.arrays()
         choice, self._group, offsets, above, self._column = tables
         keys = np.empty(steps.numel(), np.int64)
@@ -516,17 +494,9 @@ class _VisitInLoops(_Visit):
         """The nodes of all groups."""
         return torch.from_numpy(self._rows)
 
-    def gradients(
-        self,
-        buffer: _Buffer,
-        grad: Tensor,
-        hidden: Tensor,
-        weight: Tensor,
-        wide: list[_Wide],
-        hidden_grad: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:
-        values = buffer.take(len(self._rows), weight)
-        bias_values = weight.new_empty(len(values))
+    def gradients(self, back: _Back) -> tuple[Tensor, Tensor]:
+        values = self._buffer.take(len(self._rows), back.weight)
+        bias_values = values.new_empty(len(values))
         row, _, first_entry, start, first_value, first_pair, _ = self._parts
         self._loops.backward(
             row,
@@ -535,30 +505,20 @@ class _VisitInLoops(_Visit):
             first_value,
             first_pair,
             self._residual,
-            grad.numpy(),
+            back.grad.numpy(),
             self._column,
             self._group,
             self._hidden,
             self._weight,
             values.numpy(),
             bias_values.numpy(),
-            self._or_nothing(hidden_grad),
+            self._or_nothing(back.hidden_grad),
         )
-        for part in wide:
-            some = values[part.values], bias_values[part.values]
-            part.backward(self, grad, hidden, weight, *some, hidden_grad)
+        for part in back.wide:
+            part.backward(self, back, values[part.values], bias_values[part.values])
         return values, bias_values
 
-    def move(
-        self,
-        moved: RowsInPass,
-        buffer: _Buffer,
-        grad: Tensor,
-        hidden: Tensor,
-        weight: Tensor,
-        wide: list[_Wide],
-        hidden_grad: Tensor | None,
-    ) -> None:
+    def move(self, moved: RowsInPass, back: _Back) -> None:
         step = moved.for_loops()
         row, _, first_entry, start, first_value, first_pair, rows = self._parts
         self._loops.backward_adamw(
@@ -569,16 +529,18 @@ class _VisitInLoops(_Visit):
             first_pair,
             rows,
             self._residual,
-            grad.numpy(),
+            back.grad.numpy(),
             self._column,
             self._group,
             self._hidden,
-            self._or_nothing(hidden_grad),
+            self._or_nothing(back.hidden_grad),
             *step,
         )
-        for part in wide:
-            values, bias_values = part.new_gradients(weight)
-            part.backward(self, grad, hidden, weight, values, bias_values, hidden_grad)
+        for part in back.wide:
+            size = part.nodes.stop - part.nodes.start
+            values = back.weight.new_empty(size, back.weight.shape[1])
+            bias_values = back.weight.new_empty(size)
+            part.backward(self, back, values, bias_values)
             places = self._rows, part.values.start, part.values.stop
             self._loops.move_rows(*places, values.numpy(), bias_values.numpy(), *step)
 
@@ -626,10 +588,10 @@ class _VisitInTorch(_Visit):
 
         self._groups = which, sizes.masked_fill(is_wide, 0)
         # Pair t of a node is of entry t of its group. Wide groups have none.
-        self._pairs = counts.masked_fill(is_wide, 0).index_select(0, of_value)
-        self._first_pair = _starts(self._pairs)
+        per_value = counts.masked_fill(is_wide, 0).index_select(0, of_value)
+        self._first_pair = _starts(per_value)
         n_pairs = int(self._first_pair[-1])
-        self._value = values.repeat_interleave(self._pairs, output_size=n_pairs)
+        self._value = values.repeat_interleave(per_value, output_size=n_pairs)
         shift = self.first_entry.index_select(0, of_value) - self._first_pair[:-1]
         places = torch.arange(n_pairs, device=keys.device)
         self._entry = places + shift.index_select(0, self._value)
@@ -658,64 +620,45 @@ class _VisitInTorch(_Visit):
         chosen += entries - self.first_entry.index_select(0, which)
         row, column = self.row.index_select(0, entries), self.column.index_select(0, entries)
         step = logits.index_select(0, chosen)
-        spread = torch.zeros(())
+        spread: Tensor | None = None  # of each entry
         if call.smoothing:
-            spread = call.smoothing / sizes.to(logits.dtype).index_select(0, which)
-            total = logits.new_zeros(shape).index_add_(0, self._entry, logits)
-            step = step * (1 - call.smoothing) + total.index_select(0, entries) * spread
+            spread = (call.smoothing / sizes.to(logits.dtype)).index_select(0, self._groups[0])
+            smooth = logits.new_zeros(shape).index_add_(0, self._entry, logits).mul_(spread)
+            step = step.mul_(1 - call.smoothing).add_(smooth.index_select(0, entries))
         proba = logits.masked_fill_(logits < _lowest(logits.dtype), -math.inf).exp_()
         total = proba.new_zeros(shape).index_add_(0, self._entry, proba)
         step -= total.index_select(0, entries).log_()
         steps.view(-1).index_copy_(0, row * steps.shape[1] + column, step)
         residual = proba.mul_(total.reciprocal_().neg_().index_select(0, self._entry))
-        if call.smoothing:
-            spread = total.new_zeros(shape).index_copy_(0, entries, spread)
+        if spread is not None:
             residual += spread.index_select(0, self._entry)
         more = residual.new_full(chosen.shape, 1 - call.smoothing)
         self._residual = residual.index_add_(0, chosen, more)
 
-    def gradients(
-        self,
-        buffer: _Buffer,
-        grad: Tensor,
-        hidden: Tensor,
-        weight: Tensor,
-        wide: list[_Wide],
-        hidden_grad: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:
-        factor = grad.view(-1).index_select(0, self.row * grad.shape[1] + self.column)
-        back = self._residual * factor.index_select(0, self._entry)
-        values = rows_times(self._of_pair, self._first_pair, back, hidden)
-        bias_values = back.new_zeros(len(values)).index_add_(0, self._value, back)
-        if hidden_grad is not None:
-            self._add_hidden_gradient(back, hidden_grad)
-        for part in wide:
-            some = values[part.values], bias_values[part.values]
-            part.backward(self, grad, hidden, weight, *some, hidden_grad)
+    def gradients(self, back: _Back) -> tuple[Tensor, Tensor]:
+        steps = self.row * back.grad.shape[1] + self.column
+        factor = back.grad.view(-1).index_select(0, steps)
+        residual = self._residual * factor.index_select(0, self._entry)
+        values = rows_times(self._of_pair, self._first_pair, residual, back.hidden)
+        bias_values = residual.new_zeros(len(values)).index_add_(0, self._value, residual)
+        if back.hidden_grad is not None:
+            self._add_hidden_gradient(residual, back.hidden_grad)
+        for part in back.wide:
+            part.backward(self, back, values[part.values], bias_values[part.values])
         return values, bias_values
 
-    def move(
-        self,
-        moved: RowsInPass,
-        buffer: _Buffer,
-        grad: Tensor,
-        hidden: Tensor,
-        weight: Tensor,
-        wide: list[_Wide],
-        hidden_grad: Tensor | None,
-    ) -> None:
-        gradients = self.gradients(buffer, grad, hidden, weight, wide, hidden_grad)
-        moved.move(self.rows, self._weight, *gradients)
+    def move(self, moved: RowsInPass, back: _Back) -> None:
+        moved.move(self.rows, self._weight, *self.gradients(back))
         del self._weight  # to be used again, though the graph is still held
 
-    def _add_hidden_gradient(self, back: Tensor, hidden_grad: Tensor) -> None:
+    def _add_hidden_gradient(self, residual: Tensor, hidden_grad: Tensor) -> None:
         """Add the gradients of the hidden states that the groups read, by pairs sorted by entry."""
         which, sizes = self._groups
         starts = _starts(sizes.index_select(0, which))
         shift = starts[:-1] - self.first_value.index_select(0, which)
         place = self._value + shift.index_select(0, self._entry)
         value = torch.empty_like(place).index_copy_(0, place, self._value)
-        factor = torch.empty_like(back).index_copy_(0, place, back)
+        factor = torch.empty_like(residual).index_copy_(0, place, residual)
         sums = rows_times(value, starts, factor, self._weight)
         hidden_grad.index_add_(0, self.row, sums)
 
@@ -749,7 +692,7 @@ def _warn_of_csr_once() -> None:
 
 
 class _Buffer:
-    """Memory for the values of one gradient, used again once nobody holds the last.
+    """Memory for rows of the weights or of their gradient, used again once nobody holds the last.
 
     A new array of more than a megabyte costs more, in pages that the system clears, than what is
     computed in it.
