@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache, cached_property, partial
-from math import exp, inf, log, log1p, prod
+from math import exp, expm1, inf, log, log1p, prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -315,8 +315,7 @@ class LazyAdamW(LazyOptimizer, LeanAdamW):
 
         rows, values = _rows_once(grad)
         pace = _pace(group, rows, state, row_step)
-        moved = torch.empty_like(values)
-        read_rows(parameter, rows, moved)
+        moved = parameter.index_select(0, rows)
         tables = parameter, state["exp_avg"], state["exp_avg_sq"]
         _move_in_torch(tables, rows, moved, values, pace, group)
 
@@ -443,40 +442,39 @@ class RowsInPass:
 
 
 class _Pace(NamedTuple):
-    """What differs among the rows of a step of AdamW: a number for each, or one for all, (n or 1,).
+    """What differs among the n rows that AdamW moves.
 
     Attributes
     ----------
-    decay : Tensor or None
+    decay : Tensor of shape (n,) or None
         What the weights are multiplied with; None is 1.
-    of_mean, of_square : Tensor
+    of_mean, of_square : Tensor of shape (n,) or float
         What corrects the bias of the mean gradient and of the mean square: ``1 - beta**count``.
     """
 
     decay: Tensor | None
-    of_mean: Tensor
-    of_square: Tensor
+    of_mean: Any
+    of_square: Any
 
 
 def _pace(
     group: dict[str, Any], rows: Tensor, state: dict[str, Any], row_step: Tensor | None
 ) -> _Pace:
     """Work out how far some rows go, and note that they have taken a step and all of the decay."""
-    dtype = state["exp_avg"].dtype
+    logs = [log(beta) if beta else -inf for beta in group["betas"]]
+    of_mean: Any
+    of_square: Any
+    # expm1, since 1 - beta2**count is tiny at first.
     if row_step is None:
-        count = state["step"].to(rows.device, _widest(state["exp_avg"])).view(1)
+        of_mean, of_square = (-expm1(float(state["step"]) * rate) for rate in logs)
     else:
         count = row_step.index_select(0, rows).add_(1)
         row_step.index_copy_(0, rows, count)
-    # expm1, since 1 - beta2**count is tiny at first.
-    of_mean, of_square = (
-        torch.expm1(count * (log(beta) if beta else -inf)).neg_().to(dtype)
-        for beta in group["betas"]
-    )
+        of_mean, of_square = (torch.expm1(count * rate).neg_() for rate in logs)
     decay = None
     if state["log_decay"]:
         pending = state["log_decay"] - state["row_log_decay"].index_select(0, rows)
-        decay = pending.to(dtype).exp_()
+        decay = pending.to(state["exp_avg"].dtype).exp_()
         state["row_log_decay"].index_fill_(0, rows, state["log_decay"])
     return _Pace(decay, of_mean, of_square)
 
@@ -494,21 +492,22 @@ def _move_in_torch(
     ``moved`` holds what the rows of the parameter are before.
     """
     beta1, beta2 = group["betas"]
-    of_mean, of_square = _beside(pace.of_mean, moved), _beside(pace.of_square, moved)
-    exp_avg, exp_avg_sq = torch.empty_like(moved), torch.empty_like(moved)
-    read_rows(tables[1], rows, exp_avg)
-    read_rows(tables[2], rows, exp_avg_sq)
-    exp_avg.lerp_(values, 1 - beta1)
+    of_mean, of_square = (
+        n if isinstance(n, float) else _beside(n, moved) for n in (pace.of_mean, pace.of_square)
+    )
+    exp_avg = tables[1].index_select(0, rows).lerp_(values, 1 - beta1)
+    exp_avg_sq = tables[2].index_select(0, rows)
     exp_avg_sq.mul_(beta2).addcmul_(values, values, value=1 - beta2)
+    _write_rows(tables[1], rows, exp_avg)
+    _write_rows(tables[2], rows, exp_avg_sq)
     # (root of the mean square + eps) * of_mean. A root of less than the smallest normal number
     # takes fifty times as long, and is nothing beside eps.
-    root = exp_avg_sq * of_mean.square().div_(of_square)
+    root = exp_avg_sq.mul_(of_mean * of_mean / of_square)
     root.clamp_min_(torch.finfo(root.dtype).tiny).sqrt_().add_(of_mean * group["eps"])
     if pace.decay is not None:
         moved.mul_(_beside(pace.decay, moved))
     moved.addcdiv_(exp_avg, root, value=-float(group["lr"]))
-    for table, part in zip(tables, (moved, exp_avg, exp_avg_sq), strict=True):
-        _write_rows(table, rows, part)
+    _write_rows(tables[0], rows, moved)
 
 
 class LazyNovoGrad(LazyAdamW):
@@ -748,15 +747,6 @@ def _decayed_rows(table: Tensor, rows: Tensor, log_decay: float, row_log_decay: 
         moved.mul_(_beside(pending.exp_(), moved))
         row_log_decay.index_fill_(0, rows, log_decay)
     return moved
-
-
-def read_rows(table: Tensor, rows: Tensor, values: Tensor) -> None:
-    """Copy rows of a table, in half the time of ``index_select`` on a processor."""
-    if table.is_cpu and table.is_contiguous():
-        source, target = table.detach().numpy(), values.numpy()
-        np.take(source, rows.numpy(), 0, out=target, mode="clip")  # "raise" would copy all of it
-    else:
-        torch.index_select(table, 0, rows, out=values)
 
 
 def _write_rows(table: Tensor, rows: Tensor, values: Tensor) -> None:

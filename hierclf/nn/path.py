@@ -32,7 +32,7 @@ from hierclf.nn.linear import (
     rows_times,
     sparse_rows,
 )
-from hierclf.nn.optim import LazyAdamW, RowsInPass, read_rows
+from hierclf.nn.optim import LazyAdamW, RowsInPass
 from hierclf.nn.softmax import HierarchicalSoftmax
 
 if TYPE_CHECKING:
@@ -598,7 +598,7 @@ class _VisitInTorch(_Visit):
         self._of_pair = self.row.index_select(0, self._entry)
 
         self._weight = call.buffer.take(n_values, weight)
-        read_rows(weight, self.rows, self._weight)
+        torch.index_select(weight, 0, self.rows, out=self._weight)
         own = bias.index_select(0, self.rows)
         if call.log_prior is not None:
             own += call.log_prior.index_select(0, self.rows)
