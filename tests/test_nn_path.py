@@ -216,13 +216,16 @@ def trained(head, *, inside):
     return [*head.parameters(), *hidden_grads, *(state[key] for state in states for key in keys)]
 
 
-@NEEDS_NUMBA
+@pytest.mark.parametrize("loops", FORMS)
 @pytest.mark.parametrize("wide", [None, 30])
 @pytest.mark.parametrize("dtype", DTYPES)
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tree=trees())
-def test_rows_moved_in_the_pass_are_where_the_optimiser_moves_them(monkeypatch, dtype, wide, tree):
+def test_rows_moved_in_the_pass_are_where_the_optimiser_moves_them(
+    monkeypatch, loops, dtype, wide, tree
+):
     if wide:
+        monkeypatch.setattr(hierclf.nn.path, "_PRODUCT", wide)
         monkeypatch.setattr(hierclf.nn.path, "_PRODUCT_BESIDE_LOOPS", wide)
     _, inside = pair(tree, 4, dtype)
     after = copy.deepcopy(inside)
@@ -233,9 +236,9 @@ def test_rows_moved_in_the_pass_are_where_the_optimiser_moves_them(monkeypatch, 
         torch.testing.assert_close(our, their, **CLOSE[dtype])
 
 
-@NEEDS_NUMBA
+@pytest.mark.parametrize("loops", FORMS)
 @pytest.mark.parametrize("watch", ["weight", "step", "frozen", "group", "class", "dense"])
-def test_rows_wait_for_the_optimiser_where_somebody_looks_at_gradients(watch):
+def test_rows_wait_for_the_optimiser_where_somebody_looks_at_gradients(loops, watch):
     tree = Hierarchy.balanced(range(9), 3)
     _, head = pair(tree, 4, torch.float64)
     weight, bias = head.linear.weight, head.linear.bias

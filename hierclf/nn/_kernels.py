@@ -9,12 +9,44 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from hierclf.nn._fast import compiled
 
 _Floats = NDArray[Any]
 _Ints = NDArray[np.int64]
+
+# Rows at random places come late from memory. So a row is asked for while this number of rows
+# before it are worked on.
+_AHEAD = 20
+_LINE = 64  # bytes that a processor fetches at once
+
+
+@intrinsic
+def _prefetch(typing_context: Any, address: Any) -> Any:
+    """Ask for what is at an address, without waiting for it."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kinds = [cgutils.voidptr_t, *[cgutils.int32_t] * 3]
+        kind = ir.FunctionType(ir.VoidType(), kinds)
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch")  # type: ignore[no-untyped-call]
+        to_read_keep_data = (cgutils.int32_t(number) for number in (0, 3, 1))
+        place = builder.inttoptr(args[0], cgutils.voidptr_t)
+        builder.call(function, [place, *to_read_keep_data])
+        return context.get_dummy_value()
+
+    return types.void(types.intp), generate
+
+
+@compiled
+def _fetch(table: _Floats, row: int, n_rows: int) -> None:
+    """Ask for some rows of a table, without waiting for them."""
+    start, size = table.ctypes.data + row * table.strides[0], n_rows * table.strides[0]
+    for place in range(start, start + size, _LINE):
+        _prefetch(place)  # type: ignore[call-arg]
 
 
 @compiled
@@ -125,6 +157,8 @@ def forward(
         if first_pair[g + 1] == first_pair[g]:
             is_left = True
             continue
+        if g + 1 < n_groups:
+            _fetch(weight, start[g + 1], first_value[g + 2] - first_value[g + 1])
         col = column[group[s]]
         for entry in range(first_entry[g], first_entry[g + 1]):
             b = row[entry]
@@ -315,6 +349,8 @@ def adamw(
     none = weight[:0, 0]
     move_rows(
         rows,
+        0,
+        len(rows),
         values,
         none,
         weight,
@@ -338,6 +374,8 @@ def adamw(
 @compiled
 def move_rows(
     rows: _Ints,
+    first_row: int,
+    end: int,
     values: _Floats,
     bias_values: _Floats,
     weight: _Floats,
@@ -355,7 +393,10 @@ def move_rows(
     eps: float,
     corrections: NDArray[np.float64],
 ) -> None:
-    """Move different rows, each with its bias if there are any."""
+    """Move some of different rows, each with its bias if there are any.
+
+    These are ``rows[first_row:end]``, and what has values; those after them come next.
+    """
     none, one, width = weight.dtype.type(0), weight.dtype.type(1), weight.shape[1]
     keep1, keep2 = weight.dtype.type(beta1), weight.dtype.type(beta2)
     new1, new2 = weight.dtype.type(1 - beta1), weight.dtype.type(1 - beta2)
@@ -363,8 +404,19 @@ def move_rows(
     smallest = np.finfo(weight.dtype).tiny
     count, behind = -1.0, np.nan
     size, to_variance, decay = one, one, one
-    for i in range(len(rows)):
-        r = rows[i]
+    for at in range(first_row, end):
+        if at + _AHEAD < len(rows):
+            r = rows[at + _AHEAD]
+            _fetch(weight, r, 1)
+            _fetch(exp_avg, r, 1)
+            _fetch(exp_avg_sq, r, 1)
+            _fetch(row_step, r, 1)
+            _fetch(row_log_decay, r, 1)
+            if len(bias):
+                _fetch(bias, r, 1)
+                _fetch(bias_avg, r, 1)
+                _fetch(bias_avg_sq, r, 1)
+        r, i = rows[at], at - first_row
         row_step[r] += 1
         if row_step[r] != count:  # siblings are at the same step
             count = row_step[r]
@@ -438,8 +490,7 @@ def backward_adamw(
     for g in range(len(first_entry) - 1):
         if first_pair[g + 1] == first_pair[g]:
             continue
-        nodes = rows[first_value[g] : first_value[g + 1]]
-        size = len(nodes)
+        size = first_value[g + 1] - first_value[g]
         of_batch = row[first_entry[g] : first_entry[g + 1]]
         back = residual[first_pair[g] : first_pair[g + 1]]
         col = column[group[start[g]]]
@@ -448,7 +499,9 @@ def backward_adamw(
             table = weight[start[g] : start[g] + size]
             _add_hidden_gradient(of_batch, back, grad, col, table, hidden_grad)
         move_rows(
-            nodes,
+            rows,
+            first_value[g],
+            first_value[g + 1],
             of_weight,
             of_bias,
             weight,

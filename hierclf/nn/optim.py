@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache, partial
-from math import exp, log, log1p, prod
-from typing import Any
+from functools import cache, cached_property, partial
+from math import exp, expm1, inf, log, log1p, prod
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -297,7 +297,6 @@ class LazyAdamW(LazyOptimizer, LeanAdamW):
     def _move_rows(self, group: dict[str, Any], parameter: Tensor, grad: Tensor) -> None:
         state = self._state_of_rows(group, parameter)
         log_decay, row_log_decay = self._decay_later(group, parameter, state)
-        lr, (beta1, beta2) = float(group["lr"]), group["betas"]
         state["step"] += 1
         row_step = state["row_step"] if group.get("row_steps") else None
         loops = None if row_step is None else loops_for("_kernels", parameter, grad)
@@ -315,32 +314,10 @@ class LazyAdamW(LazyOptimizer, LeanAdamW):
             return
 
         rows, values = _rows_once(grad)
-        exp_avg = state["exp_avg"].index_select(0, rows).lerp_(values, 1 - beta1)
-        exp_avg_sq = state["exp_avg_sq"].index_select(0, rows)
-        exp_avg_sq.mul_(beta2).addcmul_(values, values, value=1 - beta2)
-        _write_rows(state["exp_avg"], rows, exp_avg)
-        _write_rows(state["exp_avg_sq"], rows, exp_avg_sq)
-        moved = _decayed_rows(parameter, rows, log_decay, row_log_decay)
-        # A root of less than the smallest normal number takes fifty times as long, and is
-        # nothing beside eps.
-        smallest = torch.finfo(parameter.dtype).tiny
-        if row_step is None:
-            step = float(state["step"])  # in Python's precision: 1 - beta2**step is tiny at first
-            correction1, correction2 = 1 - beta1**step, 1 - beta2**step
-            variance = exp_avg_sq.div_(correction2).clamp_min_(smallest)
-            denominator = variance.sqrt_().add_(group["eps"])
-            moved.addcdiv_(exp_avg, denominator, value=-lr / correction1)
-        else:
-            count = row_step.index_select(0, rows).add_(1)
-            row_step.index_copy_(0, rows, count)
-            count = count.to(_widest(parameter))  # as above
-            correction1, correction2 = (
-                _beside(torch.expm1(count * log(beta)).neg_(), moved) for beta in (beta1, beta2)
-            )
-            exp_avg_sq.mul_(correction2.reciprocal_()).clamp_min_(smallest)
-            exp_avg.mul_(correction1.reciprocal_().mul_(-lr))
-            moved.addcdiv_(exp_avg, exp_avg_sq.sqrt_().add_(group["eps"]))
-        _write_rows(parameter, rows, moved)
+        pace = _pace(group, rows, state, row_step)
+        moved = parameter.index_select(0, rows)
+        tables = parameter, state["exp_avg"], state["exp_avg_sq"]
+        _move_in_torch(tables, rows, moved, values, pace, group)
 
     def _state_of_rows(self, group: dict[str, Any], parameter: Tensor) -> dict[str, Any]:
         """Return what is known of a parameter whose rows move, from its first step on."""
@@ -356,11 +333,11 @@ class LazyAdamW(LazyOptimizer, LeanAdamW):
         return state
 
     @contextmanager
-    def moving(self, weight: Tensor, bias: Tensor) -> Iterator[Callable[[], Any] | None]:
-        """Let a compiled backward pass move the rows of a weight and its bias itself.
+    def moving(self, weight: Tensor, bias: Tensor) -> Iterator[RowsInPass | None]:
+        """Let a backward pass move the rows of a weight and its bias itself.
 
-        That saves a fifth of a step: a row is moved while it is in the processor's cache, and its
-        gradient is never written down. Nobody can look at the gradients then.
+        That saves a fifth of a step and more: a row is moved while it is in the processor's cache,
+        and its gradient is never written down. Nobody can look at the gradients then.
 
         Parameters
         ----------
@@ -371,12 +348,11 @@ class LazyAdamW(LazyOptimizer, LeanAdamW):
 
         Yields
         ------
-        callable or None
-            Each call begins a step, and returns what ``_kernels.backward_adamw`` moves the rows
-            with. None where it cannot, or somebody has asked to see the gradients: the pass then
-            leaves them to :meth:`step`, with the same result but for rounding.
+        RowsInPass or None
+            What moves the rows. None where the pass cannot, or somebody has asked to see the
+            gradients: it then leaves them to :meth:`step`, with the same result but for rounding.
         """
-        both, step = (weight, bias), None
+        both, rows = (weight, bias), None
         group = next((g for g in self.param_groups if any(p is weight for p in g["params"])), {})
         if (
             group.get("row_steps")
@@ -385,7 +361,6 @@ class LazyAdamW(LazyOptimizer, LeanAdamW):
             and not _is_watched(self)
             and not any(p._backward_hooks or p._post_accumulate_grad_hooks for p in both)
             and all(p.requires_grad and p.grad is None for p in both)
-            and loops_for("_kernels", *both) is not None
         ):
             of_weight, of_bias = (self._state_of_rows(group, p) for p in both)
             for parameter, state in zip(both, (of_weight, of_bias), strict=True):
@@ -394,20 +369,26 @@ class LazyAdamW(LazyOptimizer, LeanAdamW):
             if of_weight["log_decay"] == of_bias["log_decay"] and all(
                 torch.equal(of_weight[name], of_bias[name]) for name in shared
             ):
-                step = _StepInPass(group, weight, of_weight, bias, of_bias)
+                rows = RowsInPass(group, weight, of_weight, bias, of_bias)
         try:
-            yield step
+            yield rows
         finally:
-            if step is not None and step.count:
+            if rows is not None and rows.count:
                 of_bias["log_decay"] = of_weight["log_decay"]
                 for name in shared:
                     of_bias[name].copy_(of_weight[name])
                 for state in (of_weight, of_bias):
-                    state["step"] += step.count
+                    state["step"] += rows.count
 
 
-class _StepInPass:
-    """Begins the steps of a weight and its bias, which a compiled pass takes."""
+class RowsInPass:
+    """Moves the rows of a weight and its bias within backward passes, as :class:`LazyAdamW` does.
+
+    Attributes
+    ----------
+    count : int
+        The steps that were begun.
+    """
 
     def __init__(
         self,
@@ -419,16 +400,114 @@ class _StepInPass:
     ) -> None:
         self.count = 0
         self._group, self._state = group, of_weight
-        tables = [weight, of_weight["exp_avg"], of_weight["exp_avg_sq"]]
-        tables += [bias, of_bias["exp_avg"], of_bias["exp_avg_sq"]]
-        tables += [of_weight["row_step"], of_weight["row_log_decay"]]
-        # Views of them take longer than the small arrays of a step.
-        self._arrays = tuple(table.detach().numpy() for table in tables)
+        self._of_weight, self._of_bias = (
+            (parameter.detach(), state["exp_avg"], state["exp_avg_sq"])
+            for parameter, state in ((weight, of_weight), (bias, of_bias))
+        )
 
-    def __call__(self) -> tuple[Any, ...]:
+    def begin(self) -> None:
+        """Begin a step. The rows that are moved until the next one are different rows."""
         self.count += 1
         self._state["log_decay"] += _log_decay(self._group)
+
+    def for_loops(self) -> tuple[Any, ...]:
+        """Return what ``_kernels.move_rows`` takes besides rows and gradients."""
         return *self._arrays, self._state["log_decay"], *_numbers(self._group)
+
+    @cached_property
+    def _arrays(self) -> tuple[Any, ...]:
+        """The tables as arrays: to show them anew takes longer than the small ones of a step."""
+        shared = self._state["row_step"], self._state["row_log_decay"]
+        return tuple(table.numpy() for table in (*self._of_weight, *self._of_bias, *shared))
+
+    @torch.no_grad()
+    def move(self, rows: Tensor, own: Tensor, values: Tensor, bias_values: Tensor) -> None:
+        """Move some rows without compiled loops.
+
+        Parameters
+        ----------
+        rows : Tensor of shape (n,), int64
+            Different rows.
+        own : Tensor of shape (n, width)
+            Their weights; what is in there afterwards is undefined, as in the next two.
+        values : Tensor of shape (n, width)
+            The gradient of the weights.
+        bias_values : Tensor of shape (n,)
+            The gradient of their biases.
+        """
+        pace = _pace(self._group, rows, self._state, self._state["row_step"])
+        _move_in_torch(self._of_weight, rows, own, values, pace, self._group)
+        own = self._of_bias[0].index_select(0, rows)
+        _move_in_torch(self._of_bias, rows, own, bias_values, pace, self._group)
+
+
+class _Pace(NamedTuple):
+    """What differs among the n rows that AdamW moves.
+
+    Attributes
+    ----------
+    decay : Tensor of shape (n,) or None
+        What the weights are multiplied with; None is 1.
+    of_mean, of_square : Tensor of shape (n,) or float
+        What corrects the bias of the mean gradient and of the mean square: ``1 - beta**count``.
+    """
+
+    decay: Tensor | None
+    of_mean: Any
+    of_square: Any
+
+
+def _pace(
+    group: dict[str, Any], rows: Tensor, state: dict[str, Any], row_step: Tensor | None
+) -> _Pace:
+    """Work out how far some rows go, and note that they have taken a step and all of the decay."""
+    logs = [log(beta) if beta else -inf for beta in group["betas"]]
+    of_mean: Any
+    of_square: Any
+    # expm1, since 1 - beta2**count is tiny at first.
+    if row_step is None:
+        of_mean, of_square = (-expm1(float(state["step"]) * rate) for rate in logs)
+    else:
+        count = row_step.index_select(0, rows).add_(1)
+        row_step.index_copy_(0, rows, count)
+        of_mean, of_square = (torch.expm1(count * rate).neg_() for rate in logs)
+    decay = None
+    if state["log_decay"]:
+        pending = state["log_decay"] - state["row_log_decay"].index_select(0, rows)
+        decay = pending.to(state["exp_avg"].dtype).exp_()
+        state["row_log_decay"].index_fill_(0, rows, state["log_decay"])
+    return _Pace(decay, of_mean, of_square)
+
+
+def _move_in_torch(
+    tables: tuple[Tensor, Tensor, Tensor],
+    rows: Tensor,
+    moved: Tensor,
+    values: Tensor,
+    pace: _Pace,
+    group: dict[str, Any],
+) -> None:
+    """Move different rows of a parameter, and its means of gradients and of their squares.
+
+    ``moved`` holds what the rows of the parameter are before.
+    """
+    beta1, beta2 = group["betas"]
+    of_mean, of_square = (
+        n if isinstance(n, float) else _beside(n, moved) for n in (pace.of_mean, pace.of_square)
+    )
+    exp_avg = tables[1].index_select(0, rows).lerp_(values, 1 - beta1)
+    exp_avg_sq = tables[2].index_select(0, rows)
+    exp_avg_sq.mul_(beta2).addcmul_(values, values, value=1 - beta2)
+    _write_rows(tables[1], rows, exp_avg)
+    _write_rows(tables[2], rows, exp_avg_sq)
+    # (root of the mean square + eps) * of_mean. A root of less than the smallest normal number
+    # takes fifty times as long, and is nothing beside eps.
+    root = exp_avg_sq.mul_(of_mean * of_mean / of_square)
+    root.clamp_min_(torch.finfo(root.dtype).tiny).sqrt_().add_(of_mean * group["eps"])
+    if pace.decay is not None:
+        moved.mul_(_beside(pace.decay, moved))
+    moved.addcdiv_(exp_avg, root, value=-float(group["lr"]))
+    _write_rows(tables[0], rows, moved)
 
 
 class LazyNovoGrad(LazyAdamW):

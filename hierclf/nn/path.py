@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
@@ -32,7 +32,7 @@ from hierclf.nn.linear import (
     rows_times,
     sparse_rows,
 )
-from hierclf.nn.optim import LazyAdamW
+from hierclf.nn.optim import LazyAdamW, RowsInPass
 from hierclf.nn.softmax import HierarchicalSoftmax
 
 if TYPE_CHECKING:
@@ -124,7 +124,11 @@ class PathGroups(nn.Module):
             node = self.above.index_select(0, self.group.index_select(0, node))
             chosen.append(node)
         rows = torch.arange(batch, device=target.device)
-        keys = (torch.stack(chosen) * batch + rows).flatten().sort().values
+        keys = (torch.stack(chosen) * batch + rows).flatten()
+        if keys.is_cpu:  # numpy's takes a fifth of the time
+            keys.numpy().sort()
+        else:
+            keys = keys.sort().values
         return keys[: int(torch.searchsorted(keys, n_nodes * batch))]
 
 
@@ -240,7 +244,7 @@ class PathSoftmax(HierarchicalSoftmax):
                 "PathSoftmax trains on dense rows, and these are sparse: put a hidden layer before "
                 "it, or use HierarchicalSoftmax"
             )
-        call = _Call(self.steps, self.buffer, label_smoothing, log_prior, is_summed, *self._moves)
+        call = _Call(self.steps, self.buffer, label_smoothing, log_prior, is_summed, self._moves)
         linear = self.linear
         steps: Tensor = _PathSteps.apply(hidden, linear.weight, linear.bias, target, call)  # type: ignore[no-untyped-call]
         return steps
@@ -250,11 +254,13 @@ class PathSoftmax(HierarchicalSoftmax):
         if not isinstance(optimizer, LazyAdamW):
             yield
             return
-        with optimizer.moving(self.linear.weight, self.linear.bias) as begin_step:
+        both = self.linear.weight, self.linear.bias
+        with optimizer.moving(*both) as rows:
             # To show the tables as arrays once more takes longer than to climb.
-            tables = None if begin_step is None else self.steps.arrays()
+            has_loops = loops_for("_kernels", *both) is not None
+            tables = self.steps.arrays() if rows is not None and has_loops else None
             try:
-                self._moves = _Moves(begin_step, tables)
+                self._moves = _Moves(rows, tables)
                 yield
             finally:
                 self._moves = _Moves()
@@ -263,7 +269,7 @@ class PathSoftmax(HierarchicalSoftmax):
 class _Moves(NamedTuple):
     """How passes move the rows of the weights, where they do."""
 
-    begin_step: Callable[[], Any] | None = None
+    rows: RowsInPass | None = None
     tables: tuple[NDArray[np.int64], ...] | None = None
 
 
@@ -275,8 +281,7 @@ class _Call(NamedTuple):
     smoothing: float
     log_prior: Tensor | None
     is_summed: bool  # over rows and steps, with the other sign
-    begin_step: Callable[[], Any] | None
-    tables: tuple[NDArray[np.int64], ...] | None
+    moves: _Moves
 
 
 class _Wide(NamedTuple):
@@ -287,23 +292,24 @@ class _Wide(NamedTuple):
     values: slice
     residual: Tensor
 
-    def backward(
-        self,
-        visit: _Visit,
-        grad: Tensor,
-        hidden: Tensor,
-        weight: Tensor,
-        values: Tensor,
-        bias_values: Tensor,
-        hidden_grad: Tensor | None,
-    ) -> None:
+    def backward(self, visit: _Visit, back: _Back, values: Tensor, bias_values: Tensor) -> None:
         """Fill in the gradients of the group, and add those of the hidden states it reads."""
         row = visit.row[self.entries]
-        back = self.residual * grad[row, visit.column[self.entries], None]
-        torch.mm(back.t(), hidden.index_select(0, row), out=values)
-        torch.sum(back, 0, out=bias_values)
-        if hidden_grad is not None:
-            hidden_grad.index_add_(0, row, back @ weight[self.nodes])
+        residual = self.residual * back.grad[row, visit.column[self.entries], None]
+        torch.mm(residual.t(), back.hidden.index_select(0, row), out=values)
+        torch.sum(residual, 0, out=bias_values)
+        if back.hidden_grad is not None:
+            back.hidden_grad.index_add_(0, row, residual @ back.weight[self.nodes])
+
+
+class _Back(NamedTuple):
+    """What a backward pass starts from, and where it adds the gradient of the hidden states."""
+
+    grad: Tensor  # of the steps
+    hidden: Tensor
+    weight: Tensor
+    wide: list[_Wide]
+    hidden_grad: Tensor | None
 
 
 class _PathSteps(torch.autograd.Function):
@@ -330,29 +336,19 @@ class _PathSteps(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight = ctx.saved_tensors
         visit, grad = ctx.visit, grads[0]
-        grad = grad.neg().expand(ctx.shape) if ctx.call.is_summed else grad
-        grad = grad.contiguous()
+        # To expand the number and copy it takes three times as long.
+        grad = grad.new_zeros(ctx.shape).sub_(grad) if ctx.call.is_summed else grad.contiguous()
         hidden_grad = torch.zeros_like(hidden) if ctx.needs_input_grad[0] else None
         if visit is None:
             rows = torch.zeros(0, dtype=torch.long, device=weight.device)
             values, bias_values = weight.new_zeros(0, weight.shape[1]), weight.new_zeros(0)
             return hidden_grad, *_gradients(rows, values, bias_values, weight), None, None
-        step = ctx.call.begin_step
-        if step is not None and isinstance(visit, _VisitInLoops):
-            step = step()
-            visit.move(grad, step, hidden_grad)
-            for part in ctx.wide:
-                values = ctx.call.buffer.take(part.nodes.stop - part.nodes.start, weight)
-                bias_values = weight.new_empty(len(values))
-                part.backward(visit, grad, hidden, weight, values, bias_values, hidden_grad)
-                visit.move_group(part.nodes, values, bias_values, step)
+        back, moved = _Back(grad, hidden, weight, ctx.wide, hidden_grad), ctx.call.moves.rows
+        if moved is not None:
+            moved.begin()
+            visit.move(moved, back)
             return hidden_grad, None, None, None, None
-        values = ctx.call.buffer.take(len(visit.rows), weight)
-        bias_values = weight.new_empty(len(values))
-        visit.backward(grad, hidden, weight, values, bias_values, hidden_grad)
-        for part in ctx.wide:
-            some, biases = values[part.values], bias_values[part.values]
-            part.backward(visit, grad, hidden, weight, some, biases, hidden_grad)
+        values, bias_values = visit.gradients(back)
         return hidden_grad, *_gradients(visit.rows, values, bias_values, weight), None, None
 
 
@@ -435,16 +431,12 @@ class _Visit:
         start = int(self.start[k])
         return slice(first, last), slice(start, start + end - begin), slice(begin, end)
 
-    def backward(
-        self,
-        grad: Tensor,
-        hidden: Tensor,
-        weight: Tensor,
-        values: Tensor,
-        bias_values: Tensor,
-        hidden_grad: Tensor | None,
-    ) -> None:
-        """Fill in the gradients, but for the groups left to matrix products."""
+    def gradients(self, back: _Back) -> tuple[Tensor, Tensor]:
+        """Return the gradients of the weights and biases of ``rows``; add those of the states."""
+        raise NotImplementedError
+
+    def move(self, moved: RowsInPass, back: _Back) -> None:
+        """Move ``rows`` by their gradients; add those of the states."""
         raise NotImplementedError
 
 
@@ -462,8 +454,8 @@ class _VisitInLoops(_Visit):
         steps: Tensor,
     ) -> None:
         groups = call.groups
-        self._loops = loops
-        tables = call.tables or groups.arrays()
+        self._loops, self._buffer = loops, call.buffer
+        tables = call.moves.tables or groups.arrays()
         choice, self._group, offsets, above, self._column = tables
         keys = np.empty(steps.numel(), np.int64)
         found = keys[: loops.climb(target.numpy(), choice, self._group, above, keys)]
@@ -502,15 +494,9 @@ class _VisitInLoops(_Visit):
         """The nodes of all groups."""
         return torch.from_numpy(self._rows)
 
-    def backward(
-        self,
-        grad: Tensor,
-        hidden: Tensor,
-        weight: Tensor,
-        values: Tensor,
-        bias_values: Tensor,
-        hidden_grad: Tensor | None,
-    ) -> None:
+    def gradients(self, back: _Back) -> tuple[Tensor, Tensor]:
+        values = self._buffer.take(len(self._rows), back.weight)
+        bias_values = values.new_empty(len(values))
         row, _, first_entry, start, first_value, first_pair, _ = self._parts
         self._loops.backward(
             row,
@@ -519,18 +505,21 @@ class _VisitInLoops(_Visit):
             first_value,
             first_pair,
             self._residual,
-            grad.numpy(),
+            back.grad.numpy(),
             self._column,
             self._group,
             self._hidden,
             self._weight,
             values.numpy(),
             bias_values.numpy(),
-            self._or_nothing(hidden_grad),
+            self._or_nothing(back.hidden_grad),
         )
+        for part in back.wide:
+            part.backward(self, back, values[part.values], bias_values[part.values])
+        return values, bias_values
 
-    def move(self, grad: Tensor, step: tuple[Any, ...], hidden_grad: Tensor | None) -> None:
-        """Move the rows of all groups, none of which is left to matrix products."""
+    def move(self, moved: RowsInPass, back: _Back) -> None:
+        step = moved.for_loops()
         row, _, first_entry, start, first_value, first_pair, rows = self._parts
         self._loops.backward_adamw(
             row,
@@ -540,27 +529,31 @@ class _VisitInLoops(_Visit):
             first_pair,
             rows,
             self._residual,
-            grad.numpy(),
+            back.grad.numpy(),
             self._column,
             self._group,
             self._hidden,
-            self._or_nothing(hidden_grad),
+            self._or_nothing(back.hidden_grad),
             *step,
         )
-
-    def move_group(
-        self, nodes: slice, values: Tensor, bias_values: Tensor, step: tuple[Any, ...]
-    ) -> None:
-        """Move the rows of one group, whose gradients are these."""
-        rows = np.arange(nodes.start, nodes.stop)
-        self._loops.move_rows(rows, values.numpy(), bias_values.numpy(), *step)
+        for part in back.wide:
+            size = part.nodes.stop - part.nodes.start
+            values = back.weight.new_empty(size, back.weight.shape[1])
+            bias_values = back.weight.new_empty(size)
+            part.backward(self, back, values, bias_values)
+            places = self._rows, part.values.start, part.values.stop
+            self._loops.move_rows(*places, values.numpy(), bias_values.numpy(), *step)
 
     def _or_nothing(self, grad: Tensor | None) -> Any:
         return self._hidden[:0] if grad is None else grad.numpy()
 
 
 class _VisitInTorch(_Visit):
-    """The visit in torch: only the pairs of an entry and a sibling that there are, no padding."""
+    """The visit in torch: only the pairs of a node and an entry that there are, no padding.
+
+    Pairs are sorted by node, so that products with the weights, and sums for their gradient, go
+    through each row of the weights once.
+    """
 
     def __init__(
         self,
@@ -584,89 +577,90 @@ class _VisitInTorch(_Visit):
         sizes = groups.offsets.index_select(0, found + 1) - self.start
         self.first_entry, self.first_value = _starts(counts), _starts(sizes)
         n_values = int(self.first_value[-1])
-        places = torch.arange(n_values, device=keys.device)
+        of_value = torch.arange(len(found), device=keys.device).repeat_interleave(
+            sizes, output_size=n_values
+        )
+        values = torch.arange(n_values, device=keys.device)
         shift = self.start - self.first_value[:-1]
-        self.rows = places + shift.repeat_interleave(sizes, output_size=n_values)
+        self.rows = values + shift.index_select(0, of_value)
         is_wide = counts * sizes * hidden.shape[1] >= _PRODUCT
         self.wide = is_wide.nonzero().flatten().tolist()
 
-        # From here on without the wide groups. A pair is an entry and a node of its group.
-        row, node, column = self.row, self.node, self.column
-        if self.wide:
-            small = (~is_wide).index_select(0, which).nonzero().flatten()
-            row, node, column, which = (
-                part.index_select(0, small) for part in (row, node, column, which)
-            )
-        self._counts = counts.masked_fill(is_wide, 0)
-        self._small, self._sizes = (row, column), sizes
-        per_entry = sizes.index_select(0, which)
-        self._first_pair = _starts(per_entry)
+        self._groups = which, sizes.masked_fill(is_wide, 0)
+        # Pair t of a node is of entry t of its group. Wide groups have none.
+        per_value = counts.masked_fill(is_wide, 0).index_select(0, of_value)
+        self._first_pair = _starts(per_value)
         n_pairs = int(self._first_pair[-1])
-        of_pair = torch.arange(len(row), device=keys.device).repeat_interleave(
-            per_entry, output_size=n_pairs
-        )
-        shift = self.start.index_select(0, which) - self._first_pair[:-1]
+        self._value = values.repeat_interleave(per_value, output_size=n_pairs)
+        shift = self.first_entry.index_select(0, of_value) - self._first_pair[:-1]
         places = torch.arange(n_pairs, device=keys.device)
-        self._of_pair, self._node = of_pair, places + shift.index_select(0, of_pair)
-        if not n_pairs:
-            self._residual = hidden.new_zeros(0)
-            return
-        logits = _products(self._first_pair, self._node, hidden.index_select(0, row), weight)
-        logits += bias.index_select(0, self._node)
+        self._entry = places + shift.index_select(0, self._value)
+        self._of_pair = self.row.index_select(0, self._entry)
+
+        self._weight = call.buffer.take(n_values, weight)
+        torch.index_select(weight, 0, self.rows, out=self._weight)
+        own = bias.index_select(0, self.rows)
         if call.log_prior is not None:
-            logits += call.log_prior.index_select(0, self._node)
-        largest = torch.segment_reduce(logits, "max", lengths=per_entry)
-        logits -= largest.index_select(0, of_pair)
-        chosen = node - shift
+            own += call.log_prior.index_select(0, self.rows)
+        logits = _products(self._first_pair, self._of_pair, self._weight, hidden)
+        logits += own.index_select(0, self._value)
+        shape = self.node.shape
+        largest = logits.new_full(shape, -math.inf)
+        largest.scatter_reduce_(0, self._entry, logits, "amax")
+        logits -= largest.index_select(0, self._entry)
+
+        # The pairs of the nodes that are chosen; from here on entries of the other groups.
+        chosen = self.node - self.start.index_select(0, which)
+        chosen += self.first_value.index_select(0, which)
+        entries = torch.arange(len(chosen), device=keys.device)
+        if self.wide:
+            entries = (~is_wide).index_select(0, which).nonzero().flatten()
+            chosen, which = chosen.index_select(0, entries), which.index_select(0, entries)
+        chosen = self._first_pair.index_select(0, chosen)
+        chosen += entries - self.first_entry.index_select(0, which)
+        row, column = self.row.index_select(0, entries), self.column.index_select(0, entries)
         step = logits.index_select(0, chosen)
+        spread: Tensor | None = None  # of each entry
         if call.smoothing:
-            mean = torch.segment_reduce(logits, "mean", lengths=per_entry)
-            step = torch.lerp(step, mean, call.smoothing)
+            spread = (call.smoothing / sizes.to(logits.dtype)).index_select(0, self._groups[0])
+            smooth = logits.new_zeros(shape).index_add_(0, self._entry, logits).mul_(spread)
+            step = step.mul_(1 - call.smoothing).add_(smooth.index_select(0, entries))
         proba = logits.masked_fill_(logits < _lowest(logits.dtype), -math.inf).exp_()
-        total = torch.segment_reduce(proba, "sum", lengths=per_entry)
-        steps.view(-1).index_copy_(0, row * steps.shape[1] + column, step - total.log())
-        residual = proba.mul_((-1 / total).index_select(0, of_pair))
-        if call.smoothing:
-            residual += (call.smoothing / per_entry.to(residual.dtype)).index_select(0, of_pair)
+        total = proba.new_zeros(shape).index_add_(0, self._entry, proba)
+        step -= total.index_select(0, entries).log_()
+        steps.view(-1).index_copy_(0, row * steps.shape[1] + column, step)
+        residual = proba.mul_(total.reciprocal_().neg_().index_select(0, self._entry))
+        if spread is not None:
+            residual += spread.index_select(0, self._entry)
         more = residual.new_full(chosen.shape, 1 - call.smoothing)
         self._residual = residual.index_add_(0, chosen, more)
 
-    def backward(
-        self,
-        grad: Tensor,
-        hidden: Tensor,
-        weight: Tensor,
-        values: Tensor,
-        bias_values: Tensor,
-        hidden_grad: Tensor | None,
-    ) -> None:
-        row, column = self._small
-        if not len(row):
-            return
-        factor = grad.view(-1).index_select(0, row * grad.shape[1] + column)
-        back = self._residual * factor.index_select(0, self._of_pair)
-        # The same pairs node by node: pair t of a node is of entry t of its group.
-        per_value = self._counts.repeat_interleave(self._sizes, output_size=len(values))
-        starts = _starts(per_value)
-        n_pairs = len(back)
-        value = torch.arange(len(values), device=back.device).repeat_interleave(
-            per_value, output_size=n_pairs
-        )
-        first_entry = _starts(self._counts)[:-1].repeat_interleave(
-            self._sizes, output_size=len(values)
-        )
-        places = torch.arange(n_pairs, device=back.device)
-        entry = places + (first_entry - starts[:-1]).index_select(0, value)
-        slot = torch.arange(len(values), device=back.device) - self.first_value[
-            :-1
-        ].repeat_interleave(self._sizes, output_size=len(values))
-        pair = self._first_pair.index_select(0, entry) + slot.index_select(0, value)
-        by_node = back.index_select(0, pair)
-        values.copy_(rows_times(row.index_select(0, entry), starts, by_node, hidden))
-        bias_values.copy_(torch.segment_reduce(by_node, "sum", lengths=per_value))
-        if hidden_grad is not None:
-            sums = rows_times(self._node, self._first_pair, back, weight)
-            hidden_grad.index_add_(0, row, sums)
+    def gradients(self, back: _Back) -> tuple[Tensor, Tensor]:
+        steps = self.row * back.grad.shape[1] + self.column
+        factor = back.grad.view(-1).index_select(0, steps)
+        residual = self._residual * factor.index_select(0, self._entry)
+        values = rows_times(self._of_pair, self._first_pair, residual, back.hidden)
+        bias_values = residual.new_zeros(len(values)).index_add_(0, self._value, residual)
+        if back.hidden_grad is not None:
+            self._add_hidden_gradient(residual, back.hidden_grad)
+        for part in back.wide:
+            part.backward(self, back, values[part.values], bias_values[part.values])
+        return values, bias_values
+
+    def move(self, moved: RowsInPass, back: _Back) -> None:
+        moved.move(self.rows, self._weight, *self.gradients(back))
+        del self._weight  # to be used again, though the graph is still held
+
+    def _add_hidden_gradient(self, residual: Tensor, hidden_grad: Tensor) -> None:
+        """Add the gradients of the hidden states that the groups read, by pairs sorted by entry."""
+        which, sizes = self._groups
+        starts = _starts(sizes.index_select(0, which))
+        shift = starts[:-1] - self.first_value.index_select(0, which)
+        place = self._value + shift.index_select(0, self._entry)
+        value = torch.empty_like(place).index_copy_(0, place, self._value)
+        factor = torch.empty_like(residual).index_copy_(0, place, residual)
+        sums = rows_times(value, starts, factor, self._weight)
+        hidden_grad.index_add_(0, self.row, sums)
 
 
 def _starts(counts: Tensor) -> Tensor:
@@ -674,18 +668,18 @@ def _starts(counts: Tensor) -> Tensor:
     return F.pad(counts.cumsum(0), (1, 0))
 
 
-def _products(first_pair: Tensor, node: Tensor, hidden: Tensor, weight: Tensor) -> Tensor:
-    """Multiply each row of the hidden state with the weights of its nodes, (pairs,)."""
+def _products(first_pair: Tensor, column: Tensor, weight: Tensor, hidden: Tensor) -> Tensor:
+    """Multiply each row of some weights with its rows of the hidden state, (pairs,)."""
     _warn_of_csr_once()
     pairs = torch.sparse_csr_tensor(
         first_pair,
-        node,
-        hidden.new_zeros(len(node)),
-        (len(hidden), len(weight)),
+        column,
+        hidden.new_zeros(len(column)),
+        (len(weight), len(hidden)),
         check_invariants=False,
     )
-    # A third of the time of gathering the weights, and no copy of them.
-    products: Tensor = torch.sparse.sampled_addmm(pairs, hidden, weight.t(), beta=0.0).values()
+    # A third of the time of gathering the rows.
+    products: Tensor = torch.sparse.sampled_addmm(pairs, weight, hidden.t(), beta=0.0).values()
     return products
 
 
@@ -698,7 +692,7 @@ def _warn_of_csr_once() -> None:
 
 
 class _Buffer:
-    """Memory for the values of one gradient, used again once nobody holds the last.
+    """Memory for rows of the weights or of their gradient, used again once nobody holds the last.
 
     A new array of more than a megabyte costs more, in pages that the system clears, than what is
     computed in it.
