@@ -46,22 +46,25 @@ def assert_same_weights(one, other):
 # -- defaults
 
 
-# 60 rows in batches of 16 are 4 steps: 50 epochs have 200.
+# 60 rows in batches of 16 are 4 steps: 50 epochs have 200. There are 15 of each class.
+FEW = 0.1 * (15 / 20)
+
+
 @BOTH
 @pytest.mark.parametrize(
     ("layout", "params", "expected"),
     [
         (np.asarray, {}, (LeanAdamW, (100,), 1e-3, 200)),
         (np.asarray, {"hidden_layer_sizes": ()}, (LeanAdamW, (), 1e-3, 200)),
-        (sp.csr_array, {}, (LazyNovoGrad, (), 0.1, 50)),
-        (sp.coo_matrix, {}, (LazyNovoGrad, (), 0.1, 50)),
-        (sp.csr_array, {"hidden_layer_sizes": ()}, (LazyNovoGrad, (), 0.1, 50)),
-        (sp.csr_array, {"batch_size": 59}, (LazyNovoGrad, (), 0.1, 100)),
+        (sp.csr_array, {}, (LazyNovoGrad, (), FEW, 50)),
+        (sp.coo_matrix, {}, (LazyNovoGrad, (), FEW, 50)),
+        (sp.csr_array, {"hidden_layer_sizes": ()}, (LazyNovoGrad, (), FEW, 50)),
+        (sp.csr_array, {"batch_size": 59}, (LazyNovoGrad, (), FEW, 100)),
         (sp.csr_array, {"batch_size": 60}, (LazyNovoGrad, (), 0.1, 200)),
-        (sp.csr_array, {"batch_size": 1}, (LazyNovoGrad, (), 0.1, 4)),
-        (sp.csr_array, {"early_stopping": True}, (LazyNovoGrad, (), 0.1, 200)),
+        (sp.csr_array, {"batch_size": 1}, (LazyNovoGrad, (), FEW, 4)),
+        (sp.csr_array, {"early_stopping": True}, (LazyNovoGrad, (), FEW, 200)),
         (sp.csr_array, {"learning_rate_init": 0.02}, (LazyNovoGrad, (), 0.02, 50)),
-        (sp.csr_array, {"max_iter": 9}, (LazyNovoGrad, (), 0.1, 9)),
+        (sp.csr_array, {"max_iter": 9}, (LazyNovoGrad, (), FEW, 9)),
         (sp.csr_array, {"hidden_layer_sizes": 5}, (LazyAdamW, (5,), 1e-3, 200)),
         (sp.csr_array, {"optimizer": "adamw"}, (LazyAdamW, (), 1e-3, 200)),
         (sp.csr_array, {"optimizer": "sgd"}, (torch.optim.SGD, (), 1e-3, 200)),
@@ -93,10 +96,34 @@ def test_the_defaults_on_sparse_rows_are_those_that_the_documentation_names(cls)
     auto = cls(TREE, batch_size=16, random_state=0).fit(X, y)
     given = cls(
         TREE, batch_size=16, random_state=0, hidden_layer_sizes=(), optimizer="auto",
-        learning_rate_init=0.1, max_iter=50, n_iter_no_change=50,
+        learning_rate_init=FEW, max_iter=50, n_iter_no_change=50,
     ).fit(X, y)  # fmt: skip
     assert auto.n_iter_ == 50
     assert_same_weights(auto, given)
+
+
+@pytest.mark.filterwarnings("ignore:The number of unique classes:UserWarning")
+@pytest.mark.parametrize(
+    ("n_per_class", "params", "expected"),
+    [
+        (40, {}, 0.1),
+        (10, {}, 0.05),
+        (10, {"batch_size": 2000}, 0.1),  # all samples at once
+        (10, {"learning_rate_init": 0.2}, 0.2),
+        (2, {}, 0.01),
+        (1, {}, 0.01),
+    ],
+)
+def test_the_rate_of_a_linear_model_is_less_where_classes_have_few_samples(
+    n_per_class, params, expected
+):
+    numbers = np.repeat(np.arange(200), n_per_class)
+    X, y = sp.csr_matrix(np.eye(200, dtype=np.float32)[numbers]), numbers.astype(str)
+    once = {"max_iter": 1, "n_iter_no_change": 1, "random_state": 0}
+    fitted = FlatSoftmaxClassifier(**once, **params).fit(X, y)
+    assert fitted.net_.lr == pytest.approx(expected)
+    part = FlatSoftmaxClassifier(**once, **params).partial_fit(X[:200], y[:200], classes=y)
+    assert part.net_.lr == params.get("learning_rate_init", 0.1)  # a block tells nothing
 
 
 def test_a_planned_number_of_epochs_is_no_reason_to_warn():
@@ -162,7 +189,7 @@ def test_a_warm_start_keeps_the_layers_and_the_rate_that_its_first_rows_chose(is
         twice = pickle.loads(pickle.dumps(twice))
     assert_same_weights(once, twice.fit(sp.csr_array(X), y))
     twice.fit(X, y)  # dense rows of the same features
-    assert (twice.n_iter_, twice.net_.lr, twice.net_.module__hidden_layer_sizes) == (9, 0.1, ())
+    assert (twice.n_iter_, twice.net_.lr, twice.net_.module__hidden_layer_sizes) == (9, FEW, ())
     with pytest.raises(ValueError, match=r"hidden_layer_sizes was \(\) and is now \(100,\)"):
         twice.set_params(hidden_layer_sizes=(100,)).fit(X, y)
 

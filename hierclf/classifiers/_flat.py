@@ -90,7 +90,9 @@ class FlatSoftmaxClassifier(StreamSoftmaxClassifier):
           ``weight_decay``.
     learning_rate_init : float or "auto", default="auto"
         Learning rate at the start. "auto" is 1e-3, and 0.1 with ``optimizer="adagrad"`` and
-        for a linear model of sparse features with ``optimizer="auto"``. With "newton" it is
+        for a linear model of sparse features with ``optimizer="auto"``: there less, in
+        proportion, if classes have fewer than 20 samples on average, down to 0.01, and
+        the samples are more than a batch. With "newton" it is
         the length of a step that is tried first, and "auto" is 1: a whole step. A skorch
         ``LRScheduler`` among the callbacks changes it during training.
     weight_decay : float, default=1e-4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from copy import deepcopy
@@ -281,7 +282,7 @@ class BaseNetworkClassifier(BaseHierarchyClassifier, ABC):
         network = _with_layers(settings, reader, self._head_layers())
         layers = (*network["hidden_layer_sizes"], *self._head_layers())
         is_linear = is_lazy_linear(self.optimizer, layers, is_sparse=reader.is_sparse)
-        pace = self._choose_pace(is_linear, settings, n_samples=X.shape[0])
+        pace = self._choose_pace(is_linear, settings, targets)
         hierarchy = targets.hierarchy
         step = Step(
             batch_size=min(int(self.batch_size), X.shape[0]),
@@ -406,8 +407,14 @@ class BaseNetworkClassifier(BaseHierarchyClassifier, ABC):
             },
         )
 
-    def _choose_pace(self, is_lazy_linear: bool, settings: Settings, n_samples: int) -> Pace:
+    def _choose_pace(
+        self, is_lazy_linear: bool, settings: Settings, targets: TrainingTargets
+    ) -> Pace:
         """Resolve what may be "auto"; one pass over a block of a stream."""
+        n_samples = targets.target.shape[0]
+        # A block is no measure of a stream, nor are leaves of what a sample has several of.
+        is_known = not settings.is_stream and targets.target.ndim == 1
+        n_classes = len(targets.hierarchy.leaf_indices)
         pace = choose_pace(
             self.learning_rate_init,
             self.max_iter,
@@ -415,6 +422,7 @@ class BaseNetworkClassifier(BaseHierarchyClassifier, ABC):
             is_lazy_linear=is_lazy_linear,
             early_stopping=self.early_stopping,
             n_batches=-(-n_samples // int(self.batch_size)),
+            n_per_class=n_samples / n_classes if is_known else math.inf,
         )
         return pace._replace(max_iter=1, is_limit=False) if settings.is_stream else pace
 
