@@ -30,8 +30,9 @@ Table 1 of HiMTL, which is printed below, is of BERT on WOS, RCV1-v2 and NYT. RC
 licensed, so that other sets stand here, smaller ones: the figures do not compare, but their
 differences may. "rcv1" is a public sample of 2316 rows as counts of words, no RCV1-v2.
 
-The tables of the documentation have the sets Enron_corr, rcv1, trec and 20ng. In hwu64, of 18
-branches, and amazon3, of 385 nodes, HiAGM with masking takes minutes for each fit.
+Three seeds of all take some hours: in hwu64, of 18 branches, and amazon3, of 385 nodes, HiAGM with
+masking takes minutes for each fit. So the tables of the documentation have one seed of amazon3, and
+fewer than three of some heads over the GRU.
 
 Sets of one label for each row (trec, hwu64, 20ng, amazon3) are paths here. --data is the folder
 that holds the sets, HIERCLF_DATA by default. Every result is written as soon as it is there, and a
