@@ -97,12 +97,8 @@ class Split(NamedTuple):
 @cache
 def read(folder: Path, parts: tuple[str, ...] = ("train", "valid", "test")) -> Split:
     """Read a set, and prepare it as the protocol says; the last of the parts is asked for."""
-    files = {}
-    for part in parts:
-        paths = [folder / f"{part}.arff{end}" for end in ("", ".gz")]
-        found = [path for path in paths if path.exists()]
-        if found:
-            files[part] = load_arff_hierarchy(found[0])
+    paths = {part: file_of(folder, part) for part in parts}
+    files = {part: load_arff_hierarchy(path) for part, path in paths.items() if path}
     hierarchy = files["train"].hierarchy
     rows = {part: filled(bunch.data) for part, bunch in files.items()}
     training = [part for part in parts[:-1] if part in files]
@@ -119,6 +115,12 @@ def read(folder: Path, parts: tuple[str, ...] = ("train", "valid", "test")) -> S
         np.asarray(hierarchy.to_indicator(files[parts[-1]].target)),
         np.flatnonzero([node not in NOT_SCORED for node in hierarchy.nodes]),
     )
+
+
+def file_of(folder: Path, part: str) -> Path | None:
+    """Return the file of a part, if there is one."""
+    paths = (folder / f"{part}.arff{end}" for end in ("", ".gz"))
+    return next((path for path in paths if path.exists()), None)
 
 
 def filled(X: np.ndarray) -> np.ndarray:
@@ -263,7 +265,7 @@ def trials(args: argparse.Namespace) -> Iterator[tuple[dict[str, Any], Callable[
 
 def run(method: str, folder: Path, name: str, seed: int) -> dict[str, Any] | None:
     parts = ("train", "valid") if method == "validation" else ("train", "valid", "test")
-    if not any((folder / f"{parts[-1]}.arff{end}").exists() for end in ("", ".gz")):
+    if file_of(folder, parts[-1]) is None:
         return None
     return METHODS[method](name, read(folder, parts), seed)
 

@@ -31,7 +31,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -363,17 +363,24 @@ def score(folder: Path) -> dict[str, float]:
 
 
 class Prepared:
-    """A folder with the features of the data set that was asked for last."""
+    """A folder with the features that were asked for last.
 
-    def __init__(self, data: Path | None, is_study: bool, folder: Path) -> None:
-        self.data, self.is_study, self.folder = data, is_study, folder
-        self.name = ""
+    ``make`` writes those of a key there.
+    """
 
-    def take(self, name: str) -> Path:
-        if name != self.name:
-            prepare(name, self.data, self.is_study, self.folder)
-            self.name = name
-        return self.folder
+    def __init__(
+        self, make: Callable[..., Any], data: Path | None, is_study: bool, folder: Path
+    ) -> None:
+        self.make, self.data, self.is_study, self.folder = make, data, is_study, folder
+        self.asked: tuple[Any, ...] = ()
+        self.made: Any = None
+
+    def take(self, *key: Any) -> Any:
+        """Write the features, if they are not there, and return what ``make`` has returned."""
+        if key != self.asked:
+            self.made = self.make(*key, self.data, self.is_study, self.folder)
+            self.asked = key
+        return self.made
 
 
 def trials(
@@ -393,9 +400,16 @@ def trials(
 
 
 def one(prepared: Prepared, what: dict[str, Any], peers: str) -> dict[str, Any] | None:
-    folder = prepared.take(what["data"])
+    prepared.take(what["data"])
     python = peers if CONTESTANTS[what["contestant"]].is_peer else sys.executable
-    found = ask(__file__, what | {"folder": str(folder)}, python, LIMIT)
+    return fit_and_score(__file__, prepared.folder, what, python)
+
+
+def fit_and_score(
+    script: str, folder: Path, what: dict[str, Any], python: str
+) -> dict[str, Any] | None:
+    """Have a process fit to what is in a folder, and score what it has written there."""
+    found = ask(script, what | {"folder": str(folder)}, python, LIMIT)
     if found is None or "failed" in found:
         return found
     return found | score(folder)
@@ -452,32 +466,56 @@ def print_study(results: list[dict[str, Any]]) -> None:
         )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", default=list(NAMES), help="data sets")
-    parser.add_argument("--data", type=Path, help="folder of the data sets")
-    parser.add_argument("--study", action="store_true", help="how the settings were chosen")
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    add_arguments(parser)
-    args = parser.parse_args()
-    if args.task:
-        answer(args.task, measure)
-        return
-    file = args.out / ("study.json" if args.study else "test.json")
-    wanted = args.only or [""]
-    contestants = [
-        name
-        for name in ([OURS] if args.study else CONTESTANTS)
-        if any(part in name for part in wanted)
-    ]
-    with tempfile.TemporaryDirectory() as folder:
-        prepared = Prepared(args.data, args.study, Path(folder))
-        todo = [] if args.report else trials(prepared, args.names, contestants, args.peers)
-        for results in resume(file, todo, "scores"):
-            if not args.report and results:
-                print(results[-1], flush=True)
-    (print_study if args.study else report)(results)
+class Script(NamedTuple):
+    """What a benchmark of contestants in processes of their own consists of.
+
+    Those in pairs are for the test parts, and for the study of settings.
+    """
+
+    doc: str
+    measure: Callable[[dict[str, Any]], dict[str, Any]]
+    prepare: Callable[..., Any]
+    trials: Callable[..., Iterator[tuple[dict[str, Any], Callable[[], Any]]]]
+    names: tuple[Sequence[str], Sequence[str]]
+    contestants: tuple[Iterable[str], Iterable[str]]
+    reports: tuple[Callable[[list[dict[str, Any]]], None], ...]
+    results: Path
+
+    def main(self) -> None:
+        """Read the command line, run what is not there yet, and print all."""
+        parser = argparse.ArgumentParser(description=self.doc.splitlines()[0])
+        parser.add_argument("names", nargs="*", help="data sets: " + ", ".join(self.names[0]))
+        parser.add_argument("--data", type=Path, help="folder of the data sets")
+        parser.add_argument("--study", action="store_true", help="how the settings were chosen")
+        parser.add_argument("--out", type=Path, default=self.results)
+        add_arguments(parser)
+        args = parser.parse_args()
+        if args.task:
+            answer(args.task, self.measure)
+            return
+        file = args.out / ("study.json" if args.study else "test.json")
+        wanted = args.only or [""]
+        contestants = [
+            name for name in self.contestants[args.study] if any(part in name for part in wanted)
+        ]
+        names = args.names or list(self.names[args.study])
+        with tempfile.TemporaryDirectory() as folder:
+            prepared = Prepared(self.prepare, args.data, args.study, Path(folder))
+            todo = [] if args.report else self.trials(prepared, names, contestants, args.peers)
+            for results in resume(file, todo, "scores"):
+                if not args.report and results:
+                    print(json.dumps(results[-1]), flush=True)
+        self.reports[args.study](results)
 
 
 if __name__ == "__main__":
-    main()
+    Script(
+        __doc__,
+        measure,
+        prepare,
+        trials,
+        names=(NAMES, NAMES),
+        contestants=(CONTESTANTS, [OURS]),
+        reports=(report, print_study),
+        results=RESULTS,
+    ).main()

@@ -26,31 +26,28 @@ what it finds. PECOS needs an old numpy, hence an environment of its own, whose 
 
 from __future__ import annotations
 
-import argparse
-import json
 import re
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from _own_process import add_arguments, answer, ask
-from _report import mean_sd, print_table, resume, significant
+from _report import mean_sd, print_table, significant
 from many_classes import (
-    LIMIT,
     N_TOP,
     Answer,
     Contestant,
+    Prepared,
+    Script,
     Task,
     clock,
+    fit_and_score,
     hold_out,
     linear,
     pecos,
     read,
-    score,
     write,
 )
 
@@ -230,21 +227,6 @@ def measure(task: dict[str, Any]) -> dict[str, Any]:
     return {"fit s": found.fit_seconds}
 
 
-class Prepared:
-    """A folder with the features that were asked for last."""
-
-    def __init__(self, data: Path | None, is_study: bool, folder: Path) -> None:
-        self.data, self.is_study, self.folder = data, is_study, folder
-        self.asked: tuple[Any, ...] = ()
-        self.seconds = 0.0
-
-    def take(self, name: str, recipe: Recipe, seed: int) -> float:
-        if (name, recipe, seed) != self.asked:
-            self.seconds = prepare(name, recipe, seed, self.data, self.is_study, self.folder)
-            self.asked = (name, recipe, seed)
-        return self.seconds
-
-
 def trials(
     prepared: Prepared, names: list[str], contestants: list[str], peers: str
 ) -> Iterator[tuple[dict[str, Any], Callable[[], Any]]]:
@@ -264,10 +246,10 @@ def one(
 ) -> dict[str, Any] | None:
     seconds = prepared.take(what["data"], recipe, what["seed"])
     python = peers if CONTESTANTS[what["contestant"]].is_peer else sys.executable
-    found = ask(__file__, what | {"folder": str(prepared.folder)}, python, LIMIT)
+    found = fit_and_score(__file__, prepared.folder, what, python)
     if found is None or "failed" in found:
         return found
-    return found | score(prepared.folder) | {"features s": seconds}
+    return found | {"features s": seconds}
 
 
 def report(results: list[dict[str, Any]]) -> None:
@@ -317,33 +299,14 @@ def print_study(results: list[dict[str, Any]]) -> None:
     print_table(("", *STUDIED), rows)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", help="data sets: " + ", ".join(SETS))
-    parser.add_argument("--data", type=Path, help="folder of the data sets")
-    parser.add_argument("--study", action="store_true", help="how the recipe was chosen")
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    add_arguments(parser)
-    args = parser.parse_args()
-    if args.task:
-        answer(args.task, measure)
-        return
-    file = args.out / ("study.json" if args.study else "test.json")
-    wanted = args.only or [""]
-    contestants = [
-        name
-        for name in ([SIBLINGS] if args.study else CONTESTANTS)
-        if any(part in name for part in wanted)
-    ]
-    names = args.names or list(STUDIED if args.study else SETS)
-    with tempfile.TemporaryDirectory() as folder:
-        prepared = Prepared(args.data, args.study, Path(folder))
-        todo = [] if args.report else trials(prepared, names, contestants, args.peers)
-        for results in resume(file, todo, "scores"):
-            if not args.report and results:
-                print(json.dumps(results[-1]), flush=True)
-    (print_study if args.study else report)(results)
-
-
 if __name__ == "__main__":
-    main()
+    Script(
+        __doc__,
+        measure,
+        prepare,
+        trials,
+        names=(tuple(SETS), tuple(STUDIED)),
+        contestants=(CONTESTANTS, [SIBLINGS]),
+        reports=(report, print_study),
+        results=RESULTS,
+    ).main()

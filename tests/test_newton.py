@@ -12,6 +12,7 @@ from hierclf import (
     FlatSoftmaxClassifier,
     HierarchicalMultilabelClassifier,
     HierarchicalSoftmaxClassifier,
+    Hierarchy,
 )
 from hierclf.encoders import ConvGRUEncoder
 from hierclf.losses import HierarchicalCrossEntropy, PathCrossEntropy, SoftLabelCrossEntropy
@@ -111,8 +112,6 @@ def test_a_step_is_newtons(samples):
     """With enough conjugate gradients it solves the system of the whole second derivative."""
     X, y = samples
     X = X[:, :2] / [1, 5]
-    from hierclf import Hierarchy
-
     tree = Hierarchy.from_dict({"root": ["a", "b", "c"]})
     head = HierarchicalSoftmax(2, tree, linear=FeatureLinear, dtype=torch.float64)
     newton = NewtonCG(head.parameters(), weight_decay=DECAY)
@@ -138,8 +137,6 @@ def test_a_step_is_newtons(samples):
 
 def test_a_step_that_does_not_descend_is_halved():
     """At one sample far away Newton's whole step goes much too far."""
-    from hierclf import Hierarchy
-
     tree = Hierarchy.from_dict({"root": ["a", "b"]})
     head = HierarchicalSoftmax(1, tree, linear=FeatureLinear, dtype=torch.float64)
     newton = NewtonCG(head.parameters(), lr=64.0, weight_decay=0.1)

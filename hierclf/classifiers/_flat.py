@@ -83,9 +83,9 @@ class FlatSoftmaxClassifier(StreamSoftmaxClassifier):
         - "sgd" is :class:`torch.optim.SGD` with Nesterov momentum of 0.9.
         - "newton" is :class:`hierclf.nn.NewtonCG`, for linear models. It takes few large
           steps over all samples at once, each of them an epoch, and reaches the minimum of
-          the loss and an L2 penalty of ``weight_decay``. It has no use for ``batch_size`` and
-          ``random_state``, holds all logits in memory, and cannot serve ``partial_fit``,
-          an encoder, or callbacks that look at gradients.
+          the loss and an L2 penalty of ``weight_decay``. It has no use for ``batch_size``, and
+          for ``random_state`` only to hold samples out. It holds all logits in memory, and
+          cannot serve ``partial_fit``, an encoder, or callbacks that look at gradients.
         - A subclass of :class:`torch.optim.Optimizer` is called with ``lr`` and
           ``weight_decay``.
     learning_rate_init : float or "auto", default="auto"
