@@ -22,7 +22,7 @@ from strategies import dags, trees
 import hierclf._utils.memory as memory
 import hierclf.nn.margins
 from hierclf import FlatSoftmaxClassifier, HierarchicalLinearClassifier, Hierarchy
-from hierclf.classifiers._margin_tree import likeliest_scale, samples_to_hold_out
+from hierclf.classifiers._margin_tree import Scores, likeliest_scale, samples_to_hold_out
 from hierclf.decisions import Threshold
 from hierclf.induction import BalancedHierarchy
 
@@ -291,20 +291,18 @@ def test_the_likeliest_scale_has_the_lowest_log_loss(seed):
         penalty = np.log(scale / 5) ** 2 / 2
         return penalty - weight @ log_proba[np.arange(30), column]
 
-    found = likeliest_scale(scores, column, weight)
+    parts = (slice(12), slice(12, None))
+    found = likeliest_scale([Scores(scores[x], column[x], weight[x]) for x in parts])
     assert all(loss(found) <= loss(other) + 1e-6 for other in np.geomspace(0.1, 50, 200))
 
 
 def test_few_that_are_all_right_are_no_reason_to_be_certain():
-    few, many = (
-        likeliest_scale(np.tile(np.eye(3), (n, 1)), np.tile(np.arange(3), n), np.ones(3 * n))
-        for n in (1, 1000)
-    )
-    assert 5 < few < many < 50
-    wrong = likeliest_scale(
-        np.tile(-np.eye(3), (1000, 1)), np.tile(np.arange(3), 1000), np.ones(3000)
-    )
-    assert wrong == pytest.approx(0.1, rel=1e-3)
+    def scale_of(scores, n):
+        column = np.tile(np.arange(3), n)
+        return likeliest_scale([Scores(np.tile(scores, (n, 1)), column, np.ones(3 * n))])
+
+    assert 5 < scale_of(np.eye(3), 1) < scale_of(np.eye(3), 1000) < 50
+    assert scale_of(-np.eye(3), 1000) == pytest.approx(0.1, rel=1e-3)
 
 
 @pytest.mark.parametrize("is_sparse", [False, True])

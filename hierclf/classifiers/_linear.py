@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 from warnings import warn
@@ -24,6 +24,7 @@ from hierclf.classifiers._margin_tree import (
     DEFAULT_SCALE,
     ColumnWeights,
     MarginTree,
+    Scores,
     likeliest_scale,
     samples_to_hold_out,
 )
@@ -33,17 +34,18 @@ from hierclf.classifiers._targets import weights_of_labels
 from hierclf.decisions import BaseDecision, as_decision
 from hierclf.hierarchy import Hierarchy
 from hierclf.nn import FlatSoftmax, HierarchyNetwork
-from hierclf.nn._compact_fit import Runs, fit_tables
+from hierclf.nn._compact_fit import Problem, Runs, Tables, fit_tables
+from hierclf.nn._margin_solvers import BLOCK
 from hierclf.nn.compact import CompactSoftmax
-from hierclf.nn.margins import BLOCK, solve_margins
+from hierclf.nn.margins import Margins, solve_margins
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
 # Chosen on held-out rows: see the user guide.
-DEFAULT_C = {"all": 1.0, "siblings": 30.0}
 DEFAULT_PATH_WEIGHT = 0.2
+_MORE_SAMPLES = 30
 
 
 class _Fitted(NamedTuple):
@@ -94,19 +96,18 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
           weight for each feature and class.
         - "siblings": its siblings alone, on the samples below their parent. For thousands of
           classes: see Notes. The hierarchy must be a tree.
-    C : float or "auto", default="auto"
-        Inverse strength of the regularisation, as in :class:`sklearn.svm.LinearSVC`, or with
-        "siblings" in :class:`sklearn.linear_model.LogisticRegression`. "auto" is 1 with "all" and
-        30 with "siblings".
+    C : float, default=1.0
+        Inverse strength of the regularisation, as in :class:`sklearn.svm.LinearSVC`. With
+        "siblings" nodes with few samples are regularised less: see Notes.
     path_weight : float or "auto", default="auto"
         How much the margins of inner nodes count beside that of the leaf. With 0 the hierarchy
-        has no part in what is predicted. "auto" is 0.2. With "siblings" there are no margins to
-        weigh, and nothing else than "auto" is taken.
+        has no part in what is predicted. "auto" is 0.2. With "siblings" the
+        probabilities on a path are multiplied, and nothing else than "auto" is taken.
     scale : float or "auto", default="auto"
         Factor by which scores become logits. It changes the probabilities, and not which leaf is
         the likeliest. "auto" is the likeliest for a tenth of the samples, as they are scored by
-        margins solved without them. With "siblings" it is a factor of the logits of all softmaxes,
-        which may change which leaf is the likeliest, and "auto" is 1.
+        margins solved without them. With "siblings" it is one factor for the margins of all nodes,
+        and may change which leaf is the likeliest.
     decision : str or decision, default="argmax"
         Which node ``predict`` returns, given the probabilities: an object of
         :mod:`hierclf.decisions`, or a short name for one with its defaults ("argmax",
@@ -129,8 +130,7 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
         Passes over the samples, or Newton steps, at most.
     n_jobs : int, optional
         How many blocks of 32 margins, or parts of the hierarchy, to solve at a time, in threads;
-        None is 1, -1 one for each processor. The result is the same, with ``against="siblings"``
-        within ``tol``.
+        None is 1, -1 one for each processor. The result is the same.
 
     Attributes
     ----------
@@ -164,15 +164,17 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
     A margin minimises :math:`\frac12 |w|^2 + \frac12 (b + 1)^2 + C \sum_i c_i \max(0, 1 - y_i (x_i
     w + b))^2`, the objective of :class:`sklearn.svm.LinearSVC` but for the bias, which it draws to
     0. Sparse features are solved by dual coordinate descent [1]_ for 32 margins at once, which
-    takes numba (``pip install hierclf[fast]``); without it, and for dense features, by Newton's
-    method with conjugate gradients, which takes longer.
+    takes numba (``pip install hierclf[fast]``). Without it, for dense features, and where 150
+    passes have not been enough, they are solved by Newton's method with conjugate gradients.
 
-    With ``against="siblings"`` each inner node has a softmax over its children, fitted by itself on
-    the samples below the node: the optimum of the log loss with half the squared weights and
-    biases, times 1 / ``C``. The probability of a node is the product of those on its path. A
-    softmax has weights for the features that occur in its samples and no others, which would be 0
-    at the optimum: with thousands of classes that is a hundredth of a whole table or less. A
-    sample that is labelled with an inner node takes part in the softmaxes above it.
+    With ``against="siblings"`` the samples of a margin are those below the parent, and the
+    probability of a node is that of its parent times a softmax over the scaled margins of its
+    siblings and itself. A margin has weights for the features that occur in its samples and no
+    others, which would be 0 at the optimum: with thousands of classes that is a hundredth of a
+    whole table or less. Each node counts as if it had 30 samples more: the losses of its margin
+    are multiplied with :math:`1 + 30 / n_v`, where :math:`n_v` is the weight of its samples. So a
+    class with a sample or two is learnt as closely as one with many. A sample that is labelled with
+    an inner node takes part in the margins above it.
 
     References
     ----------
@@ -197,7 +199,7 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **SingleLabelClassifier._parameter_constraints,
         "against": [StrOptions({"all", "siblings"})],
-        "C": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+        "C": [Interval(Real, 0, None, closed="neither")],
         "path_weight": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "scale": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "logit_adjustment": [Interval(Real, None, None, closed="neither")],
@@ -217,7 +219,7 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
         *,
         inner_labels: Literal["below", "itself"] = "below",
         against: Literal["all", "siblings"] = "all",
-        C: float | Literal["auto"] = "auto",
+        C: float = 1.0,
         path_weight: float | Literal["auto"] = "auto",
         scale: float | Literal["auto"] = "auto",
         decision: Literal["argmax", "top_down", "threshold", "minimum_risk", "information_gain"]
@@ -299,36 +301,39 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
     def _fit_siblings(
         self, samples: LabelledSamples, label_weight: NDArray[np.float64] | None
     ) -> _Fitted:
-        """Fit a softmax for each group of siblings, over a table of its own."""
+        """Solve the margin of each node against its siblings, over a table for each group."""
         targets, hierarchy = samples.targets, samples.targets.hierarchy
         runs = Runs.of(hierarchy, targets.nodes)
         is_sparse: bool = sp.issparse(samples.X)
         X = (samples.X if is_sparse else sp.csr_matrix(samples.X))[runs.order]
-        weight = self._weights(samples)
-        if label_weight is not None:
-            weight = weight * label_weight[targets.codes]
-        weight = weight[runs.order]
+        weight = self._weights(samples)[runs.order]
+        codes = targets.codes[runs.order]
         shares = runs.shares(weight)
-        factor = np.ones(len(hierarchy))
+        factor = _grow(shares.weight)
+        positive_factor = factor.copy()
         if label_weight is None:
-            # All nodes of a group that have samples share its weight.
-            np.divide(1, shares.n_with_rows * shares.share, out=factor, where=shares.share > 0)
+            # The positive rows of all nodes of a group that have some share its weight.
+            has_rows = shares.share > 0
+            positive_factor[has_rows] /= (shares.n_with_rows * shares.share)[has_rows]
+            label_weight = np.ones(len(targets.labelled))
+        cost = float(self.C) * weight
+        is_asked = np.zeros(len(codes), bool)
+        if self.scale == "auto":
+            is_asked[samples_to_hold_out(X, self._leaf_of_label(samples)[codes])] = True
         with limited_threads(X.nnz * BLOCK):
             fitted = fit_tables(
-                X,
-                runs,
-                self._strength * weight,
-                factor,
+                Problem(
+                    X, runs, cost, cost * label_weight[codes], factor, positive_factor, is_asked
+                ),
                 tol=float(self.tol),
                 max_iter=int(self.max_iter),
                 n_jobs=self.n_jobs,
             )
         tables = fitted.tables
-        if not (np.isfinite(tables.weight).all() and np.isfinite(tables.bias).all()):
-            raise _not_finite(X)
-        if not fitted.is_converged:
-            _warn_of_max_iter("softmaxes", self.max_iter)
-        scale = 1.0 if self.scale == "auto" else float(self.scale)
+        self._check_solved(X, tables, is_converged=fitted.is_converged)
+        scale = self._find_scale(
+            Scores(asked.margins, asked.child, weight[asked.rows]) for asked in fitted.asked
+        )
         tables.weight[:] *= tables.weight.dtype.type(scale)
         logits = scale * tables.bias.astype(np.float64)
         if self.logit_adjustment:
@@ -364,23 +369,18 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
         with limited_threads(n_values * min(BLOCK, len(tree.nodes))):
             margins = solve_margins(
                 X,
-                columns.sides(self._strength),
+                columns.sides(float(self.C)),
                 len(tree.nodes),
                 tol=float(self.tol),
                 max_iter=int(self.max_iter),
                 hold_out=asked,
                 n_jobs=self.n_jobs,
             )
-        if not (np.isfinite(margins.bias).all() and np.isfinite(margins.weight).all()):
-            raise _not_finite(X)
-        if not margins.is_converged:
-            _warn_of_max_iter("margins", self.max_iter)
+        self._check_solved(X, margins, is_converged=margins.is_converged)
         weight = tree.fold(margins.weight, self._path_weight)
         bias = self._fold(margins.bias.astype(np.float64), columns)
-        scale = float(DEFAULT_SCALE if self.scale == "auto" else self.scale)
-        if len(asked):
-            scores = self._fold(margins.held_out.T.astype(np.float64), columns).T
-            scale = likeliest_scale(scores, leaf[asked], columns.weight[asked])
+        scores = self._fold(margins.held_out.T.astype(np.float64), columns).T
+        scale = self._find_scale([Scores(scores, leaf[asked], columns.weight[asked])])
         logits = scale * bias.astype(np.float64)
         if self.logit_adjustment:
             logits -= self.logit_adjustment * columns.log_shares()
@@ -431,14 +431,30 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
                 "against='siblings' the probabilities on a path are multiplied: leave it 'auto'"
             )
 
+    def _check_solved(self, X: Any, found: Margins | Tables, *, is_converged: bool) -> None:
+        if not (np.isfinite(found.bias).all() and np.isfinite(found.weight).all()):
+            raise ValueError(
+                f"the weights are not finite: X holds values up to {abs(X).max():.3g}; scale the "
+                "features, or lower C"
+            )
+        if not is_converged:
+            warn(
+                f"After max_iter={self.max_iter} some margins are not solved. Raise max_iter or "
+                "tol, lower C, or scale the features.",
+                ConvergenceWarning,
+                stacklevel=6,
+            )
+
+    def _find_scale(self, choices: Iterable[Scores]) -> float:
+        if self.scale != "auto":
+            return float(self.scale)
+        with_samples = [part for part in choices if len(part.column)]
+        return likeliest_scale(with_samples) if with_samples else DEFAULT_SCALE
+
     def _weights(self, samples: LabelledSamples) -> NDArray[np.float64]:
         """Return the weight of each sample."""
         n_samples = len(samples.targets.codes)
         return np.ones(n_samples) if samples.weight is None else samples.weight
-
-    @property
-    def _strength(self) -> float:
-        return DEFAULT_C[self.against] if self.C == "auto" else float(self.C)
 
     @property
     def _path_weight(self) -> float:
@@ -526,17 +542,7 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
         return found[1:] - found[:1] if len(found) == 2 else found
 
 
-def _not_finite(X: Any) -> ValueError:
-    return ValueError(
-        f"the weights are not finite: X holds values up to {abs(X).max():.3g}; scale the "
-        "features, or lower C"
-    )
-
-
-def _warn_of_max_iter(what: str, max_iter: int) -> None:
-    warn(
-        f"After max_iter={max_iter} some {what} are not solved. Raise max_iter or "
-        "tol, lower C, or scale the features.",
-        ConvergenceWarning,
-        stacklevel=6,
-    )
+def _grow(weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return by how much a node's weight grows with some samples more, where it has any."""
+    more = np.divide(_MORE_SAMPLES, weight, out=np.zeros(len(weight)), where=weight > 0)
+    return 1 + more

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -196,19 +196,31 @@ class ColumnWeights(NamedTuple):
         return shares
 
 
-def likeliest_scale(
-    scores: NDArray[np.float64], column: NDArray[np.intp], weight: NDArray[np.float64]
-) -> float:
+class Scores(NamedTuple):
+    """Scores of choices that they were solved without.
+
+    Attributes
+    ----------
+    scores : ndarray of shape (n_choices, n_columns)
+        The scores of what there was to choose from.
+    column : ndarray of shape (n_choices,)
+        What would have been right.
+    weight : ndarray of shape (n_choices,)
+        The weight of each.
+    """
+
+    scores: NDArray[np.float64]
+    column: NDArray[np.intp]
+    weight: NDArray[np.float64]
+
+
+def likeliest_scale(choices: Sequence[Scores]) -> float:
     """Find the factor by which scores become logits that are as often right as they say.
 
     Parameters
     ----------
-    scores : ndarray of shape (n_samples, n_leaves)
-        Scores of samples that they do not know.
-    column : ndarray of shape (n_samples,)
-        The true leaf of each sample.
-    weight : ndarray of shape (n_samples,)
-        The weight of each sample.
+    choices : sequence of Scores
+        Among all leaves, or among the nodes of groups of siblings.
 
     Returns
     -------
@@ -219,17 +231,21 @@ def likeliest_scale(
     """
     low, high = np.log(_LOWEST), np.log(_HIGHEST)
     usual = at = np.log(DEFAULT_SCALE)
-    scores = scores - scores.max(axis=1, keepdims=True)
-    true = scores[np.arange(len(column)), column]
+    choices = [
+        part._replace(scores=part.scores - part.scores.max(axis=1, keepdims=True))
+        for part in choices
+    ]
     for _ in range(_SCALE_STEPS):
         scale = np.exp(at)
-        proba = np.exp(scale * scores)
-        proba /= proba.sum(axis=1, keepdims=True)
-        mean = np.einsum("ij,ij->i", proba, scores)
-        variance = np.einsum("ij,ij,ij->i", proba, scores, scores) - mean**2
-        of_loss = scale * (weight @ (mean - true))
-        slope = of_loss + at - usual
-        curve = of_loss + scale**2 * (weight @ variance) + 1
+        slope, curve = at - usual, 1.0
+        for scores, column, weight in choices:
+            proba = np.exp(scale * scores)
+            proba /= proba.sum(axis=1, keepdims=True)
+            mean = np.einsum("ij,ij->i", proba, scores)
+            variance = np.einsum("ij,ij,ij->i", proba, scores, scores) - mean**2
+            of_loss = scale * (weight @ (mean - scores[np.arange(len(column)), column]))
+            slope += of_loss
+            curve += of_loss + scale**2 * (weight @ variance)
         low, high = (low, at) if slope > 0 else (at, high)
         # Newton's step, or half the way to where it would lead out of what is left.
         wanted = at - slope / curve if curve > 0 else low

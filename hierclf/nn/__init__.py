@@ -27,10 +27,10 @@
 ``margins``      linear margins over the same rows, solved to their optimum
 ``_margin_solvers``  three ways there, for a block of columns
 ``_margin_loops``  one of them as loops that numba compiles
-``compact``      softmaxes over the features that occur below their nodes, solved to the optimum
-``_compact_fit``  the samples and features of each, and which way to solve it
+``compact``      a head over the features that occur below each node
+``_compact_fit``  the samples and features of each group, whose margins are solved by themselves
 ``_compact_loops``  one way, and the search for the likeliest leaves, as loops that numba compiles
-``_compact_newton``  the other way, for many softmaxes at once
+``_compact_newton``  the other ways, for many groups at once
 ``text``         token ids -> a vector for each text
 ``transformer``  the same with a pretrained transformer
 ``network``      encoder and hidden layers joined to a head

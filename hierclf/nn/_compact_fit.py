@@ -1,8 +1,8 @@
-"""A softmax for each group of siblings, fitted by itself on the rows below the parent.
+"""Margins of each node against its siblings, solved on the rows below the parent.
 
 The rows are sorted by path, so that those at or below a node are next to each other. The weights of
-a group are a compact table: the features that occur in its rows, by its nodes. Weights of other
-features would be 0 at the optimum.
+a group of siblings are a compact table: the features that occur in its rows, by its nodes. Weights
+of other features would be 0 at the optimum.
 """
 
 from __future__ import annotations
@@ -19,20 +19,16 @@ from hierclf._utils.memory import check_fits
 from hierclf.hierarchy._arrays import ranges
 from hierclf.nn._compact_newton import VALUES, NewtonGroups
 from hierclf.nn._fast import loops_for
+from hierclf.nn._margin_solvers import PASSES
+from hierclf.nn.margins import EXACT_FEATURES, check_products
 
 if TYPE_CHECKING:
     from hierclf.hierarchy import Hierarchy
 
 _Ints = NDArray[np.int64]
 
-# Features at most for which the optimum is exact: what Newton's method reaches in so many steps,
-# or the gap at which the rest is rounding.
-EXACT_FEATURES = 64
-_EXACT, _EXACT_STEPS = 1e-20, 100
 # Parts that the groups are dealt out to, for each thread.
 _PARTS = 8
-# Passes over the rows, before Newton's method takes over.
-_PASSES = 120
 
 
 class Tables(NamedTuple):
@@ -59,13 +55,33 @@ class Tables(NamedTuple):
     bias: NDArray[Any]
 
 
+class Asked(NamedTuple):
+    """Margins of rows that were solved without them, in groups of one size.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n,)
+        The rows.
+    margins : ndarray of shape (n, size)
+        The margins of the nodes of a group.
+    child : ndarray of shape (n,)
+        Which of them each row is below.
+    """
+
+    rows: _Ints
+    margins: NDArray[np.float64]
+    child: _Ints
+
+
 class Fitted(NamedTuple):
-    """Fitted tables, and how near they are to the optimum.
+    """Solved margins.
 
     Attributes
     ----------
     tables : Tables
         The tables.
+    asked : list of Asked
+        The margins of the rows to hold out, for each size of groups.
     n_iter : int
         Passes over the rows, or Newton steps, of the group that took the most.
     is_converged : bool
@@ -73,6 +89,7 @@ class Fitted(NamedTuple):
     """
 
     tables: Tables
+    asked: list[Asked]
     n_iter: int
     is_converged: bool
 
@@ -82,12 +99,15 @@ class Shares(NamedTuple):
 
     Attributes
     ----------
+    weight : ndarray of shape (n_nodes,)
+        The weight of the rows at or below each node.
     share : ndarray of shape (n_nodes,)
         That of each node.
     n_with_rows : ndarray of shape (n_nodes,)
         How many nodes of its group have rows.
     """
 
+    weight: NDArray[np.float64]
     share: NDArray[np.float64]
     n_with_rows: _Ints
 
@@ -153,41 +173,77 @@ class Runs(NamedTuple):
         count = np.add.reduceat((self.last > self.first).astype(np.int64), self.starts)
         of_node = np.repeat(of_group, self.sizes)
         share = np.divide(total, of_node, out=np.zeros(len(total)), where=of_node > 0)
-        return Shares(share, np.repeat(count, self.sizes))
+        return Shares(total, share, np.repeat(count, self.sizes))
 
 
-def fit_tables(
-    X: Any,
-    runs: Runs,
-    cost: NDArray[np.float64],
-    factor: NDArray[np.float64],
-    *,
-    tol: float = 1e-2,
-    max_iter: int = 1000,
-    n_jobs: int | None = None,
-) -> Fitted:
-    r"""Fit the softmaxes of all groups.
+class Problem(NamedTuple):
+    r"""What there is to solve.
 
-    That of a group minimises, by itself, with its rows :math:`i` at or below its nodes
-    :math:`y_i`
+    The margin of each node :math:`v` minimises, with the rows :math:`i` below its parent,
 
-    .. math:: \tfrac12 \|W\|^2 + \tfrac12 \|b\|^2 - \sum_i c_i f_{y_i} \log P(y_i \mid x_i)
+    .. math:: \tfrac12 |w_v|^2 + \tfrac12 (b_v + 1)^2
+        + \sum_i c_{iv} \max(0, 1 - y_{iv} (x_i w_v + b_v))^2
 
-    Parameters
+    where :math:`y_{iv}` is 1 for rows at or below the node and -1 for those of its siblings.
+
+    Attributes
     ----------
     X : CSR matrix of shape (n_rows, n_features), float32 or float64
         The rows, as ``runs.order`` has them.
     runs : Runs
         Which of them are below each node.
-    cost : ndarray of shape (n_rows,)
-        The weights c, in the same order.
-    factor : ndarray of shape (n_nodes,)
-        The factors f.
-    tol : float
-        A group is solved when its objective is at most this share of it above a bound of the
-        optimum. With few features the optimum is always exact.
-    max_iter : int
-        Passes over the rows, or Newton steps, at most.
+    negative, positive : ndarray of shape (n_rows,)
+        The weights of rows on each side, in the same order.
+    negative_factor, positive_factor : ndarray of shape (n_nodes,)
+        The weights c are the products of these and of those of the rows.
+    is_asked : ndarray of shape (n_rows,), bool
+        Rows to score without them, as :func:`~hierclf.nn.margins.solve_margins` does.
+    """
+
+    X: Any
+    runs: Runs
+    negative: NDArray[np.float64]
+    positive: NDArray[np.float64]
+    negative_factor: NDArray[np.float64]
+    positive_factor: NDArray[np.float64]
+    is_asked: NDArray[np.bool_]
+
+
+class Solution(NamedTuple):
+    """What receives the results.
+
+    Attributes
+    ----------
+    tables : Tables
+        The tables, without weights at first.
+    asked_places : ndarray of shape (n_groups + 1,)
+        Where the margins of the rows to score start for each group.
+    asked_margins : ndarray
+        The margins, row by row.
+    n_iter : ndarray of shape (n_groups,)
+        Passes over the rows, or Newton steps.
+    is_solved : ndarray of shape (n_groups,), bool
+        Whether all margins of a group were solved to the tolerance.
+    """
+
+    tables: Tables
+    asked_places: _Ints
+    asked_margins: NDArray[Any]
+    n_iter: _Ints
+    is_solved: NDArray[np.bool_]
+
+
+def fit_tables(
+    problem: Problem, *, tol: float = 1e-2, max_iter: int = 1000, n_jobs: int | None = None
+) -> Fitted:
+    """Solve the margins of all groups.
+
+    Parameters
+    ----------
+    problem : Problem
+        What there is to solve.
+    tol, max_iter
+        As for :func:`~hierclf.nn.margins.solve_margins`.
     n_jobs : int, optional
         Groups that compiled loops solve at a time, in threads. The result is the same, to the last
         bit. Without numba torch has threads of its own.
@@ -198,19 +254,58 @@ def fit_tables(
 
     Raises
     ------
+    ValueError
+        If products of rows would overflow.
     MemoryError
         If the weights take more than half of the memory of the machine.
     """
+    X, runs = problem.X, problem.runs
+    check_products(X)
     first, last = runs.group_rows
-    n_groups, n_nodes, dtype = len(first), len(factor), X.dtype
+    is_exact = X.shape[1] <= EXACT_FEATURES
     loops = loops_for("_compact_loops", torch.from_numpy(X.data[:0].copy()))
+    solution = _make_room(problem, loops)
+    todo = np.flatnonzero(last > first)
+    if loops is not None and not is_exact:
+        norms = loops.squared_norms(X.indptr, X.indices, X.data, X.shape[1]) + X.dtype.type(1)
+        tables = solution.tables
+
+        def fit(groups: _Ints) -> None:
+            loops.fit_groups(
+                groups, X.indptr, X.indices, X.data, norms, problem.negative, problem.positive,
+                runs.first, runs.last, runs.starts, runs.sizes, problem.negative_factor,
+                problem.positive_factor, tables.offsets, tables.features, tables.places,
+                tables.weight, tables.bias, problem.is_asked, solution.asked_places,
+                solution.asked_margins, tol, min(max_iter, PASSES), solution.n_iter,
+                solution.is_solved,
+            )  # fmt: skip
+
+        work = (X.indptr[last] - X.indptr[first]) * runs.sizes
+        todo = todo[np.argsort(-work[todo], kind="stable")]  # the largest first
+        n_threads = effective_n_jobs(n_jobs)
+        if n_threads == 1:
+            fit(todo)
+        else:
+            parts = [todo[i :: _PARTS * n_threads] for i in range(_PARTS * n_threads)]
+            Parallel(n_jobs=n_jobs, require="sharedmem")(map(delayed(fit), parts))
+        todo = np.flatnonzero(~solution.is_solved & (solution.n_iter < max_iter))
+    if len(todo):
+        newton = NewtonGroups(problem, solution, is_exact=is_exact)
+        newton.solve(todo, tol, max_iter)
+    return Fitted(
+        solution.tables,
+        _read_asked(problem, solution),
+        int(solution.n_iter.max(initial=0)),
+        bool(solution.is_solved.all()),
+    )
+
+
+def _make_room(problem: Problem, loops: Any) -> Solution:
+    """List the features of each group, and make room for the results."""
+    X, runs = problem.X, problem.runs
+    first, last = runs.group_rows
     offsets, features = _list_features(X, first, last, loops)
-    wanted, most = tol, max_iter
-    if X.shape[1] <= EXACT_FEATURES:
-        X, loops = X.astype(np.float64), None
-        wanted, most = min(tol, _EXACT), min(max_iter, _EXACT_STEPS)
-    n_lines = np.diff(offsets)
-    places = np.append(0, np.cumsum(n_lines * runs.sizes))
+    places = np.append(0, np.cumsum(np.diff(offsets) * runs.sizes))
     check_fits(
         int(places[-1]),
         1,
@@ -218,38 +313,36 @@ def fit_tables(
         what="the table of weights",
         cure="choose fewer features, such as SelectKBest does, or split large groups of siblings",
     )
-    weight, bias = np.zeros(places[-1], X.dtype), np.zeros(n_nodes, X.dtype)
-    tables = Tables(features, offsets, weight, places, bias)
-    n_iter, gaps = np.zeros(n_groups, np.int64), np.zeros(n_groups)
-    cost = cost.astype(X.dtype)
-    if loops is not None:
-        norms = loops.squared_norms(X.indptr, X.indices, X.data, X.shape[1]) + X.dtype.type(1)
-        factor = factor.astype(X.dtype)
-
-    def fit(groups: _Ints) -> None:
-        loops.fit_groups(
-            groups, X.indptr, X.indices, X.data, norms, cost, runs.first, runs.last, runs.starts,
-            runs.sizes, factor, offsets, features, places, weight, bias,
-            tol, min(max_iter, _PASSES), n_iter, gaps,
-        )  # fmt: skip
-
-    work = (X.indptr[last] - X.indptr[first]) * runs.sizes
-    todo = np.argsort(-work, kind="stable")  # the largest first
-    if loops is not None:
-        n_threads = effective_n_jobs(n_jobs)
-        if n_threads == 1:
-            fit(todo)
-        else:
-            parts = [todo[i :: _PARTS * n_threads] for i in range(_PARTS * n_threads)]
-            Parallel(n_jobs=n_jobs, require="sharedmem")(map(delayed(fit), parts))
-        todo = np.flatnonzero(~(gaps <= tol) & (n_iter < max_iter))
-    if len(todo):
-        # Passes get nowhere where many rows share few features, and Newton's method does.
-        NewtonGroups(X, runs, cost, factor, tables).solve(todo, wanted, most, n_iter, gaps)
-    tables = tables._replace(
-        weight=weight.astype(dtype, copy=False), bias=bias.astype(dtype, copy=False)
+    weight, bias = (np.zeros(n, X.dtype) for n in (places[-1], len(problem.positive_factor)))
+    before = np.append(0, np.cumsum(problem.is_asked))
+    asked_places = np.append(0, np.cumsum((before[last] - before[first]) * runs.sizes))
+    return Solution(
+        Tables(features, offsets, weight, places, bias),
+        asked_places,
+        np.zeros(asked_places[-1], X.dtype),
+        np.zeros(len(first), np.int64),
+        np.ones(len(first), bool),
     )
-    return Fitted(tables, int(n_iter.max(initial=0)), bool((gaps <= tol).all()))
+
+
+def _read_asked(problem: Problem, solution: Solution) -> list[Asked]:
+    """Put the margins of the rows to score together, for each size of groups."""
+    runs = problem.runs
+    first, last = runs.group_rows
+    asked = np.flatnonzero(problem.is_asked)
+    begin, end = np.searchsorted(asked, first), np.searchsorted(asked, last)
+    found = []
+    for size in np.unique(runs.sizes[end > begin]):
+        groups = np.flatnonzero((runs.sizes == size) & (end > begin))
+        counts = (end - begin)[groups]
+        rows = asked[ranges(begin[groups], counts)]
+        values = solution.asked_margins[ranges(solution.asked_places[groups], counts * size)]
+        # The rows of a group lie by child.
+        nodes = ranges(runs.starts[groups], runs.sizes[groups])
+        n_own = np.searchsorted(asked, runs.last[nodes]) - np.searchsorted(asked, runs.first[nodes])
+        child = np.repeat(np.tile(np.arange(size), len(groups)), n_own)
+        found.append(Asked(rows, values.reshape(-1, size).astype(np.float64), child))
+    return found
 
 
 def _list_features(

@@ -1,4 +1,4 @@
-"""Loops that numba compiles: softmaxes over compact tables, fitted and searched."""
+"""Loops that numba compiles: margins over compact tables, solved and searched."""
 
 from __future__ import annotations
 
@@ -7,21 +7,17 @@ from typing import Any
 import numpy as np
 
 from hierclf.nn._fast import compiled
-from hierclf.nn._margin_loops import squared_norms  # noqa: F401, used where these loops are
+from hierclf.nn._margin_loops import (
+    invert,
+    margins_of_row,
+    solve_block,
+    squared_norms,  # noqa: F401, used where these loops are
+)
+from hierclf.nn._margin_solvers import BLOCK, ROUGHLY
 from hierclf.nn._search_loops import _insert, _pop, _push
 
-# Newton steps for the probabilities of one row at most. The last is one from where little is left,
-# in itself or as a share of what was there at first.
-_STEPS, _SMALL, _TINY, _LEFT = 15, 1e-2, 1e-3, 0.05
-# Of the method that cannot fail.
-_SURE_STEPS, _EXACT = 60, 1e-6
-# An estimate of the gap is so many times as large as the gap, as a rule.
-_NEAR = 3.0
-# A row waits if it adds less than this share of its part of the gap that is allowed, and no more
-# than so many passes.
-_LITTLE, _LONGEST = 0.3, 7
-# The logarithm of a probability is no less.
-_LEAST = -80.0
+# The processor takes so many nodes at once.
+_LANES = 8
 
 
 @compiled
@@ -56,16 +52,6 @@ def list_features(
 
 
 @compiled
-def _shuffle(order: Any, state: Any) -> Any:
-    """Bring numbers into another order; return the state of the generator."""
-    for i in range(len(order) - 1, 0, -1):
-        state = state * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)
-        j = np.int64((state >> np.uint64(33)) % np.uint64(i + 1))
-        order[i], order[j] = order[j], order[i]
-    return state
-
-
-@compiled
 def _log_sum(values: Any) -> Any:
     largest = values[0]
     for j in range(1, len(values)):
@@ -77,118 +63,34 @@ def _log_sum(values: Any) -> Any:
 
 
 @compiled
-def _solve_row(q: Any, a: Any, u: Any, v: Any) -> Any:
-    """Find v = exp(u) on the simplex with u + a v = q less a constant, from where they are.
-
-    Newton's method for u and the constant at once. Tell whether it has got there.
-    """
-    size = len(q)
-    one, zero = q.dtype.type(1), q.dtype.type(0)
-    total, first, is_there = zero, zero, False
-    for j in range(size):
-        total += v[j]
-    for step in range(_STEPS):
-        top, below = total - one, zero
-        for j in range(size):
-            share = v[j] / (one + a * v[j])
-            top += share * (q[j] - u[j] - a * v[j])
-            below += share
-        mean = top / below
-        left, excess = zero, total - one
-        total = zero
-        for j in range(size):
-            change = (q[j] - u[j] - a * v[j] - mean) / (one + a * v[j])
-            left += v[j] * (one + a * v[j]) * change * change
-            u[j] = min(max(u[j] + change, q.dtype.type(_LEAST)), zero)
-            v[j] = np.exp(u[j])
-            total += v[j]
-        left += a * excess * excess
-        if step == 0:
-            first = left
-        # What is left is that before this step, which leaves next to nothing of it.
-        if left <= q.dtype.type(_SMALL) and (step > 0 or left <= q.dtype.type(_TINY)):
-            is_there = True
-            break
-        if step > 0 and left <= q.dtype.type(_LEFT) * first and left <= one:
-            is_there = True
-            break
-    _normalize(u, v)
-    return is_there
-
-
-@compiled
-def _solve_row_surely(q: Any, a: Any, u: Any, v: Any) -> None:
-    """Do the same, slowly, by a method that cannot fail.
-
-    The sum of v falls with the constant, and is convex in it, so that Newton's method approaches
-    the root from below; for each constant, u does so from above.
-    """
-    size = len(q)
-    one, zero = q.dtype.type(1), q.dtype.type(0)
-    constant = q[0]
-    for j in range(1, size):
-        constant = max(constant, q[j])
-    constant -= a
-    for j in range(size):
-        u[j] = min(q[j] - constant, zero)
-    for _ in range(_SURE_STEPS):
-        total, below = zero, zero
-        for j in range(size):
-            for _ in range(_SURE_STEPS):
-                v[j] = np.exp(u[j])
-                change = (q[j] - constant - u[j] - a * v[j]) / (one + a * v[j])
-                u[j] = max(min(u[j] + change, zero), q.dtype.type(_LEAST))
-                if abs(change) < _EXACT:
-                    break
-            v[j] = np.exp(u[j])
-            total += v[j]
-            below += v[j] / (one + a * v[j])
-        if abs(total - one) < _EXACT:
-            break
-        constant += (total - one) / below
-    _normalize(u, v)
-
-
-@compiled
-def _normalize(u: Any, v: Any) -> None:
-    total = v[0]
-    for j in range(1, len(v)):
-        total += v[j]
-    log_total, inverse = np.log(total), v.dtype.type(1) / total
-    for j in range(len(v)):
-        u[j] -= log_total
-        v[j] *= inverse
-
-
-@compiled
 def fit_groups(
     groups: Any,
     indptr: Any,
     indices: Any,
     values: Any,
     norms: Any,
-    cost: Any,
+    negative: Any,
+    positive: Any,
     first: Any,
     last: Any,
     starts: Any,
     sizes: Any,
-    factor: Any,
+    negative_factor: Any,
+    positive_factor: Any,
     offsets: Any,
     features: Any,
     places: Any,
     weight: Any,
     bias: Any,
+    is_asked: Any,
+    asked_places: Any,
+    asked_margins: Any,
     tol: float,
     max_iter: int,
     n_iter: Any,
-    gaps: Any,
+    is_solved: Any,
 ) -> None:
-    """Fit the softmax of each of some groups by dual ascent over its rows.
-
-    The dual has a point of the simplex for each row: the probabilities p of the children. With
-    them the weights are the sum of cost * (e_y - p) x' over the rows. A row's own best point
-    solves p = softmax(logits without the row - cost * norm * p), by Newton's method for log p.
-    The gap between primal and dual is the sum of cost * KL(p, softmax(logits)).
+    """Solve the margins of each of some groups, a block of nodes at a time.
 
     Parameters
     ----------
@@ -196,146 +98,91 @@ def fit_groups(
         Which groups.
     indptr, indices, values : ndarray
         The rows, in CSR format, those below a node next to each other.
-    norms, cost : ndarray of shape (n_rows,)
-        Their squared norms with a 1 for the bias, and the weights of their losses.
+    norms : ndarray of shape (n_rows,)
+        Their squared norms with a 1 for the bias.
+    negative, positive : ndarray of shape (n_rows,)
+        The weights of their losses on the negative side, and on the positive one.
     first, last : ndarray of shape (n_nodes,)
         The rows at or below each node.
     starts, sizes : ndarray of shape (n_groups,)
         The nodes of each group.
-    factor : ndarray of shape (n_nodes,)
-        What the cost of the rows at or below a node is multiplied with in its group.
+    negative_factor, positive_factor : ndarray of shape (n_nodes,)
+        What these weights are multiplied with in the margin of each node.
     offsets, features, places : ndarray
         The features of each group, in ascending order, and where the weights of each group start.
     weight, bias : ndarray
         Receive the results.
+    is_asked : ndarray of shape (n_rows,), bool
+        Rows to score without them.
+    asked_places, asked_margins : ndarray
+        Where the margins of these rows start for each group, and the margins.
     tol : float
-        The gap is at most this share of the objective.
-    n_iter, gaps : ndarray of shape (n_groups,)
-        Receive the number of passes, and the gap as a share of the objective.
+        The gap of a margin is at most this share of its objective.
+    max_iter : int
+        Passes at most.
+    n_iter, is_solved : ndarray of shape (n_groups,)
+        Receive the number of passes, and False for groups that are not solved.
     """
-    dtype = values.dtype.type
-    one, zero = dtype(1), dtype(0)
+    one = values.dtype.type(1)
     n_features = 1 + features.max() if len(features) else 0
     local_of = np.empty(n_features, np.int32)
     for group in groups:
         size, start = sizes[group], starts[group]
         lo, hi = first[start], last[start + size - 1]
-        n = hi - lo
-        if size < 2 or n == 0:
-            continue
         n_own = offsets[group + 1] - offsets[group]
         for i in range(n_own):
             local_of[features[offsets[group] + i]] = i
-        base = indptr[lo]
-        local = np.empty(indptr[hi] - base, np.int32)
+        own_indptr = indptr[lo : hi + 1] - indptr[lo]
+        own_values = values[indptr[lo] : indptr[hi]]
+        local = np.empty(len(own_values), np.int32)
         for place in range(len(local)):
-            local[place] = local_of[indices[base + place]]
-        w = weight[places[group] : places[group + 1]].reshape((n_own, size))
-        b = bias[start : start + size]
-        own = np.empty(n, np.int32)
-        c = np.empty(n, values.dtype)
-        for j in range(size):
-            for row in range(first[start + j], last[start + j]):
-                own[row - lo] = j
-                c[row - lo] = cost[row] * factor[start + j]
-        u = np.empty((n, size), values.dtype)
-        p = np.zeros((n, size), values.dtype)
-        for i in range(n):
-            p[i, own[i]] = one
-        z = np.empty(size, values.dtype)
-        q = np.empty(size, values.dtype)
-        v = np.empty(size, values.dtype)
-        order = np.arange(n)
-        state = np.uint64(group + 1)
-        # A row that adds next to nothing to the gap waits for a pass, then two, and so on.
-        waits, pause = np.zeros(n, np.int32), np.zeros(n, np.int32)
-        passes, is_done, little = 0, False, 0.0
-        while passes < max_iter and not is_done:
-            state = _shuffle(order, state)
-            gap, loss = 0.0, 0.0
-            for at in range(n):
-                i = order[at]
-                if c[i] == 0:
-                    continue
-                if waits[i] > 0:
-                    waits[i] -= 1
-                    loss -= c[i] * u[i, own[i]]
-                    continue
-                begin, end = indptr[lo + i], indptr[lo + i + 1]
-                for j in range(size):
-                    z[j] = b[j]
-                for place in range(begin, end):
-                    line, value = w[local[place - base]], values[place]
-                    for j in range(size):
-                        z[j] += value * line[j]
-                a = c[i] * norms[lo + i]
-                target = own[i]
-                ui, pi = u[i], p[i]
-                if passes == 0:
-                    total = _log_sum(z)
-                    for j in range(size):
-                        q[j] = z[j]
-                        ui[j] = max(z[j] - total, dtype(_LEAST))
-                        v[j] = np.exp(ui[j])
-                    q[target] += a
-                    gap += c[i] * (total - z[target])
-                else:
-                    mean, square = zero, zero
-                    for j in range(size):
-                        r = z[j] - ui[j]
-                        mean += pi[j] * r
-                        v[j] = pi[j]
-                        q[j] = z[j] + a * pi[j]
-                    for j in range(size):
-                        r = z[j] - ui[j] - mean
-                        square += pi[j] * r * r
-                    of_row = c[i] * square / 2
-                    gap += of_row
-                    if of_row < little:
-                        pause[i] = min(2 * pause[i] + 1, _LONGEST)
-                        waits[i] = pause[i]
-                        loss -= c[i] * ui[target]
-                        continue
-                    pause[i] = 0
-                if not _solve_row(q, a, ui, v):
-                    _solve_row_surely(q, a, ui, v)
-                loss -= c[i] * ui[target]
-                for j in range(size):
-                    z[j] = c[i] * (pi[j] - v[j])
-                    pi[j] = v[j]
-                    b[j] += z[j]
-                for place in range(begin, end):
-                    line, value = w[local[place - base]], values[place]
-                    for j in range(size):
-                        line[j] += value * z[j]
-            passes += 1
-            penalty = 0.0
-            for i in range(n_own):
-                for j in range(size):
-                    penalty += w[i, j] * w[i, j]
+            local[place] = local_of[indices[indptr[lo] + place]]
+        table = weight[places[group] : places[group + 1]].reshape((n_own, size))
+        asked = np.flatnonzero(is_asked[lo:hi])
+        margins = asked_margins[asked_places[group] : asked_places[group + 1]]
+        for left in range(0, size, BLOCK):
+            n_columns = min(BLOCK, size - left)
+            # Columns of no weight fill the last lanes of the processor.
+            width = -(-n_columns // _LANES) * _LANES
+            sides = np.zeros((hi - lo, width), values.dtype)
             for j in range(size):
-                penalty += b[j] * b[j]
-            little = _LITTLE * tol * (loss + penalty / 2) / n
-            if gap > _NEAR * tol * (loss + penalty / 2) and passes < max_iter:
+                node = start + j
+                for i in range(first[node], last[node]):
+                    for k in range(n_columns):
+                        sides[i - lo, k] = -negative[i] * negative_factor[start + left + k]
+                    if left <= j < left + n_columns:
+                        sides[i - lo, j - left] = positive[i] * positive_factor[node]
+            invert(sides)
+            dual = np.zeros((hi - lo, width), values.dtype)
+            w = np.zeros((n_own, width), values.dtype)
+            b = np.full(width, -one)
+            passes, gap = solve_block(
+                own_indptr, local, own_values, norms[lo:hi], sides, w, b, dual, tol, max_iter
+            )
+            n_iter[group] = max(n_iter[group], passes)
+            is_solved[group] &= gap <= tol
+            for j in range(n_columns):
+                bias[start + left + j] = b[j]
+            for i in range(n_own):
+                for j in range(n_columns):
+                    table[i, left + j] = w[i, j]
+            if len(asked) == 0:
                 continue
-            gap, loss = 0.0, penalty / 2
-            for i in range(n):
-                if c[i] == 0:
-                    continue
-                for j in range(size):
-                    z[j] = b[j]
-                for place in range(indptr[lo + i], indptr[lo + i + 1]):
-                    line, value = w[local[place - base]], values[place]
-                    for j in range(size):
-                        z[j] += value * line[j]
-                total = _log_sum(z)
-                loss += c[i] * (total - z[own[i]])
-                for j in range(size):
-                    gap += c[i] * p[i, j] * (u[i, j] - z[j] + total)
-            is_done = gap <= tol * loss
-            waits[:] = 0
-            gaps[group] = gap / max(loss, 1e-30)
-        n_iter[group] = passes
+            for row in asked:
+                sides[row] = 0
+                for j in range(width):
+                    b[j] -= dual[row, j]
+                for place in range(own_indptr[row], own_indptr[row + 1]):
+                    for j in range(width):
+                        w[local[place], j] -= own_values[place] * dual[row, j]
+                dual[row] = 0
+            solve_block(
+                own_indptr, local, own_values, norms[lo:hi], sides, w, b, dual, ROUGHLY * tol,
+                max_iter,
+            )  # fmt: skip
+            for at in range(len(asked)):
+                found = margins[at * size + left : at * size + left + n_columns]
+                margins_of_row(own_indptr, local, own_values, asked[at], w, b, found)
 
 
 @compiled

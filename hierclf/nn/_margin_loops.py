@@ -8,6 +8,16 @@ import numpy as np
 
 from hierclf.nn._fast import compiled
 
+# The gap of a pass, as the rows were when their turn came, is some times as large as after it.
+_NEAR = 3.0
+# A row waits if it adds less than this share of its part of the gap that is allowed, and no more
+# than so many passes.
+_LITTLE, _LONGEST = 0.3, 7
+# The inverse of a weight is at most, and its inverse at least: beyond, float32 has no room.
+_EXTREME = 1e30
+# No divisor is less.
+_TINY = 1e-30
+
 
 @compiled
 def squared_norms(indptr: Any, indices: Any, values: Any, n_features: int) -> Any:
@@ -26,7 +36,96 @@ def squared_norms(indptr: Any, indices: Any, values: Any, n_features: int) -> An
 
 
 @compiled
-def pass_over_rows(
+def invert(sides: Any) -> None:
+    """Turn sides, 1 or -1 times the weight of a loss, into sides by twice the weight."""
+    for row in range(sides.shape[0]):
+        for j in range(sides.shape[1]):
+            weight = abs(2 * sides[row, j])
+            if weight > 0:
+                size = min(max(1 / weight, 1 / _EXTREME), _EXTREME)
+                sides[row, j] = size if sides[row, j] > 0 else -size
+
+
+@compiled
+def solve_block(
+    indptr: Any,
+    indices: Any,
+    values: Any,
+    norms: Any,
+    sides: Any,
+    weight: Any,
+    bias: Any,
+    dual: Any,
+    tol: float,
+    max_iter: int,
+) -> Any:
+    """Solve all columns of a block by dual coordinate descent, from where they are.
+
+    The columns are neighbours in memory, so that the processor works on several at a time: what
+    there is to read of a row serves them all. The order of the rows is new in each pass, and the
+    same in each call.
+
+    Parameters
+    ----------
+    indptr, indices, values : ndarray
+        The rows, in CSR format.
+    norms : ndarray of shape (n_rows,)
+        Their squared norms, with a 1 for the bias.
+    sides : ndarray of shape (n_rows, n_columns)
+        What :func:`invert` makes of them; 0 where a row does not count.
+    weight, bias, dual : ndarray of shape (n_features, n_columns), (n_columns,), (n_rows, n_columns)
+        What is moved. The weights are the sum of the rows times ``dual``.
+    tol : float
+        The gap of each column is at most this share of its objective.
+    max_iter : int
+        Passes at most.
+
+    Returns
+    -------
+    tuple of int and float
+        How many passes, and the largest gap as a share of the objective; infinity if it was far
+        from the tolerance.
+    """
+    n_rows, n_columns = sides.shape
+    order = np.arange(n_rows)
+    state = np.uint64(1)
+    # A row that adds next to nothing to the gap waits for a pass, then two, and so on.
+    waits, pause = np.zeros(n_rows, np.int8), np.zeros(n_rows, np.int8)
+    gaps, losses = np.empty(n_columns), np.empty(n_columns)
+    little = np.zeros(n_columns, weight.dtype)
+    n_iter, worst = 0, np.inf
+    while n_iter < max_iter and not worst <= tol:
+        state = _shuffle(order, state)
+        # What waits adds nothing to the losses: the share of the gap is no less than it seems.
+        _pass_over_rows(
+            indptr, indices, values, norms, sides, order, weight, bias, dual, waits, pause, little,
+            gaps, losses,
+        )  # fmt: skip
+        n_iter += 1
+        worst = _compare(weight, bias, gaps, losses, _LITTLE * tol / max(n_rows, 1), little)
+        if worst <= _NEAR * tol:
+            waits[:], little[:] = 0, np.inf
+            _pass_over_rows(
+                indptr, indices, values, norms, sides, order, weight, bias, dual, waits, pause,
+                little, gaps, losses,
+            )  # fmt: skip
+            worst = _compare(weight, bias, gaps, losses, _LITTLE * tol / max(n_rows, 1), little)
+            waits[:] = 0
+    return n_iter, worst
+
+
+@compiled
+def _shuffle(order: Any, state: Any) -> Any:
+    """Bring numbers into another order; return the state of the generator."""
+    for i in range(len(order) - 1, 0, -1):
+        state = state * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)
+        j = np.int64((state >> np.uint64(33)) % np.uint64(i + 1))
+        order[i], order[j] = order[j], order[i]
+    return state
+
+
+@compiled
+def _pass_over_rows(
     indptr: Any,
     indices: Any,
     values: Any,
@@ -36,66 +135,87 @@ def pass_over_rows(
     weight: Any,
     bias: Any,
     dual: Any,
-    gains: Any,
+    waits: Any,
+    pause: Any,
+    little: Any,
+    gaps: Any,
     losses: Any,
 ) -> None:
-    """Minimise the loss of all columns of a block over one row after another.
+    """Minimise the loss of all columns over one row after another.
 
-    The columns are neighbours in memory, so that the processor works on several at a time: what
-    there is to read of a row serves them all.
-
-    Parameters
-    ----------
-    indptr, indices, values : ndarray
-        The rows, in CSR format.
-    norms : ndarray of shape (n_rows,)
-        Their squared norms, with a 1 for the bias.
-    sides : ndarray of shape (n_rows, n_columns)
-        The side of each row, 1 or -1, divided by twice the weight of its loss; 0 where it has none.
-    order : ndarray of shape (n_rows,)
-        The order of the rows.
-    weight, bias, dual : ndarray of shape (n_features, n_columns), (n_columns,), (n_rows, n_columns)
-        What is moved.
-    gains : ndarray of shape (n_columns,)
-        What the pass has added to the dual objective of each column is added to it.
-    losses : ndarray of shape (n_columns,)
-        The loss of each row, as it was when its turn came, is added to it.
+    A row whose gap is ``little`` in all columns moves nothing, and waits. ``gaps`` and ``losses``
+    receive the sums over the rows, as they were when their turn came, both twice as large.
     """
     n_columns = weight.shape[1]
-    one = norms.dtype.type(1)
-    zero = norms.dtype.type(0)
-    tiny = norms.dtype.type(1e-30)
+    dtype = weight.dtype.type
+    one, zero, tiny = dtype(1), dtype(0), dtype(_TINY)
     found = np.empty(n_columns, weight.dtype)
+    gaps[:], losses[:] = 0, 0
     for at in range(len(order)):
         row = order[at]
-        start, stop = indptr[row], indptr[row + 1]
-        for j in range(n_columns):
-            found[j] = bias[j]
-        for place in range(start, stop):
-            feature, value = indices[place], values[place]
-            for j in range(n_columns):
-                found[j] += value * weight[feature, j]
+        if waits[row] > 0:
+            waits[row] -= 1
+            continue
+        margins_of_row(indptr, indices, values, row, weight, bias, found)
         norm = norms[row]
-        largest = zero
+        is_little = True
         for j in range(n_columns):
             side = sides[row, j]
             sign = one if side > 0 else -one
             ridge = sign * side
             before = sign * dual[row, j]
-            slope = sign * found[j] - one + ridge * before
-            curve = norm + ridge
-            slack = max(one - sign * found[j], zero) if side != 0 else zero
-            losses[j] += slack * slack / max(ridge, tiny)
-            after = max(before - slope / curve, zero) if side != 0 else zero
-            step = after - before
-            gains[j] -= step * (slope + step * curve / 2)
-            dual[row, j] = sign * after
-            found[j] = sign * step
-            largest = max(largest, abs(step))
-        if largest > 0:
+            miss = one - sign * found[j]
+            slack = max(miss, zero) if side != 0 else zero
+            left = slack - ridge * before
+            inverse = one / max(ridge, tiny)
+            gap = left * left * inverse + 2 * before * (slack - miss)
+            is_little &= gap <= little[j]
+            gaps[j] += gap
+            losses[j] += slack * slack * inverse
+            slope = ridge * before - miss
+            after = max(before - slope / (norm + ridge), zero) if side != 0 else zero
+            found[j] = sign * (after - before)
+        if is_little:
+            pause[row] = min(2 * pause[row] + 1, _LONGEST)
+            waits[row] = pause[row]
+            continue
+        pause[row] = 0
+        for j in range(n_columns):
+            dual[row, j] += found[j]
+            bias[j] += found[j]
+        for place in range(indptr[row], indptr[row + 1]):
+            feature, value = indices[place], values[place]
             for j in range(n_columns):
-                bias[j] += found[j]
-            for place in range(start, stop):
-                feature, value = indices[place], values[place]
-                for j in range(n_columns):
-                    weight[feature, j] += value * found[j]
+                weight[feature, j] += value * found[j]
+
+
+@compiled
+def margins_of_row(
+    indptr: Any, indices: Any, values: Any, row: int, weight: Any, bias: Any, out: Any
+) -> None:
+    """Write the margins of a row, for as many columns as there is room."""
+    n_columns = len(out)
+    for j in range(n_columns):
+        out[j] = bias[j]
+    for place in range(indptr[row], indptr[row + 1]):
+        feature, value = indices[place], values[place]
+        for j in range(n_columns):
+            out[j] += value * weight[feature, j]
+
+
+@compiled
+def _compare(weight: Any, bias: Any, gaps: Any, losses: Any, share: float, shares: Any) -> Any:
+    """Return the largest gap as a share of the objective, and write a share of each of these."""
+    n_columns = len(bias)
+    twice = np.empty(n_columns)
+    for j in range(n_columns):
+        twice[j] = losses[j] + (bias[j] + bias.dtype.type(1)) ** 2
+    for i in range(len(weight)):
+        for j in range(n_columns):
+            twice[j] += weight[i, j] * weight[i, j]
+    worst = 0.0
+    for j in range(n_columns):
+        shares[j] = share * twice[j]
+        # Where nothing counts, both are 0.
+        worst = max(worst, gaps[j] / max(twice[j], _TINY))
+    return worst

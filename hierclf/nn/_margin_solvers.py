@@ -3,41 +3,53 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from hierclf.nn.linear import rows_times
 
+# Columns of a block: as many as make up two cache lines of float32.
+BLOCK = 32
+# How much less exactly columns are solved without the rows that are held out.
+ROUGHLY = 10
+# Passes over the rows before Newton's method takes over: where many rows share few features, passes
+# get nowhere.
+PASSES = 150
 # The processor takes this many columns at once.
 _LANES = 16
 # Steps of conjugate gradients in one Newton step at most, and the share of the gradient at which
 # they end; steps of the line search.
 _CG_STEPS, _CG_LEFT, _LINE_STEPS = 10, 0.15, 4
-# How near the objective on the way has to be to its bound, in tolerances.
-_NEAR = 3
-# The inverse of a weight is at most, and its inverse at least: beyond, float32 has no room.
-_EXTREME = 1e30
 # What exact steps reach: the rest is rounding.
 _ROUNDING = 1e-13
 
 
 class Block(NamedTuple):
-    """Some solved columns.
+    """Some solved columns, of one problem or of several.
 
-    The weights, of shape (n_columns, n_features), are the sum of the rows times ``dual``, which is
-    of shape (n_rows, n_columns).
+    Attributes
+    ----------
+    weight : ndarray of shape (n_columns, n_features)
+        The weights: the sum of the rows times ``dual``.
+    bias : ndarray of shape (n_problems, n_columns)
+        The biases.
+    dual : ndarray of shape (n_rows, n_columns)
+        The dual.
+    n_iter : int
+        Passes over the rows, or Newton steps.
+    is_solved : ndarray of shape (n_problems,), bool
+        Whether all columns of a problem were solved to the tolerance.
     """
 
     weight: NDArray[Any]
     bias: NDArray[Any]
     dual: NDArray[Any]
     n_iter: int
-    is_converged: bool
+    is_solved: NDArray[np.bool_]
 
 
 class Solver(ABC):
@@ -58,7 +70,7 @@ class DualDescent(Solver):
 
     C.-J. Hsieh, K.-W. Chang, C.-J. Lin, S. S. Keerthi and S. Sundararajan, "A Dual Coordinate
     Descent Method for Large-scale Linear SVM", ICML 2008: algorithm 1, for all columns of a block
-    at each row. The order of the rows is new in each pass, and the same in each fit.
+    at each row.
     """
 
     def __init__(self, X: Any, loops: Any, max_iter: int) -> None:
@@ -75,57 +87,65 @@ class DualDescent(Solver):
         # Columns of no weight fill the last lanes of the processor.
         width = -(-n_columns // _LANES) * _LANES
         inverse = np.zeros((len(sides), width), dtype)
-        with np.errstate(divide="ignore", over="ignore"):
-            size = np.clip(1 / np.abs(2 * sides), 1 / _EXTREME, _EXTREME)
-        inverse[:, :n_columns] = np.sign(sides) * size
-        total = np.zeros(width)
+        inverse[:, :n_columns] = sides
+        self.loops.invert(inverse)
         start, dual = dual, np.zeros((len(sides), width), dtype)
         weight, bias = np.zeros((X.shape[1], width), dtype), np.full(width, -1, dtype)
-        order = np.flatnonzero(inverse.any(axis=1))
         if start is not None:
             dual[:, :n_columns] = start
             weight, bias = X.T @ dual, dual.sum(axis=0) - 1
-            total += _dots(dual, 1 + np.sign(inverse) - dual * abs(inverse) / 2)
-            total -= (_dots(weight, weight) + (bias + 1) ** 2) / 2
-        generator = np.random.default_rng(0)
-        is_converged, n_iter = False, 0
-        while n_iter < self.max_iter and not is_converged:
-            gains, losses = np.zeros(width), np.zeros(width)
-            self.loops.pass_over_rows(
-                X.indptr,
-                X.indices,
-                X.data,
-                self.norms,
-                inverse,
-                generator.permutation(order),
-                weight,
-                bias,
-                dual,
-                gains,
-                losses,
-            )
-            n_iter += 1
-            total += gains
-            # The objective with the losses that there were on the way is to be had for nothing,
-            # and some times as far above its bound. When it is near, all rows are worth a look.
-            of_weight = _dots(weight, weight) + (bias + 1) ** 2
-            if (losses + of_weight - 2 * total <= _NEAR * tol * (losses + of_weight)).all():
-                twice = of_weight + self._losses(sides, weight, bias)
-                is_converged = bool((twice - 2 * total <= tol * twice).all())
+        n_iter, gap = self.loops.solve_block(
+            X.indptr,
+            X.indices,
+            X.data,
+            self.norms,
+            inverse,
+            weight,
+            bias,
+            dual,
+            tol,
+            min(self.max_iter, PASSES),
+        )
         some = slice(n_columns)
-        return Block(weight.T[some], bias[some], dual[:, some], n_iter, is_converged)
+        if not gap <= tol and n_iter < self.max_iter:
+            block = NewtonCG(X, self.max_iter - n_iter).solve(sides, tol, dual[:, some])
+            return block._replace(n_iter=n_iter + block.n_iter)
+        solved = np.array([gap <= tol])
+        return Block(weight.T[some], bias[None, some], dual[:, some], n_iter, solved)
 
-    def _losses(
-        self, sides: NDArray[np.float64], weight: NDArray[Any], bias: NDArray[Any]
-    ) -> NDArray[np.float64]:
-        """Return twice the sum of the losses of each column, 0 for those that only fill."""
-        n_columns = sides.shape[1]
-        rows = _parts(self.X)
-        margin = rows_times(*rows, torch.from_numpy(weight)).numpy()[:, :n_columns]
-        slack = np.maximum(1 - np.sign(sides) * (margin + bias[:n_columns]), 0)
-        losses = np.zeros(len(bias))
-        losses[:n_columns] = 2 * _dots(np.abs(sides), slack**2)
-        return losses
+
+class Stack:
+    """Problems one below the other, which have nothing to do with each other.
+
+    Parameters
+    ----------
+    n_rows : array-like of shape (n_problems,)
+        Rows of each problem, 1 at least.
+    """
+
+    def __init__(self, n_rows: ArrayLike) -> None:
+        self.n_rows = np.asarray(n_rows)
+        self.starts = np.cumsum(self.n_rows) - self.n_rows
+
+    def sums(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Add up (n_rows, n_columns) to (n_problems, n_columns)."""
+        found: NDArray[Any]
+        if len(self.starts) == 1:
+            found = values.sum(axis=0, keepdims=True)
+        else:
+            found = np.add.reduceat(values, self.starts, axis=0)
+        return found
+
+    def dots(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+        """Return the inner product of each column of each problem."""
+        if len(self.starts) == 1:
+            products: NDArray[Any] = np.einsum("ij,ij->j", a, b)
+            return products[None]
+        return self.sums(a * b)
+
+    def spread(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Give each row the values of its problem, from (n_problems, n_columns)."""
+        return values if len(values) == 1 else np.repeat(values, self.n_rows, axis=0)
 
 
 class NewtonCG(Solver):
@@ -134,11 +154,15 @@ class NewtonCG(Solver):
     With the Gram matrix K of the rows, a 1 beside each, the inner product of two steps in the
     space of the weights is <u, K v>, and the Newton step solves (I + HK) D = r. The objective is
     strongly convex, so that half the squared gradient is at least what it is above the optimum.
+
+    ``n_rows`` are the rows of each problem, where X has several below each other that share no
+    features; each has biases of its own.
     """
 
-    def __init__(self, X: Any, max_iter: int) -> None:
+    def __init__(self, X: Any, max_iter: int, n_rows: ArrayLike | None = None) -> None:
         super().__init__(max_iter)
         self.X = X
+        self.stack = Stack([X.shape[0]] if n_rows is None else n_rows)
         self.is_sparse: bool = sp.issparse(X)
         if self.is_sparse:
             self.rows, self.columns = _parts(X), _parts(X.tocsc())
@@ -160,12 +184,13 @@ class NewtonCG(Solver):
             product = rows_times(*self.rows, torch.from_numpy(down)).numpy()
         else:
             product = self.X @ down
-        product += values.sum(axis=0)
+        product += self.stack.spread(self.stack.sums(values))
         return product
 
     def solve(
         self, sides: NDArray[np.float64], tol: float, dual: NDArray[Any] | None = None
     ) -> Block:
+        dots, spread = self.stack.dots, self.stack.spread
         sides = sides.astype(self.X.dtype, copy=False)
         h, y = np.abs(2 * sides), np.sign(sides)
         result = np.zeros_like(sides)
@@ -184,30 +209,65 @@ class NewtonCG(Solver):
                 is_active = slack > 0
             residual = h * y * slack - dual
             k_residual = self.gram(residual)
-            squared = _dots(residual, k_residual)
-            objective = (_dots(dual, margin + 1) + _dots(h * slack, slack)) / 2
-            is_left = ~(squared <= 2 * tol * objective)  # NaN is no solution
+            squared = dots(residual, k_residual)
+            objective = (dots(dual, margin + 1) + dots(h * slack, slack)) / 2
+            is_solved = squared <= 2 * tol * objective  # NaN is no solution
+            squared = np.where(is_solved, 0, squared)  # no steps where the rest is rounding
+            is_left = ~is_solved.all(axis=0)
             if not is_left.all():
                 result[:, left[~is_left]] = dual[:, ~is_left]
-                left, squared = left[is_left], squared[is_left]
+                left, squared = left[is_left], squared[:, is_left]
                 y, h, dual, margin, is_active, residual, k_residual = (
                     np.ascontiguousarray(part[:, is_left])
                     for part in (y, h, dual, margin, is_active, residual, k_residual)
                 )
             if not len(left) or n_iter == self.max_iter:
                 break
-            step, k_step = _conjugate_gradients(
-                self.gram, h * is_active, residual, k_residual, squared
-            )
-            own = _dots(step, margin + 1), _dots(step, k_step)
-            length = _best_length(y, h, margin, k_step, *own)
+            step, k_step = self._conjugate_gradients(h * is_active, residual, k_residual, squared)
+            own = dots(step, margin + 1), dots(step, k_step)
+            length = spread(_best_length(self.stack, y, h, margin, k_step, *own))
             dual += length * step
             margin += length * k_step
             n_iter += 1
             is_start = False
         result[:, left] = dual
-        bias = result.sum(axis=0) - 1
-        return Block(self.down(result).T, bias, result, n_iter, not len(left))
+        bias = self.stack.sums(result) - 1
+        return Block(self.down(result).T, bias, result, n_iter, is_solved.all(axis=1))
+
+    def _conjugate_gradients(
+        self,
+        active: NDArray[Any],
+        residual: NDArray[Any],
+        k_residual: NDArray[Any],
+        squared: NDArray[Any],
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Solve (I + HK) D = r for all columns, roughly. Return D and KD."""
+        dots, spread = self.stack.dots, self.stack.spread
+        step, k_step = np.zeros_like(residual), np.zeros_like(residual)
+        residual, way, k_way = residual.copy(), residual.copy(), k_residual
+        # In place: large arrays are slow to get.
+        image, product = np.empty_like(residual), np.empty_like(residual)
+        limit = _CG_LEFT**2 * squared
+        for iteration in range(_CG_STEPS):
+            np.multiply(active, k_way, out=image)
+            image += way
+            curve = dots(k_way, image)
+            is_going = (squared > limit) & (curve > 0)
+            rate = spread(np.divide(squared, curve, out=np.zeros_like(squared), where=is_going))
+            step += np.multiply(rate, way, out=product)
+            k_step += np.multiply(rate, k_way, out=product)
+            if iteration + 1 == _CG_STEPS or not is_going.any():
+                break
+            residual -= np.multiply(rate, image, out=product)
+            k_residual = self.gram(residual)
+            now = dots(residual, k_residual)
+            ratio = spread(np.divide(now, squared, out=np.zeros_like(now), where=is_going))
+            squared = np.where(is_going, now, 0)
+            way *= ratio
+            way += residual
+            k_way *= ratio
+            k_way += k_residual
+        return step, k_step
 
 
 def _parts(X: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -217,36 +277,6 @@ def _parts(X: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         for part in (X.indices, X.indptr, X.data)
     )
     return indices, offsets, values
-
-
-def _conjugate_gradients(
-    gram: Callable[[NDArray[Any]], NDArray[Any]],
-    active: NDArray[Any],
-    residual: NDArray[Any],
-    k_residual: NDArray[Any],
-    squared: NDArray[Any],
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Solve (I + HK) D = r for all columns, roughly; ``gram`` is K. Return D and KD."""
-    step, k_step = np.zeros_like(residual), np.zeros_like(residual)
-    way, k_way = residual, k_residual
-    limit = _CG_LEFT**2 * squared
-    for iteration in range(_CG_STEPS):
-        image = way + active * k_way
-        curve = _dots(k_way, image)
-        is_going = (squared > limit) & (curve > 0)
-        rate = np.divide(squared, curve, out=np.zeros_like(squared), where=is_going)
-        step += rate * way
-        k_step += rate * k_way
-        if iteration + 1 == _CG_STEPS or not is_going.any():
-            break
-        residual = residual - rate * image
-        k_residual = gram(residual)
-        now = _dots(residual, k_residual)
-        ratio = np.divide(now, squared, out=np.zeros_like(now), where=is_going)
-        squared = np.where(is_going, now, 0)
-        way = residual + ratio * way
-        k_way = k_residual + ratio * k_way
-    return step, k_step
 
 
 class ExactNewton(Solver):
@@ -270,7 +300,8 @@ class ExactNewton(Solver):
         found = np.empty((sides.shape[1], self.X.shape[1]))
         ways = [self._solve_column(sides[:, j], dual[:, j], found[j]) for j in range(len(found))]
         n_iter, is_converged = zip(*ways, strict=True)
-        return Block(found[:, :-1], found[:, -1] - 1, dual, max(n_iter), all(is_converged))
+        solved = np.array([all(is_converged)])
+        return Block(found[:, :-1], found[None, :, -1] - 1, dual, max(n_iter), solved)
 
     def _solve_column(
         self, sides: NDArray[np.float64], dual: NDArray[np.float64], weight: NDArray[np.float64]
@@ -316,9 +347,9 @@ class ExactNewton(Solver):
         step: NDArray[np.float64],
     ) -> float:
         k_step = (self.X @ step)[:, None]
-        own = np.array([step @ weight]), np.array([step @ step])
-        length = _best_length(y[:, None], h[:, None], margin[:, None], k_step, *own)
-        return float(length[0])
+        own = np.array([[step @ weight]]), np.array([[step @ step]])
+        column = (y[:, None], h[:, None], margin[:, None], k_step)
+        return float(_best_length(Stack([len(y)]), *column, *own)[0, 0])
 
 
 def _times(rows: Any, values: NDArray[Any]) -> Any:
@@ -329,6 +360,7 @@ def _times(rows: Any, values: NDArray[Any]) -> Any:
 
 
 def _best_length(
+    stack: Stack,
     y: NDArray[Any],
     h: NDArray[Any],
     margin: NDArray[Any],
@@ -336,7 +368,7 @@ def _best_length(
     slope0: NDArray[Any],
     curve0: NDArray[Any],
 ) -> NDArray[Any]:
-    """Return how far to go along a step of each column, which changes the margins by ``change``.
+    """Return how far to go along a step, which changes the margins by ``change``, for each column.
 
     Newton's method along a line. The other arguments are the slope and the curvature of the
     penalty of the weights.
@@ -344,15 +376,9 @@ def _best_length(
     length = np.ones_like(slope0)
     slack0, towards = 1 - y * margin, y * change
     for _ in range(_LINE_STEPS):
-        slack = slack0 - length * towards
+        slack = slack0 - stack.spread(length) * towards
         of_active = h * towards * (slack > 0)
-        slope = slope0 + length * curve0 - _dots(of_active, slack)
-        curve = curve0 + _dots(of_active, towards)
+        slope = slope0 + length * curve0 - stack.dots(of_active, slack)
+        curve = curve0 + stack.dots(of_active, towards)
         length -= np.divide(slope, curve, out=np.zeros_like(slope), where=curve > 0)
     return length
-
-
-def _dots(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
-    """Return the inner product of each column."""
-    products: NDArray[Any] = np.einsum("ij,ij->j", a, b)
-    return products

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from hierclf.nn._compact_fit import Tables
 from hierclf.nn._fast import loops_for
 from hierclf.nn._search import Found, TreeSearch
-from hierclf.nn.groups import register_derived
 from hierclf.nn.head import SoftmaxHead, TopLeaves
 from hierclf.nn.linear import CSRRows, Linear
 from hierclf.nn.softmax import HierarchicalSoftmax
@@ -141,6 +140,7 @@ class CompactLinear(nn.Module):
             self.register_buffer(name, torch.from_numpy(getattr(tables, name)))
         self.bias = nn.Parameter(torch.from_numpy(tables.bias), requires_grad=False)
         self._by_feature: Any = None
+        self._keys: Tensor | None = None
 
     def forward(self, x: Tensor | CSRRows) -> Tensor:
         """Map rows to logits of shape (batch, nodes)."""
@@ -171,8 +171,19 @@ class CompactLinear(nn.Module):
             self._by_feature = table.tocsr()
         return self._by_feature
 
+    def keys(self) -> Tensor:
+        """Return a number for the group and feature of each line, in ascending order.
+
+        It is made when lines are first looked for in torch.
+        """
+        if self._keys is None:
+            group = np.repeat(np.arange(len(self.sizes)), np.diff(self.offsets.numpy()))
+            keys = group * self.in_features + self.features.numpy().astype(np.int64)
+            self._keys = torch.from_numpy(keys)
+        return self._keys
+
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_by_feature": None}
+        return self.__dict__ | {"_by_feature": None, "_keys": None}
 
 
 class CompactSearch(TreeSearch):
@@ -189,12 +200,6 @@ class CompactSearch(TreeSearch):
     def __init__(self, hierarchy: Hierarchy, linear: CompactLinear) -> None:
         super().__init__(hierarchy)
         self.linear = linear
-        group = np.repeat(np.arange(len(linear.sizes)), np.diff(linear.offsets.numpy()))
-        # In ascending order: the groups are, and so are the features of each.
-        keys = group * linear.in_features + linear.features.numpy().astype(np.int64)
-        register_derived(self, "keys", keys)
-
-    keys: Tensor
 
     def find(self, rows: CSRRows, k: int) -> Found:
         """Find the k likeliest leaves of each row."""
@@ -245,15 +250,16 @@ class CompactSearch(TreeSearch):
         ends = n_values.cumsum(0)
         entry = torch.arange(len(pair)) + (csr.offsets[rows].long() - ends + n_values)[pair]
         group = groups[pair]
+        known = self.linear.keys()
         keys = group * self.linear.in_features + csr.indices[entry]
         members = torch.arange(size)
         nodes = self.starts[groups].unsqueeze(1) + torch.minimum(
             members, self.sizes[groups].unsqueeze(1) - 1
         )
         logits = bias[nodes]
-        if len(self.keys):
-            line = torch.searchsorted(self.keys, keys).clamp_(max=len(self.keys) - 1)
-            is_known = self.keys[line] == keys
+        if len(known):
+            line = torch.searchsorted(known, keys).clamp_(max=len(known) - 1)
+            is_known = known[line] == keys
             pair, entry, group, line = (t[is_known] for t in (pair, entry, group, line))
             sizes = self.sizes[group]
             first = self.linear.places[group] + (line - self.linear.offsets[group]) * sizes

@@ -10,9 +10,9 @@ positive side, that is where all others are right.
 
 There are three ways to the one optimum. **Few features**: Newton's method, whose steps are solved
 exactly. **Sparse rows with numba**: dual coordinate descent, a pass over the rows for several
-columns at once. **Else** Newton's method with conjugate gradients, in the space of the rows: with
-:math:`W = X'A` the weights are those of the rows, and all that is done with X are products with the
-columns of a block.
+columns at once. **Else**, and where passes get nowhere, Newton's method with conjugate gradients,
+in the space of the rows: with :math:`W = X'A` the weights are those of the rows, and all that is
+done with X are products with the columns of a block.
 """
 
 from __future__ import annotations
@@ -27,17 +27,13 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from hierclf.nn._fast import loops_for
-from hierclf.nn._margin_solvers import DualDescent, ExactNewton, NewtonCG, Solver
+from hierclf.nn._margin_solvers import BLOCK, ROUGHLY, DualDescent, ExactNewton, NewtonCG, Solver
 
 # Features at most for which each Newton step is solved exactly: a table of their products is then
 # small, and other methods are slow where features differ much in size.
 EXACT_FEATURES = 64
-# Columns of a block: as many as make up two cache lines of float32.
-BLOCK = 32
 # Values of a block, one for each row and column: fewer columns where there are many rows.
 _BLOCK_VALUES = 1 << 24
-# How much less exactly the columns are solved without the rows that are held out.
-_ROUGHLY = 10
 
 Sides = Callable[[slice], NDArray[np.float64]]
 
@@ -119,15 +115,8 @@ def solve_margins(
     >>> found.weight.round(3), found.bias.round(3)
     (array([[0.8]]), array([-0.2]))
     """
+    check_products(X)
     n_rows, n_features = X.shape
-    is_sparse: bool = sp.issparse(X)
-    values = X.data if is_sparse else X
-    largest = float(max(values.max(initial=0), -values.min(initial=0)))
-    if not largest**2 * n_features < float(np.finfo(X.dtype).max):
-        raise ValueError(
-            f"X holds values up to {largest:.3g}, and the products of its rows overflow {X.dtype}: "
-            "scale the features"
-        )
     asked = np.zeros(0, dtype=np.intp) if hold_out is None else hold_out
     weight = np.empty((n_columns, n_features), X.dtype)
     bias = np.empty(n_columns, X.dtype)
@@ -137,12 +126,12 @@ def solve_margins(
     def solve_block(columns: slice) -> tuple[int, bool]:
         of_block = sides(columns)
         block = solver.solve(of_block, tol)
-        weight[columns], bias[columns] = block.weight, block.bias
+        weight[columns], bias[columns] = block.weight, block.bias[0]
         if len(asked):
             of_block[asked] = block.dual[asked] = 0
-            without = solver.solve(of_block, _ROUGHLY * tol, block.dual)
+            without = solver.solve(of_block, ROUGHLY * tol, block.dual)
             held_out[:, columns] = X[asked] @ without.weight.T + without.bias
-        return block.n_iter, block.is_converged
+        return block.n_iter, bool(block.is_solved[0])
 
     step = max(1, min(BLOCK, _BLOCK_VALUES // max(n_rows, 1)))
     blocks = [slice(i, min(i + step, n_columns)) for i in range(0, n_columns, step)]
@@ -163,3 +152,15 @@ def _choose_solver(X: Any, max_iter: int) -> Solver:
         if loops is not None:
             return DualDescent(X, loops, max_iter)
     return NewtonCG(X, max_iter)
+
+
+def check_products(X: Any) -> None:
+    """Raise if products of rows would overflow."""
+    is_sparse: bool = sp.issparse(X)
+    values = X.data if is_sparse else X
+    largest = float(max(values.max(initial=0), -values.min(initial=0)))
+    if not largest**2 * X.shape[1] < float(np.finfo(X.dtype).max):
+        raise ValueError(
+            f"X holds values up to {largest:.3g}, and the products of its rows overflow {X.dtype}: "
+            "scale the features"
+        )
