@@ -34,8 +34,9 @@ from hierclf.nn import HierarchyNetwork, LazyOptimizer, NewtonCG
 from hierclf.nn.dropout import drawing_from
 from hierclf.nn.growth import grow
 from hierclf.nn.head import SoftmaxHead
+from hierclf.nn.lazy_optim import shown_dense
 from hierclf.nn.newton import Progress
-from hierclf.nn.optim import lean_step, shown_dense
+from hierclf.nn.optim import lean_step
 
 _GRADIENT_HOOK = "on_grad_computed"
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", _GRADIENT_HOOK)

@@ -35,7 +35,8 @@
 ``transformer``  the same with a pretrained transformer
 ``network``      encoder and hidden layers joined to a head
 ``dropout``      dropout from a generator of its own
-``optim``        optimisers for small networks and for sparse gradients
+``optim``        the optimiser of small networks
+``lazy_optim``   optimisers for sparse gradients
 ``newton``       Newton's method for linear models
 """
 
@@ -49,6 +50,7 @@ from hierclf.nn.himtl import HiMTLHead
 from hierclf.nn.hitin import HiTINHead
 from hierclf.nn.hmcn import HMCNHead
 from hierclf.nn.label_graph import HierarchyGCN, HierarchyTreeLSTM, edge_priors
+from hierclf.nn.lazy_optim import LazyAdamW, LazyNovoGrad, LazyOptimizer, LazyRowwiseAdagrad
 from hierclf.nn.linear import CSRRows, FeatureLinear, Linear
 from hierclf.nn.losses import PathLoss, SoftLabelLoss
 from hierclf.nn.network import HierarchyNetwork
@@ -56,7 +58,7 @@ from hierclf.nn.newton import NewtonCG
 from hierclf.nn.node_head import LinearNodeHead, NodeHead, NodeScores, OutputRows, TrainedOutput
 from hierclf.nn.node_loss import NodeLoss
 from hierclf.nn.norm import BatchNorm
-from hierclf.nn.optim import LazyAdamW, LazyNovoGrad, LazyOptimizer, LazyRowwiseAdagrad, LeanAdamW
+from hierclf.nn.optim import LeanAdamW
 from hierclf.nn.path import PathSoftmax
 from hierclf.nn.regularization import RecursiveRegularization
 from hierclf.nn.softmax import FlatSoftmax, HierarchicalSoftmax

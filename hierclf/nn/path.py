@@ -24,6 +24,7 @@ from torch.optim import Optimizer
 
 from hierclf.nn._fast import loops_for
 from hierclf.nn.groups import register_derived
+from hierclf.nn.lazy_optim import LazyAdamW, RowsInPass
 from hierclf.nn.linear import (
     CSRRows,
     FeatureLinear,
@@ -32,7 +33,6 @@ from hierclf.nn.linear import (
     rows_times,
     sparse_rows,
 )
-from hierclf.nn.optim import LazyAdamW, RowsInPass
 from hierclf.nn.softmax import HierarchicalSoftmax
 
 if TYPE_CHECKING:
