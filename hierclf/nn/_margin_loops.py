@@ -83,13 +83,13 @@ def solve_block(
     Returns
     -------
     tuple of int and float
-        How many passes, and the largest gap as a share of the objective; infinity if it was far
-        from the tolerance.
+        How many passes, and the largest gap as a share of the objective, or more than that where
+        it is far from the tolerance.
     """
     n_rows, n_columns = sides.shape
     order = np.arange(n_rows)
     state = np.uint64(1)
-    # A row that adds next to nothing to the gap waits for a pass, then two, and so on.
+    # A row that adds next to nothing to the gap waits for a pass, then three, then seven.
     waits, pause = np.zeros(n_rows, np.int8), np.zeros(n_rows, np.int8)
     gaps, losses = np.empty(n_columns), np.empty(n_columns)
     little = np.zeros(n_columns, weight.dtype)
@@ -104,6 +104,7 @@ def solve_block(
         n_iter += 1
         worst = _compare(weight, bias, gaps, losses, _LITTLE * tol / max(n_rows, 1), little)
         if worst <= _NEAR * tol:
+            # Where all gaps are little nothing moves: this adds them up as they are.
             waits[:], little[:] = 0, np.inf
             _pass_over_rows(
                 indptr, indices, values, norms, sides, order, weight, bias, dual, waits, pause,
