@@ -48,6 +48,7 @@ from many_classes import (
     linear,
     pecos,
     read,
+    run_warm,
     write,
 )
 
@@ -64,7 +65,6 @@ SETS = {
 }
 STUDIED = ("icd10cm", "icd10cm3", "hwu64")
 N_SEEDS = 3
-N_WARM_UP = 100
 RESULTS = Path("benchmarks/results/texts")
 
 
@@ -218,11 +218,7 @@ TOO_LARGE = {("icd10cm", "hierarchical linear"), ("icd10cm", "LinearSVC")}
 def measure(task: dict[str, Any]) -> dict[str, Any]:
     """Measure a model in this process, and write what it predicts."""
     folder = Path(task["folder"])
-    whole = read(folder)
-    run = CONTESTANTS[task["contestant"]].measure
-    some = np.random.default_rng(0).permutation(len(whole.y))[:N_WARM_UP]  # they may be sorted
-    run(whole._replace(X=whole.X[some], y=whole.y[some], X_test=whole.X_test[:1]))
-    found = run(whole)
+    found = run_warm(CONTESTANTS[task["contestant"]].measure, read(folder))
     np.save(folder / "y_top.npy", found.y_top)
     return {"fit s": found.fit_seconds}
 

@@ -92,10 +92,11 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
     against : {"all", "siblings"}, default="all"
         What a node is told apart from.
 
-        - "all": all other nodes, on all samples. The more accurate where there is room for a
-          weight for each feature and class.
+        - "all": all other nodes, on all samples. The more accurate with up to some hundred
+          classes.
         - "siblings": its siblings alone, on the samples below their parent. For thousands of
-          classes: see Notes. The hierarchy must be a tree.
+          classes, where it is as accurate or more so, in a fraction of the time: see Notes. The
+          hierarchy must be a tree.
     C : float, default=1.0
         Inverse strength of the regularisation, as in :class:`sklearn.svm.LinearSVC`. With
         "siblings" nodes with few samples are regularised less: see Notes.
