@@ -31,7 +31,7 @@ licensed, so that other sets stand here, smaller ones: the figures do not compar
 differences may. "rcv1" is a public sample of 2316 rows as counts of words, no RCV1-v2.
 
 Three seeds of all take some hours: in hwu64, of 18 branches, and amazon3, of 385 nodes, HiAGM with
-masking takes minutes for each fit. So the tables of the documentation have one seed of amazon3.
+masking takes minutes for each fit.
 
 Sets of one label for each row (trec, hwu64, 20ng, amazon3) are paths here. --data is the folder
 that holds the sets, HIERCLF_DATA by default. Every result is written as soon as it is there, and a
