@@ -54,6 +54,11 @@ class Tables(NamedTuple):
     places: _Ints
     bias: NDArray[Any]
 
+    def keys(self, n_features: int) -> _Ints:
+        """Return a number for the group and feature of each line, in ascending order."""
+        n_lines = np.diff(self.offsets)
+        return np.repeat(np.arange(len(n_lines)), n_lines) * n_features + self.features
+
 
 class Asked(NamedTuple):
     """Margins of rows that were solved without them, in groups of one size.

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from hierclf.hierarchy._arrays import ranges
-from hierclf.nn._margin_solvers import BLOCK, ROUGHLY, ExactNewton, NewtonCG, Solver
+from hierclf.nn._margin_solvers import BLOCK, ExactNewton, NewtonCG, Solver
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,8 +39,7 @@ class NewtonGroups:
         self.problem, self.solution, self.is_exact = problem, solution, is_exact
         self.first, self.last = problem.runs.group_rows
         self.n_lines = np.diff(solution.tables.offsets)
-        group = np.repeat(np.arange(len(self.n_lines)), self.n_lines)
-        self.keys = group * problem.X.shape[1] + solution.tables.features.astype(np.int64)
+        self.keys = solution.tables.keys(problem.X.shape[1])
 
     def solve(self, groups: NDArray[np.int64], tol: float, max_iter: int) -> None:
         """Solve some groups, each with several nodes and rows."""
@@ -102,8 +101,7 @@ class NewtonGroups:
                 has = column < line_size
                 tables.weight[line_places[has] + column] = block.weight[j, has]
             if len(asked):
-                sides[asked] = block.dual[asked] = 0
-                without = solver.solve(sides, ROUGHLY * tol, block.dual)
+                without = solver.solve_without(asked, sides, tol, block)
                 margins = X[asked] @ without.weight.T + without.bias[group[asked]]
                 for j, column in enumerate(columns):
                     has = column < asked_size

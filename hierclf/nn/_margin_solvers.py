@@ -64,6 +64,13 @@ class Solver(ABC):
     ) -> Block:
         """Solve a block of columns to a tolerance, from a dual or from weights of 0."""
 
+    def solve_without(
+        self, rows: NDArray[Any], sides: NDArray[np.float64], tol: float, block: Block
+    ) -> Block:
+        """Solve a block roughly without some rows, which are taken out of its sides and dual."""
+        sides[rows] = block.dual[rows] = 0
+        return self.solve(sides, ROUGHLY * tol, block.dual)
+
 
 class DualDescent(Solver):
     """Dual coordinate descent.

@@ -177,9 +177,8 @@ class CompactLinear(nn.Module):
         It is made when lines are first looked for in torch.
         """
         if self._keys is None:
-            group = np.repeat(np.arange(len(self.sizes)), np.diff(self.offsets.numpy()))
-            keys = group * self.in_features + self.features.numpy().astype(np.int64)
-            self._keys = torch.from_numpy(keys)
+            tables = Tables(*(getattr(self, name).detach().numpy() for name in Tables._fields))
+            self._keys = torch.from_numpy(tables.keys(self.in_features))
         return self._keys
 
     def __getstate__(self) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from hierclf.nn._fast import loops_for
-from hierclf.nn._margin_solvers import BLOCK, ROUGHLY, DualDescent, ExactNewton, NewtonCG, Solver
+from hierclf.nn._margin_solvers import BLOCK, DualDescent, ExactNewton, NewtonCG, Solver
 
 # Features at most for which each Newton step is solved exactly: a table of their products is then
 # small, and other methods are slow where features differ much in size.
@@ -128,8 +128,7 @@ def solve_margins(
         block = solver.solve(of_block, tol)
         weight[columns], bias[columns] = block.weight, block.bias[0]
         if len(asked):
-            of_block[asked] = block.dual[asked] = 0
-            without = solver.solve(of_block, ROUGHLY * tol, block.dual)
+            without = solver.solve_without(asked, of_block, tol, block)
             held_out[:, columns] = X[asked] @ without.weight.T + without.bias
         return block.n_iter, bool(block.is_solved[0])
 
