@@ -93,7 +93,7 @@ def solve_block(
     waits, pause = np.zeros(n_rows, np.int8), np.zeros(n_rows, np.int8)
     gaps, losses = np.empty(n_columns), np.empty(n_columns)
     little = np.zeros(n_columns, weight.dtype)
-    n_iter, worst = 0, np.inf
+    n_iter, worst, near = 0, np.inf, _NEAR
     while n_iter < max_iter and not worst <= tol:
         state = _shuffle(order, state)
         # What waits adds nothing to the losses: the share of the gap is no less than it seems.
@@ -102,16 +102,18 @@ def solve_block(
             gaps, losses,
         )  # fmt: skip
         n_iter += 1
-        worst = _compare(weight, bias, gaps, losses, _LITTLE * tol / max(n_rows, 1), little)
-        if worst <= _NEAR * tol:
+        worst = _compare(weight, bias, gaps, losses, tol, n_rows, little)
+        if worst <= near * tol:
+            before = worst
             # Where all gaps are little nothing moves: this adds them up as they are.
             waits[:], little[:] = 0, np.inf
             _pass_over_rows(
                 indptr, indices, values, norms, sides, order, weight, bias, dual, waits, pause,
                 little, gaps, losses,
             )  # fmt: skip
-            worst = _compare(weight, bias, gaps, losses, _LITTLE * tol / max(n_rows, 1), little)
+            worst = _compare(weight, bias, gaps, losses, tol, n_rows, little)
             waits[:] = 0
+            near = max(before / max(worst, _TINY), 1.0)
     return n_iter, worst
 
 
@@ -205,7 +207,9 @@ def margins_of_row(
 
 
 @compiled
-def _compare(weight: Any, bias: Any, gaps: Any, losses: Any, share: float, shares: Any) -> Any:
+def _compare(
+    weight: Any, bias: Any, gaps: Any, losses: Any, tol: float, n_rows: int, little: Any
+) -> Any:
     """Return the largest gap as a share of the objective, and write a share of each of these."""
     n_columns = len(bias)
     twice = np.empty(n_columns)
@@ -216,7 +220,8 @@ def _compare(weight: Any, bias: Any, gaps: Any, losses: Any, share: float, share
             twice[j] += weight[i, j] * weight[i, j]
     worst = 0.0
     for j in range(n_columns):
-        shares[j] = share * twice[j]
         # Where nothing counts, both are 0.
-        worst = max(worst, gaps[j] / max(twice[j], _TINY))
+        gap = gaps[j] / max(twice[j], _TINY)
+        little[j] = np.inf if gap <= tol else _LITTLE * tol / max(n_rows, 1) * twice[j]
+        worst = max(worst, gap)
     return worst
