@@ -78,8 +78,8 @@ HIDDEN = {
 }
 # As many candidates as LinearSVC has, and as it, with what helps rare classes.
 MARGINS = [
-    {"path_weight": [0.1, 0.3], "C": [1.0], "logit_adjustment": [0.0, 0.4]},
-    {"path_weight": [0.1, 0.3], "C": [1.0, 3.0], "class_weight": ["balanced"]},
+    {"path_weight": [0.1, 0.3], "C": [1.0], "class_weight": [None, "balanced"]},
+    {"path_weight": [0.1, 0.3], "C": [0.3], "logit_adjustment": [0.2, 0.4]},
 ]
 # What others do for rare classes.
 CLASS_WEIGHT = [None, "balanced"]
