@@ -113,6 +113,7 @@ def test_where_the_bias_costs_nothing_the_objective_is_that_of_liblinear(way):
 @pytest.mark.parametrize("tol", [1e-2, 1e-4])
 def test_the_objective_is_above_the_optimum_by_the_tolerance(way, tol):
     X, sides = problem(seed=3, n=300, d=100, n_columns=5)
+    sides *= [1, 0.01, 30, 1, 10]  # some columns are solved long before others
     best = solve(X, sides, tol=1e-13)
     found = solve(as_way(X, way), sides, tol=tol)
     above = objective(X, sides, found.weight, found.bias) / objective(
