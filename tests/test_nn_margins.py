@@ -18,7 +18,10 @@ WAYS = [
     "exact, sparse",
     "Newton",
     "Newton, sparse",
-    pytest.param("descent", marks=pytest.mark.skipif(not HAS_NUMBA, reason="needs numba")),
+    *(
+        pytest.param(kind, marks=pytest.mark.skipif(not HAS_NUMBA, reason="needs numba"))
+        for kind in ("descent", "descent, sparse")
+    ),
 ]
 
 
@@ -34,7 +37,7 @@ def way(request, monkeypatch):
 
 
 def as_way(X, way):
-    return sp.csr_matrix(X) if way == "descent" or "sparse" in way else X
+    return sp.csr_matrix(X) if "sparse" in way else X
 
 
 def problem(seed=0, n=40, d=6, n_columns=3, dtype=np.float64):

@@ -164,9 +164,9 @@ class HierarchicalLinearClassifier(SingleLabelClassifier):
     -----
     A margin minimises :math:`\frac12 |w|^2 + \frac12 (b + 1)^2 + C \sum_i c_i \max(0, 1 - y_i (x_i
     w + b))^2`, the objective of :class:`sklearn.svm.LinearSVC` but for the bias, which it draws to
-    0. Sparse features are solved by dual coordinate descent [1]_ for 32 margins at once, which
-    takes numba (``pip install hierclf[fast]``). Without it, for dense features, and where 150
-    passes have not been enough, they are solved by Newton's method with conjugate gradients.
+    0. They are solved by dual coordinate descent [1]_, 32 at once, which takes numba (``pip
+    install hierclf[fast]``). Without it, and where 150 passes have not been enough, or 30 over
+    dense features, they are solved by Newton's method with conjugate gradients.
 
     With ``against="siblings"`` the samples of a margin are those below the parent, and the
     probability of a node is that of its parent times a softmax over the scaled margins of its

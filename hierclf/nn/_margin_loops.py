@@ -1,4 +1,7 @@
-"""Dual coordinate descent over sparse rows as loops that numba compiles."""
+"""Dual coordinate descent as loops that numba compiles.
+
+The rows are in CSR format. No indices at all are dense rows.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,12 @@ _TINY = 1e-30
 
 
 @compiled
+def _feature_at(indices: Any, place: int, start: int) -> Any:
+    """Return the feature of a value, whose row starts at ``start``."""
+    return indices[place] if len(indices) else place - start
+
+
+@compiled
 def squared_norms(indptr: Any, indices: Any, values: Any, n_features: int) -> Any:
     """Return the squared norm of each row, in which a feature may occur several times."""
     norms = np.zeros(len(indptr) - 1, values.dtype)
@@ -27,9 +36,9 @@ def squared_norms(indptr: Any, indices: Any, values: Any, n_features: int) -> An
     for row in range(len(norms)):
         start, stop = indptr[row], indptr[row + 1]
         for place in range(start, stop):
-            sums[indices[place]] += values[place]
+            sums[_feature_at(indices, place, start)] += values[place]
         for place in range(start, stop):
-            feature = indices[place]
+            feature = _feature_at(indices, place, start)
             norms[row] += sums[feature] * sums[feature]
             sums[feature] = 0
     return norms
@@ -186,8 +195,9 @@ def _pass_over_rows(
         for j in range(n_columns):
             dual[row, j] += found[j]
             bias[j] += found[j]
-        for place in range(indptr[row], indptr[row + 1]):
-            feature, value = indices[place], values[place]
+        start = indptr[row]
+        for place in range(start, indptr[row + 1]):
+            feature, value = _feature_at(indices, place, start), values[place]
             for j in range(n_columns):
                 weight[feature, j] += value * found[j]
 
@@ -200,8 +210,9 @@ def margins_of_row(
     n_columns = len(out)
     for j in range(n_columns):
         out[j] = bias[j]
-    for place in range(indptr[row], indptr[row + 1]):
-        feature, value = indices[place], values[place]
+    start = indptr[row]
+    for place in range(start, indptr[row + 1]):
+        feature, value = _feature_at(indices, place, start), values[place]
         for j in range(n_columns):
             out[j] += value * weight[feature, j]
 

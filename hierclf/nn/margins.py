@@ -9,7 +9,7 @@ with sides :math:`y_{iv} = \pm 1`. The bias is drawn to -1 and not to 0: where f
 positive side, that is where all others are right.
 
 There are three ways to the one optimum. **Few features**: Newton's method, whose steps are solved
-exactly. **Sparse rows with numba**: dual coordinate descent, a pass over the rows for several
+exactly. **More features, with numba**: dual coordinate descent, a pass over the rows for several
 columns at once. **Else**, and where passes get nowhere, Newton's method with conjugate gradients,
 in the space of the rows: with :math:`W = X'A` the weights are those of the rows, and all that is
 done with X are products with the columns of a block.
@@ -145,11 +145,9 @@ def solve_margins(
 def _choose_solver(X: Any, max_iter: int) -> Solver:
     if X.shape[1] <= EXACT_FEATURES:
         return ExactNewton(X, max_iter)
-    is_sparse: bool = sp.issparse(X)
-    if is_sparse:
-        loops = loops_for("_margin_loops", torch.from_numpy(X.data[:0].copy()))
-        if loops is not None:
-            return DualDescent(X, loops, max_iter)
+    loops = loops_for("_margin_loops", torch.from_numpy(np.zeros(0, X.dtype)))
+    if loops is not None:
+        return DualDescent(X, loops, max_iter)
     return NewtonCG(X, max_iter)
 
 
