@@ -16,6 +16,8 @@ _NEAR = 3.0
 # A row waits if it adds less than this share of its part of the gap that is allowed, and no more
 # than so many passes.
 _LITTLE, _LONGEST = 0.3, 7
+# A column whose gap is less than this share of what is allowed has no say in which rows wait.
+_SOLVED = 0.2
 # The inverse of a weight is at most, and its inverse at least: beyond, float32 has no room.
 _EXTREME = 1e30
 # No divisor is less.
@@ -233,6 +235,6 @@ def _compare(
     for j in range(n_columns):
         # Where nothing counts, both are 0.
         gap = gaps[j] / max(twice[j], _TINY)
-        little[j] = np.inf if gap <= tol else _LITTLE * tol / max(n_rows, 1) * twice[j]
+        little[j] = np.inf if gap <= _SOLVED * tol else _LITTLE * tol / max(n_rows, 1) * twice[j]
         worst = max(worst, gap)
     return worst
