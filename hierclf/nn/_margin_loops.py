@@ -223,7 +223,7 @@ def margins_of_row(
 def _compare(
     weight: Any, bias: Any, gaps: Any, losses: Any, tol: float, n_rows: int, little: Any
 ) -> Any:
-    """Return the largest gap as a share of the objective, and write a share of each of these."""
+    """Return the largest gap as a share of the objective, and write the gap that is little."""
     n_columns = len(bias)
     twice = np.empty(n_columns)
     for j in range(n_columns):
