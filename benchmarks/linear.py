@@ -96,6 +96,18 @@ def fit(model: Any, X: Any, y: np.ndarray) -> tuple[Any, float]:
     return fitted, time.process_time() - start
 
 
+def fit_all(
+    models: dict[str, Any], X: Any, y: np.ndarray, X_test: Any, data: Data
+) -> dict[str, dict[str, float]]:
+    """Fit each model, and score what it says of the test part."""
+    found = {}
+    for kind, model in models.items():
+        fitted, seconds = fit(model, X, y)
+        scores = measure(data.hierarchy, data.y_test, fitted.predict(X_test))
+        found[kind] = {score: scores[score] for score in SHOWN} | {"fit s": seconds}
+    return found
+
+
 # Tuned against tuned.
 
 
@@ -240,8 +252,9 @@ def embed(texts: Any) -> np.ndarray:
     """Return the mean of the token vectors of each text, of length 1."""
     from transformers import AutoModel, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(minilm())
-    model = AutoModel.from_pretrained(minilm()).eval()
+    folder = minilm()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModel.from_pretrained(folder).eval()
     found = np.empty((len(texts), model.config.hidden_size), np.float32)
     by_length = np.argsort([len(text) for text in texts])
     with torch.inference_mode():
@@ -271,12 +284,7 @@ def over_embeddings(name: str) -> dict[str, dict[str, float]] | None:
         ROUGH: LinearSVC(random_state=0, tol=0.1),
         LOGISTIC: LogisticRegression(max_iter=1000),
     }
-    found = {}
-    for kind, model in models.items():
-        fitted, seconds = fit(model, X, data.y_train)
-        scores = measure(data.hierarchy, data.y_test, fitted.predict(X_test))
-        found[kind] = {score: scores[score] for score in SHOWN} | {"fit s": seconds}
-    return found
+    return fit_all(models, X, data.y_train, X_test, data)
 
 
 # Learning curves.
@@ -295,12 +303,7 @@ def learn(name: str, n_rows: int, seed: int) -> dict[str, dict[str, float]]:
     }
     if find_spec("hiclass"):
         models["HiClass"] = HiClass("LocalClassifierPerParentNode", hierarchy)
-    found = {}
-    for kind, model in models.items():
-        fitted, seconds = fit(model, X[rows], y[rows])
-        scores = measure(hierarchy, data.y_test, fitted.predict(X_test))
-        found[kind] = {score: scores[score] for score in SHOWN} | {"fit s": seconds}
-    return found
+    return fit_all(models, X[rows], y[rows], X_test, data)
 
 
 # What to run, and what to print.
